@@ -1,0 +1,49 @@
+# The front door. `make` prints the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo format lint types floors test test-all bench check clean
+
+help: ## print the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make the virtual environment with Stoker and its tools in it
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "cannot set up: Stoker needs Python 3.11 or newer; pass PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@touch $@
+
+demo: setup ## run real work on a private Stoker, killing the daemon on the way
+	$(BIN)/stoker demo
+
+format: setup ## put the code into its layout
+	$(BIN)/ruff format src tests bench
+	$(BIN)/ruff check --fix --quiet src tests bench
+
+lint: setup ## check layout and rules
+	$(BIN)/ruff format --check src tests bench
+	$(BIN)/ruff check src tests bench
+
+types: setup ## check the types
+	$(BIN)/mypy
+
+floors: setup ## check that imports go down only
+	$(BIN)/lint-imports
+
+test: setup ## run the tests
+	$(PYTEST) -n auto --dist worksteal
+
+bench: setup ## measure: throughput, latency, recovery
+	$(BIN)/python -m bench
+
+check: lint types floors test ## what CI runs
+
+clean: ## remove what setup and the tools made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,1 @@
+"""What people start: Slurm's names, and `stoker`."""

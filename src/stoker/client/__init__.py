@@ -1,0 +1,1 @@
+"""Typed calls from Python to the daemon."""

@@ -1,0 +1,1 @@
+"""Slurm's language: argv in, text and exit status out."""

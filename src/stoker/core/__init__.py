@@ -1,0 +1,1 @@
+"""What a job is: states, models, notations, settings, storage. The ground floor."""

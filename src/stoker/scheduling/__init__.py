@@ -1,0 +1,1 @@
+"""What runs next: pure functions from a snapshot and `now` to decisions."""

@@ -1,0 +1,1 @@
+"""The jobs' parent: a process of its own, standard library only, imports nothing of ours."""
