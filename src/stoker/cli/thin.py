@@ -1,0 +1,350 @@
+"""What sbatch, squeue, scancel and the like are: ship the call to stokerd, print what comes back.
+
+A command costs little more than starting Python: this module imports nothing but what the
+interpreter has built in and `_socket`, is run from its cached code by the launchers of `cli.names`,
+handles arguments, environment and answers as bytes, and ends with `posix._exit`. Frames are
+those of `core.wire`: change both together. What is seldom needed (starting stokerd, trying again,
+giving up) stands in `cli.start`.
+
+Each invocation draws a submission key. If the connection breaks before the exit status has come,
+the same call is sent again with the same key, which makes it the same submission.
+
+Always holds: what was shown is not shown again when a call is sent again; control characters do not
+reach a terminal; SIGPIPE and SIGINT end a command as they end one written in C, but once stokerd
+says that the call waits (``W``), signals are passed on to it.
+"""
+
+import _signal  # type: ignore[import-not-found]  # builtin; `signal` costs an `enum`
+import _socket
+import posix
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+_RLIMITS = [
+    "cpu",
+    "fsize",
+    "data",
+    "stack",
+    "core",
+    "rss",
+    "nproc",
+    "nofile",
+    "memlock",
+    "as",
+    "locks",
+    "sigpending",
+    "msgqueue",
+    "nice",
+    "rtprio",
+    "rttime",
+]
+_SUBMITTERS = ("sbatch", "srun", "salloc")
+_PATIENCE = 2
+"""Signals that may go unanswered before one ends the command after all."""
+_BADF, _AGAIN = 9, 11
+
+
+def main() -> "NoReturn":
+    """Run the command that this process was started as."""
+    _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
+    if _signal.getsignal(_signal.SIGINT) != _signal.SIG_IGN:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    caller = Caller(sys.argv)
+    status = caller.attempt()
+    if status is None:
+        status = _try_harder(caller)
+    posix._exit(status)  # noqa: SLF001 - the interpreter's farewell would cost a millisecond
+
+
+def _try_harder(caller: "Caller") -> int:
+    """Do the same with the whole library at hand; the launcher ran us without site-packages."""
+    import site  # noqa: PLC0415 - most commands never come here
+
+    folder, package, _ = __file__.rsplit("/", 2)
+    sys.path[:] = [entry for entry in sys.path if entry != f"{folder}/{package}"]
+    site.main()
+    sys.path.append(folder.rsplit("/", 1)[0])
+    from stoker.cli.start import try_harder  # noqa: PLC0415 - likewise
+
+    return try_harder(caller)
+
+
+class Caller:
+    """One invocation: what it says, and what it has shown so far.
+
+    Attributes:
+        absence: Why nobody could be reached in the last attempt, or None.
+        reason: Why stokerd sent us away in the last attempt, or "".
+        was_answered: Whether anything came in the last attempt.
+    """
+
+    def __init__(self, arguments: list[str]) -> None:
+        self.program = "_".join(arguments[0].rsplit("/", 1)[-1].split()) or "-"
+        self.home = home_directory()
+        self.absence: OSError | None = None
+        self.reason = ""
+        self._arguments = arguments[1:]
+        self._frame = b""
+        self._files: dict[bytes, bytes] = {}
+        self._shown = self._to_skip = 0
+        self._status: int | None = None
+        self._is_sending = False
+        self._signals: list[int] = []
+        self._forwarded: list[int] = []
+        self._unanswered = 0
+
+    @property
+    def may_try_again(self) -> bool:
+        """Whether another answer would go on where what was shown ended."""
+        return not self._shown or self.program in _SUBMITTERS
+
+    def attempt(self) -> int | None:
+        """Call stokerd; return the exit status, or None if none came."""
+        self.absence = None
+        self.reason = ""
+        self._to_skip = self._shown
+        self._socket = _open_socket()
+        try:
+            _connect(self._socket, self.home)
+        except OSError as error:
+            self.absence = error
+            return None
+        self._frame = self._frame or self._call()
+        self._send(self._frame)
+        self._converse()
+        self._stop_forwarding()
+        return self._status
+
+    def _call(self) -> bytes:
+        """Return the frame that says who calls what, from where, with what environment."""
+        encoding = sys.getfilesystemencoding()
+        words = [word.encode(encoding, "surrogateescape") for word in self._arguments]
+        entries = _environment()
+        try:
+            directory = posix.getcwdb()
+        except OSError:
+            directory = b""
+        mask = posix.umask(0o077)
+        posix.umask(mask)
+        limits = _rlimits() if self.program in _SUBMITTERS else "-"
+        key = posix.urandom(16).hex()
+        header = f"1 {self.program} {key} {len(words)} {len(entries)} {mask:o} {limits}\n"
+        body = b"\0".join([directory, *words, *entries])
+        return _frame(b"C", header.encode(encoding, "surrogateescape") + body)
+
+    def _converse(self) -> None:
+        """Do what stokerd says until it has said the exit status, or the connection ends."""
+        buffer = b""
+        while self._status is None:
+            try:
+                data = self._socket.recv(65536)
+            except OSError:
+                return
+            if not data:
+                return
+            self._unanswered = 0
+            buffer = self._obey_all(buffer + data)
+
+    def _obey_all(self, buffer: bytes) -> bytes:
+        """Do what whole frames say; return the rest."""
+        start = 0
+        while len(buffer) >= (begin := start + 5):
+            end = begin + int.from_bytes(buffer[start + 1 : begin], "big")
+            if len(buffer) < end:
+                break
+            self._obey(buffer[start : start + 1], buffer[begin:end])
+            start = end
+        return buffer[start:]
+
+    def _obey(self, kind: bytes, payload: bytes) -> None:
+        if kind == b"O":
+            self._show(1, payload)
+        elif kind == b"E":
+            self._show(2, payload)
+        elif kind == b"X":
+            self._status = int(payload)
+        elif kind == b"R":
+            self._give_file(payload)
+        elif kind == b"A":
+            self._give_descriptors()
+        elif kind == b"W":
+            self._start_forwarding(payload)
+        elif kind == b"B":
+            self.reason = payload.decode("utf-8", "replace")
+
+    def _show(self, descriptor: int, data: bytes) -> None:
+        """Write what has not been shown in an earlier attempt."""
+        skipped = min(self._to_skip, len(data))
+        self._to_skip -= skipped
+        self._shown += len(data) - skipped
+        data = data[skipped:]
+        _write(descriptor, harmless(data) if posix.isatty(descriptor) else data)
+
+    def _give_file(self, request: bytes) -> None:
+        """Read what is asked for once: standard input cannot be read again in another attempt."""
+        size_max, _, path = request.partition(b"\n")
+        if path not in self._files:
+            self._files[path] = _read(path, int(size_max))
+        self._send(_frame(b"F", self._files[path]))
+
+    def _give_descriptors(self) -> None:
+        rights = b"".join(number.to_bytes(4, sys.byteorder) for number in range(3))
+        ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)]
+        try:
+            self._socket.sendmsg([_frame(b"D", b"")], ancillary, _socket.MSG_NOSIGNAL)
+        except OSError:
+            return  # The connection is gone: the next receive says so.
+
+    def _send(self, data: bytes) -> None:
+        """Send all of it; if the connection breaks, the next receive says so."""
+        self._is_sending = True
+        try:
+            while data:
+                data = data[self._socket.send(data, _socket.MSG_NOSIGNAL) :]
+        except OSError:
+            return
+        finally:
+            self._is_sending = False
+        self._send_signals()
+
+    def _start_forwarding(self, numbers: bytes) -> None:
+        """Pass signals on from now on, but for those that we were started to ignore."""
+        for number in map(int, numbers.split()):
+            if _signal.getsignal(number) == _signal.SIG_DFL:
+                _signal.signal(number, self._forward)
+                self._forwarded.append(number)
+
+    def _stop_forwarding(self) -> None:
+        while self._forwarded:
+            _signal.signal(self._forwarded.pop(), _signal.SIG_DFL)
+
+    def _forward(self, number: int, _: object) -> None:
+        self._unanswered += 1
+        if self._unanswered > _PATIENCE:
+            posix._exit(128 + number)  # noqa: SLF001 - nobody listens, and the user insists
+        self._signals.append(number)
+        if not self._is_sending:
+            self._send_signals()
+
+    def _send_signals(self) -> None:
+        while self._signals:
+            self._send(_frame(b"I", b"%d" % self._signals.pop(0)))
+
+
+def home_directory() -> bytes:
+    """Return the directory that holds everything, as `core.settings` finds it."""
+    environment = posix.environ
+    if stated := environment.get(b"STOKER_HOME"):
+        return stated
+    if state := environment.get(b"XDG_STATE_HOME"):
+        return state + b"/stoker"
+    home = environment.get(b"HOME") or _home_of_record()
+    return home + b"/.local/state/stoker"
+
+
+def _home_of_record() -> bytes:
+    import pwd  # noqa: PLC0415 - HOME is nearly always set
+
+    return pwd.getpwuid(posix.getuid()).pw_dir.encode(
+        sys.getfilesystemencoding(), "surrogateescape"
+    )
+
+
+def harmless(data: bytes) -> bytes:
+    """Return text for a terminal: control and invisible characters are shown as escapes."""
+    text = data.decode("utf-8", "backslashreplace")
+    if text.replace("\n", "").replace("\t", "").isprintable():
+        return text.encode()
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\t" else _escaped(letter) for letter in text
+    ).encode()
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape").decode()
+
+
+def _frame(kind: bytes, payload: bytes) -> bytes:
+    return kind + len(payload).to_bytes(4, "big") + payload
+
+
+def _open_socket() -> _socket.socket:
+    """Return a socket above the standard descriptors, of which some may be closed."""
+    while True:
+        found = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        if found.fileno() > 2:
+            return found
+        posix.dup2(posix.open("/dev/null", posix.O_RDWR), found.detach())
+
+
+def _connect(connecting: _socket.socket, home: bytes) -> None:
+    """Go through the directory's descriptor: the path may be longer than a socket's may be."""
+    directory = posix.open(home + b"/run", posix.O_PATH | posix.O_CLOEXEC)
+    try:
+        connecting.connect(b"/proc/self/fd/%d/stokerd.sock" % directory)
+    finally:
+        posix.close(directory)
+
+
+def _environment() -> list[bytes]:
+    """Return the environment as it was given to us.
+
+    In the C locale Python puts ``LC_CTYPE=C.UTF-8`` into its own environment (PEP 538), which is
+    none of the caller's.
+    """
+    variables = posix.environ
+    if variables.get(b"LC_CTYPE") == b"C.UTF-8":
+        try:
+            return _content(posix.open("/proc/self/environ", posix.O_RDONLY)).split(b"\0")[:-1]
+        except OSError:
+            pass
+    return [name + b"=" + value for name, value in variables.items()]
+
+
+def _rlimits() -> str:
+    """Return our resource limits as ``name:soft:hard``; -1 is none."""
+    try:
+        lines = _content(posix.open("/proc/self/limits", posix.O_RDONLY)).decode().splitlines()
+    except OSError:
+        return "-"
+    pairs = [line[26:].replace("unlimited", "-1").split() for line in lines[1:]]
+    return ",".join(
+        f"{name}:{pair[0]}:{pair[1]}" for name, pair in zip(_RLIMITS, pairs, strict=False)
+    )
+
+
+def _read(path: bytes, size_max: int) -> bytes:
+    """Return the payload of a file's frame: errno and content, a byte above the limit at most."""
+    try:
+        descriptor = 0 if path == b"-" else posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        return b"0\n" + _content(descriptor, size_max + 1)
+    except OSError as error:
+        return b"%d\n" % (error.errno or 5)
+
+
+def _content(descriptor: int, size_max: int = 1 << 30) -> bytes:
+    chunks = []
+    try:
+        while size_max > 0 and (chunk := posix.read(descriptor, min(size_max, 65536))):
+            chunks.append(chunk)
+            size_max -= len(chunk)
+    finally:
+        if descriptor:
+            posix.close(descriptor)
+    return b"".join(chunks)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    """Write all of it, also where a terminal was set not to block; nobody may be there to read."""
+    while data:
+        try:
+            data = data[posix.write(descriptor, data) :]
+        except OSError as error:
+            if error.errno != _AGAIN:
+                return
+            import time  # noqa: PLC0415 - seldom needed
+
+            time.sleep(0.01)

@@ -1,0 +1,414 @@
+"""Every query on jobs and allocations, once. No caller writes its own.
+
+Rows are written in bulk, as tuples through statements that are compiled once: a job costs a few
+microseconds here, not an object-relational map's hundred. All writing functions take the connection
+of a `Database.transaction`; all reading ones open a reader of their own unless told otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, Table, and_, func, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql import ColumnElement, Select
+
+from stoker.core.database import Database
+from stoker.core.enums import AllocationState, Hold, JobState
+from stoker.core.models import Allocation, Job, JobSpec, NodeShare, Owner, Step, Usage
+from stoker.core.schema import allocations, contents, counters, jobs, specs, steps, submissions
+from stoker.core.units import TaskSet, format_dependency, parse_dependency
+
+_CHUNK = 500
+"""Ids in one IN list: below every database's limit on parameters."""
+
+NEXT_JOB_ID = "next_job_id"
+
+_encode = msgspec.json.Encoder().encode
+_decode_spec = msgspec.json.Decoder(JobSpec).decode
+_decode_shares = msgspec.json.Decoder(tuple[NodeShare, ...]).decode
+_decode_usage = msgspec.json.Decoder(Usage).decode
+_decode_step = msgspec.json.Decoder(Step).decode
+
+
+def digest_of(body: bytes) -> str:
+    """Return the name under which *body* is stored: 128 bits of BLAKE2b, in hex."""
+    return hashlib.blake2b(body, digest_size=16).hexdigest()
+
+
+def encode_spec(spec: JobSpec) -> tuple[bytes, bytes]:
+    """Return the digest and the stored form of a specification."""
+    body = _encode(spec)
+    return hashlib.blake2b(body, digest_size=16).digest(), body
+
+
+class HistoryFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which jobs a history query wants; empty means all; a job counts if it lived in the window."""
+
+    job_ids: tuple[int, ...] = ()
+    array_job_ids: tuple[int, ...] = ()
+    user_ids: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+    partitions: tuple[str, ...] = ()
+    start_at: float | None = None
+    end_at: float | None = None
+
+
+class Repository:
+    """The queries; it keeps nothing but a cache of specifications."""
+
+    def __init__(self, database: Database) -> None:
+        """Work on *database*, which is open."""
+        self.database = database
+
+    # Writing: each takes the connection of a transaction.
+
+    def save_jobs(self, connection: Connection, changed: Iterable[Job]) -> None:
+        """Record the present state of *changed*, new or known."""
+        _write(connection, jobs, ("job_id",), [job_row(job) for job in changed])
+
+    def save_allocations(self, connection: Connection, changed: Iterable[Allocation]) -> None:
+        """Record the present state of *changed*, new or known."""
+        rows = [allocation_row(allocation) for allocation in changed]
+        _write(connection, allocations, ("job_id", "attempt"), rows)
+
+    def save_steps(self, connection: Connection, changed: Iterable[Step]) -> None:
+        """Record the present state of *changed*, new or known."""
+        rows = [(step.job_id, step.attempt, step.step_id, _encode(step)) for step in changed]
+        _write(connection, steps, ("job_id", "attempt", "step_id"), rows)
+
+    def add_specs(self, connection: Connection, bodies: dict[bytes, bytes]) -> None:
+        """Store specifications by digest; what is there stays."""
+        _add(connection, specs, list(bodies.items()))
+
+    def add_contents(self, connection: Connection, bodies: dict[str, bytes]) -> None:
+        """Store scripts and environments by digest; what is there stays."""
+        _add(connection, contents, list(bodies.items()))
+
+    def add_submissions(self, connection: Connection, keys: dict[str, int], at: float) -> None:
+        """Remember which job a submission key made."""
+        _add(connection, submissions, [(key, job_id, at) for key, job_id in keys.items()])
+
+    def set_counter(self, connection: Connection, name: str, value: int) -> None:
+        """Set a counter that only grows."""
+        _write(connection, counters, ("name",), [(name, value)])
+
+    def forget_submissions(self, connection: Connection, before: float) -> None:
+        """Drop submission keys older than *before*: no client retries for that long."""
+        connection.execute(submissions.delete().where(submissions.c.at < before))
+
+    # Reading.
+
+    def next_job_id(self) -> int:
+        """Return an id above every one that was ever given out."""
+        with self.database.reader() as connection:
+            counter = connection.execute(
+                select(counters.c.value).where(counters.c.name == NEXT_JOB_ID)
+            ).scalar()
+            highest = connection.execute(select(func.max(jobs.c.job_id))).scalar()
+        return max(counter or 1, (highest or 0) + 1)
+
+    def active_jobs(self) -> list[Job]:
+        """Return every job that waits or runs, with its active allocation, by id."""
+        return self._jobs(jobs.c.end_at == 0)
+
+    def pending_jobs(self) -> list[Job]:
+        """Return the waiting jobs, in the order in which they will be considered."""
+        waiting = [job for job in self.active_jobs() if job.state is JobState.PENDING]
+        return sorted(waiting, key=lambda job: (-job.priority, job.job_id))
+
+    def running_jobs(self) -> list[Job]:
+        """Return the jobs that hold resources, by id."""
+        return [job for job in self.active_jobs() if job.state is not JobState.PENDING]
+
+    def ended_since(self, at: float) -> list[Job]:
+        """Return the jobs that ended at or after *at*, by id."""
+        return self._jobs(and_(jobs.c.end_at > 0, jobs.c.end_at >= at))
+
+    def jobs(self, job_ids: Sequence[int]) -> list[Job]:
+        """Return the jobs with these ids that exist, by id."""
+        return self._jobs(jobs.c.job_id, among=job_ids)
+
+    def array(self, array_job_id: int) -> list[Job]:
+        """Return every record of an array, by id."""
+        return self._jobs(and_(jobs.c.array_job_id > 0, jobs.c.array_job_id == array_job_id))
+
+    def history(self, wanted: HistoryFilter) -> list[Job]:
+        """Return the jobs that *wanted* describes, by id, without their attempts."""
+        return self._jobs(_history_condition(wanted))
+
+    def active_allocation(self, job_id: int) -> Allocation | None:
+        """Return what the job holds or is about to hold."""
+        found = [each for each in self.attempts([job_id]) if each.is_active]
+        assert len(found) <= 1, f"job {job_id} has {len(found)} active allocations"
+        return found[0] if found else None
+
+    def attempts(self, job_ids: Sequence[int]) -> list[Allocation]:
+        """Return every attempt of these jobs, by job and attempt."""
+        with self.database.reader() as connection:
+            rows = _among(connection, select(allocations), allocations.c.job_id, job_ids)
+        return sorted(map(allocation_of, rows), key=lambda each: (each.job_id, each.attempt))
+
+    def steps(self, job_ids: Sequence[int]) -> list[Step]:
+        """Return every step of these jobs, by job and attempt."""
+        with self.database.reader() as connection:
+            rows = _among(connection, select(steps), steps.c.job_id, job_ids)
+        found = [_decode_step(row.body) for row in rows]
+        return sorted(found, key=lambda step: (step.job_id, step.attempt))
+
+    def content(self, digest: str) -> bytes:
+        """Return what is stored under *digest*; nothing is stored under ""."""
+        if not digest:
+            return b""
+        with self.database.reader() as connection:
+            body = connection.execute(
+                select(contents.c.body).where(contents.c.digest == digest)
+            ).scalar()
+        assert body is not None, f"content {digest} is gone"
+        return bytes(body)
+
+    def job_of_key(self, key: str) -> int | None:
+        """Return the job that the submission key made, if it is known."""
+        with self.database.reader() as connection:
+            found = connection.execute(
+                select(submissions.c.job_id).where(submissions.c.key == key)
+            ).scalar()
+        return int(found) if found is not None else None
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of job records by state."""
+        with self.database.reader() as connection:
+            rows = connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state))
+            return {row[0]: row[1] for row in rows}
+
+    def _jobs(
+        self, condition: ColumnElement[Any], *, among: Sequence[int] | None = None
+    ) -> list[Job]:
+        with self.database.reader() as connection:
+            if among is None:
+                rows: list[Row[Any]] = list(connection.execute(select(jobs).where(condition)))
+            else:
+                rows = _among(connection, select(jobs), condition, among)
+            found = {row.job_id: row for row in rows}
+            asked = _specs(connection, {row.spec for row in rows})
+            active = _active_allocations(connection)
+        return [
+            job_of(row, asked[row.spec], active.get(job_id))
+            for job_id, row in sorted(found.items())
+        ]
+
+
+def _active_allocations(connection: Connection) -> dict[int, Allocation]:
+    query = (
+        select(allocations)
+        .join(jobs, jobs.c.job_id == allocations.c.job_id)
+        .where(jobs.c.end_at == 0, allocations.c.state != AllocationState.RELEASED.value)
+    )
+    return {row.job_id: allocation_of(row) for row in connection.execute(query)}
+
+
+def _specs(connection: Connection, digests: set[bytes]) -> dict[bytes, JobSpec]:
+    rows = _among(connection, select(specs), specs.c.digest, list(digests))
+    return {row.digest: _decode_spec(row.body) for row in rows}
+
+
+def _among(
+    connection: Connection, query: Select[Any], column: ColumnElement[Any], values: Sequence[Any]
+) -> list[Row[Any]]:
+    rows: list[Row[Any]] = []
+    for start in range(0, len(values), _CHUNK):
+        rows += connection.execute(query.where(column.in_(values[start : start + _CHUNK])))
+    return rows
+
+
+def _history_condition(wanted: HistoryFilter) -> ColumnElement[bool]:
+    conditions: list[ColumnElement[bool]] = [jobs.c.job_id > 0]
+    if wanted.job_ids or wanted.array_job_ids:
+        conditions.append(
+            or_(
+                jobs.c.job_id.in_(wanted.job_ids),
+                and_(jobs.c.array_job_id > 0, jobs.c.array_job_id.in_(wanted.array_job_ids)),
+            )
+        )
+    for column, values in (
+        (jobs.c.user_id, wanted.user_ids),
+        (jobs.c.name, wanted.names),
+        (jobs.c.partition, wanted.partitions),
+    ):
+        if values:
+            conditions.append(column.in_(values))
+    if wanted.end_at is not None:
+        conditions.append(jobs.c.submit_at <= wanted.end_at)
+    if wanted.start_at is not None:
+        conditions.append(or_(jobs.c.end_at >= wanted.start_at, jobs.c.end_at == 0))
+    return and_(*conditions)
+
+
+def job_row(job: Job) -> tuple[Any, ...]:
+    """Return *job* as a row of ``jobs``, in the order of its columns."""
+    owner = job.owner
+    return (
+        job.job_id,
+        job.spec_digest,
+        owner.user_id,
+        owner.user_name,
+        owner.group_id,
+        owner.group_name,
+        job.spec.name,
+        job.partition,
+        job.state.value,
+        job.reason,
+        job.priority,
+        job.nice,
+        job.hold.value,
+        job.time_limit_s,
+        job.submit_at,
+        job.begin_at,
+        job.eligible_at,
+        job.start_at,
+        job.end_at,
+        job.suspended_at,
+        job.suspended_s,
+        job.restarts,
+        int(job.requeue),
+        job.exit_code,
+        job.exit_signal,
+        job.derived_code,
+        job.derived_signal,
+        job.message,
+        job.ending.value if job.ending is not None else None,
+        job.ended_by,
+        format_dependency(job.dependency) if job.dependency is not None else None,
+        job.array_job_id,
+        job.array_task_id,
+        job.array.format() if job.array is not None else None,
+        job.array_limit,
+    )
+
+
+def job_of(row: Row[Any], spec: JobSpec, allocation: Allocation | None) -> Job:
+    """Return the job of a row of ``jobs``."""
+    return Job(
+        job_id=row.job_id,
+        spec=spec,
+        spec_digest=row.spec,
+        owner=_owner(row.user_id, row.user_name, row.group_id, row.group_name),
+        partition=row.partition,
+        state=JobState(row.state),
+        reason=row.reason,
+        priority=row.priority,
+        nice=row.nice,
+        hold=Hold(row.hold),
+        time_limit_s=row.time_limit_s,
+        submit_at=row.submit_at,
+        begin_at=row.begin_at,
+        eligible_at=row.eligible_at,
+        start_at=row.start_at,
+        end_at=row.end_at,
+        suspended_at=row.suspended_at,
+        suspended_s=row.suspended_s,
+        restarts=row.restarts,
+        requeue=bool(row.requeue),
+        exit_code=row.exit_code,
+        exit_signal=row.exit_signal,
+        derived_code=row.derived_code,
+        derived_signal=row.derived_signal,
+        message=row.message,
+        ending=JobState(row.ending) if row.ending is not None else None,
+        ended_by=row.ended_by,
+        dependency=parse_dependency(row.dependency) if row.dependency is not None else None,
+        array_job_id=row.array_job_id,
+        array_task_id=row.array_task_id,
+        array=TaskSet.parse(row.array_tasks) if row.array_tasks is not None else None,
+        array_limit=row.array_limit,
+        allocation=allocation,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _owner(user_id: int, user_name: str, group_id: int, group_name: str) -> Owner:
+    return Owner(user_id, user_name, group_id, group_name)
+
+
+def allocation_row(allocation: Allocation) -> tuple[Any, ...]:
+    """Return *allocation* as a row of ``allocations``, in the order of its columns."""
+    end = allocation.end_state
+    return (
+        allocation.job_id,
+        allocation.attempt,
+        allocation.state.value,
+        _encode(allocation.shares),
+        allocation.token,
+        allocation.reserved_at,
+        allocation.allocated_at,
+        allocation.released_at,
+        allocation.pid,
+        allocation.start_ticks,
+        allocation.boot_id,
+        end.value if end is not None else None,
+        allocation.exit_code,
+        allocation.exit_signal,
+        _encode(allocation.usage) if allocation.usage is not None else None,
+    )
+
+
+def allocation_of(row: Row[Any]) -> Allocation:
+    """Return the attempt of a row of ``allocations``."""
+    return Allocation(
+        job_id=row.job_id,
+        attempt=row.attempt,
+        state=AllocationState(row.state),
+        shares=_decode_shares(row.shares),
+        token=row.token,
+        reserved_at=row.reserved_at,
+        allocated_at=row.allocated_at,
+        released_at=row.released_at,
+        pid=row.pid,
+        start_ticks=row.start_ticks,
+        boot_id=row.boot_id,
+        end_state=JobState(row.end_state) if row.end_state is not None else None,
+        exit_code=row.exit_code,
+        exit_signal=row.exit_signal,
+        usage=_decode_usage(row.usage) if row.usage is not None else None,
+    )
+
+
+def _write(
+    connection: Connection, table: Table, keys: tuple[str, ...], rows: list[tuple[Any, ...]]
+) -> None:
+    if rows:
+        statement = _upsert(table, keys, connection.dialect.name)
+        connection.exec_driver_sql(statement, rows)
+
+
+def _add(connection: Connection, table: Table, rows: list[tuple[Any, ...]]) -> None:
+    if rows:
+        connection.exec_driver_sql(_insert_or_keep(table, connection.dialect.name), rows)
+
+
+_DIALECTS: dict[str, tuple[Any, Dialect]] = {
+    "sqlite": (sqlite.insert, sqlite.dialect(paramstyle="qmark")),
+    "postgresql": (postgresql.insert, postgresql.dialect(paramstyle="format")),
+}
+
+
+@lru_cache
+def _upsert(table: Table, keys: tuple[str, ...], dialect_name: str) -> str:
+    insert, dialect = _DIALECTS[dialect_name]
+    statement = insert(table)
+    changed = {c.name: statement.excluded[c.name] for c in table.c if c.name not in keys}
+    compiled = statement.on_conflict_do_update(index_elements=keys, set_=changed).compile(
+        dialect=dialect
+    )
+    return str(compiled)
+
+
+@lru_cache
+def _insert_or_keep(table: Table, dialect_name: str) -> str:
+    insert, dialect = _DIALECTS[dialect_name]
+    return str(insert(table).on_conflict_do_nothing().compile(dialect=dialect))

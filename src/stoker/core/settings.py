@@ -1,0 +1,342 @@
+"""Every option, described once: name, type, check, default, documentation.
+
+Defaults are overruled by the file, the file by the environment (``STOKER_<NAME>``), the
+environment by flags. The file is TOML: ``$STOKER_CONFIG``, else ``stoker.toml`` in the home
+directory. A setting that is unknown or does not fit its type is refused by name: a typo must not
+pass for a default.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from stoker.core.errors import UserError
+from stoker.core.models import Node, Partition
+from stoker.core.units import NotationError, expand_hosts, parse_memory, parse_time_limit
+
+
+class SettingsError(UserError):
+    """A setting that is unknown, of the wrong type or out of its range."""
+
+
+class PartitionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One ``[[partitions]]`` table of the file; times and memory in Slurm's notation."""
+
+    name: Annotated[str, Meta(min_length=1)]
+    nodes: str = ""
+    default: bool = False
+    state: str = "UP"
+    priority_tier: int = 1
+    max_time: str = "UNLIMITED"
+    default_time: str = ""
+    max_nodes: int | None = None
+    default_mem_per_cpu: str = ""
+    max_mem_per_node: str = ""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings. Zero or empty means "find out" where the description says so."""
+
+    cluster_name: Annotated[
+        str, Meta(description="The cluster's name, as sacct and scontrol show it.")
+    ] = "stoker"
+    total_cpus: Annotated[
+        int, Meta(ge=0, description="CPUs to give out; 0: those this process may use.")
+    ] = 0
+    total_memory: Annotated[
+        str, Meta(description="Memory to give out, in Slurm's notation; empty: all there is.")
+    ] = ""
+    nodes: Annotated[
+        str,
+        Meta(
+            description="A host list: the machine is shown as these equal nodes, which share the "
+            "totals; empty: one node with this host's name."
+        ),
+    ] = ""
+    gres: Annotated[str, Meta(description="Generic resources of each node, as in Gres=gpu:2.")] = ""
+    database_url: Annotated[
+        str, Meta(description="Where the records are; empty: SQLite in the home directory.")
+    ] = ""
+    default_mem_per_cpu: Annotated[
+        str,
+        Meta(
+            description="Memory for each CPU of a job that asks for none; empty: an equal share "
+            "of the machine."
+        ),
+    ] = ""
+    default_time: Annotated[
+        str, Meta(description="Time limit of a job that asks for none; empty: no limit.")
+    ] = ""
+    max_array_size: Annotated[
+        int, Meta(ge=1, le=4_000_001, description="One more than the largest array index.")
+    ] = 1_000_001
+    max_job_count: Annotated[
+        int, Meta(ge=1, description="Records in the queue above which submissions are refused.")
+    ] = 1_000_000
+    max_script_size: Annotated[
+        int, Meta(ge=1, description="Bytes that a batch script may have.")
+    ] = 4 << 20
+    kill_wait_s: Annotated[
+        float, Meta(ge=0, description="Seconds between SIGTERM and SIGKILL when a job is ended.")
+    ] = 30.0
+    min_job_age_s: Annotated[
+        float, Meta(ge=0, description="Seconds for which squeue and scontrol know an ended job.")
+    ] = 300.0
+    job_requeue: Annotated[
+        bool, Meta(description="Whether batch jobs may be requeued unless they say otherwise.")
+    ] = True
+    kill_invalid_depend: Annotated[
+        bool, Meta(description="Whether a job whose dependency can never be met is cancelled.")
+    ] = False
+    max_runtime_hours: Annotated[
+        float,
+        Meta(ge=0, description="Hours after which recovery ends any running job; 0: never."),
+    ] = 0.0
+    requeue_max: Annotated[
+        int, Meta(ge=0, description="Automatic requeues after node failure, then the job is held.")
+    ] = 5
+    check_interval_s: Annotated[
+        float, Meta(gt=0, description="Seconds between turns when nothing happens: a safety net.")
+    ] = 60.0
+    follow_depth_max: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Short jobs handed to the shepherd in advance for each set of cores.",
+        ),
+    ] = 64
+    affinity: Annotated[
+        bool,
+        Meta(
+            description="Whether jobs are bound to their cores; off if more CPUs are stated than exist."
+        ),
+    ] = True
+    log_level: Annotated[str, Meta(description="DEBUG, INFO, WARNING or ERROR.")] = "INFO"
+    partitions: Annotated[
+        tuple[PartitionSettings, ...], Meta(description="Partitions; none: one named debug.")
+    ] = ()
+
+
+RESERVED_NAMES = frozenset(
+    {"HOME", "CONFIG", "AUTOSTART", "TOKEN", "TEST_MODE", "FAILPOINTS", "REFERENCE", "DEMO"}
+)
+"""``STOKER_`` variables that are not settings."""
+
+
+def home_directory(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the directory that holds everything: ``STOKER_HOME`` or its XDG default."""
+    if stated := environment.get("STOKER_HOME"):
+        return Path(os.path.abspath(stated))  # noqa: PTH100 - resolve() would follow links
+    if state := environment.get("XDG_STATE_HOME"):
+        return Path(state) / "stoker"
+    return Path(environment.get("HOME") or Path.home()) / ".local" / "state" / "stoker"
+
+
+def load_settings(
+    home: Path,
+    environment: Mapping[str, str] = os.environ,
+    flags: Mapping[str, str] | None = None,
+) -> Settings:
+    """Return the settings for *home*: defaults < file < environment < flags.
+
+    Raises:
+        SettingsError: Names the setting, where it stands and what would be right.
+    """
+    path = Path(environment.get("STOKER_CONFIG") or home / "stoker.toml")
+    values = _from_file(path, required="STOKER_CONFIG" in environment)
+    values |= _from_environment(environment)
+    values |= flags or {}
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(
+            f"cannot use the settings: {error}; see `stoker settings` for names and types"
+        ) from None
+
+
+def describe_settings() -> list[tuple[str, str, str]]:
+    """Return (name, default, description) of every setting, in order."""
+    return [
+        (field.name, _default_text(field.default), _description(field.type))
+        for field in msgspec.structs.fields(Settings)
+    ]
+
+
+def _default_text(default: Any) -> str:
+    return str(default).lower() if isinstance(default, bool) else str(default or "")
+
+
+def _description(annotation: Any) -> str:
+    return next(meta.description for meta in annotation.__metadata__ if meta.description)
+
+
+def _from_file(path: Path, *, required: bool) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        if not required:
+            return {}
+        raise SettingsError(
+            f"cannot read {path}: STOKER_CONFIG names it, but it is not there"
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"cannot read {path}: {error}") from None
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    found = {}
+    for field in msgspec.structs.fields(Settings):
+        value = environment.get(f"STOKER_{field.name.upper()}")
+        if value is not None:
+            found[field.name] = _parsed(field.name, value)
+    return found
+
+
+def _parsed(name: str, value: str) -> Any:
+    if name == "partitions":
+        return msgspec.json.decode(value.encode())
+    if value.lower() in ("yes", "no"):
+        return value.lower() == "yes"
+    return value
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """What there is to give out: nodes, partitions, defaults. Derived from the settings once."""
+
+    nodes: tuple[Node, ...]
+    partitions: tuple[Partition, ...]
+    default_mem_per_cpu_mib: int
+    default_time_s: float | None
+    binds_cores: bool
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def cpus(self) -> int:
+        """Return the CPUs over all nodes."""
+        return sum(node.cpus for node in self.nodes)
+
+    @property
+    def memory_mib(self) -> int:
+        """Return the memory over all nodes."""
+        return sum(node.memory_mib for node in self.nodes)
+
+
+class Detected(msgspec.Struct, frozen=True):
+    """What this host has: usable cores, memory, name."""
+
+    cpus: tuple[int, ...]
+    memory_mib: int
+    host: str
+
+
+def detect() -> Detected:
+    """Look at the host."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+    return Detected(
+        tuple(sorted(os.sched_getaffinity(0))), memory, os.uname().nodename.split(".")[0]
+    )
+
+
+def machine_of(settings: Settings, detected: Detected) -> Machine:
+    """Return what the settings make of the host.
+
+    Raises:
+        SettingsError: A notation that cannot be read, or a partition over unknown nodes.
+    """
+    try:
+        return _machine_of(settings, detected)
+    except NotationError as error:
+        raise SettingsError(f"cannot use the settings: {error}") from None
+
+
+def _machine_of(settings: Settings, detected: Detected) -> Machine:
+    names = tuple(expand_hosts(settings.nodes)) or (detected.host,)
+    cpus = settings.total_cpus or len(detected.cpus)
+    memory = _memory(settings.total_memory) or detected.memory_mib
+    nodes = tuple(
+        Node(name, index, cpus // len(names), memory // len(names), _gres(settings.gres))
+        for index, name in enumerate(names)
+    )
+    if nodes[0].cpus < 1:
+        raise SettingsError(
+            f"cannot share {cpus} CPUs among {len(names)} nodes: each needs one; "
+            "set STOKER_TOTAL_CPUS"
+        )
+    return Machine(
+        nodes=nodes,
+        partitions=_partitions(settings, names),
+        default_mem_per_cpu_mib=_memory(settings.default_mem_per_cpu)
+        or max(1, nodes[0].memory_mib // nodes[0].cpus),
+        default_time_s=_time(settings.default_time),
+        binds_cores=settings.affinity and cpus <= len(detected.cpus),
+        warnings=_warnings(cpus, memory, detected),
+    )
+
+
+def _warnings(cpus: int, memory: int, detected: Detected) -> tuple[str, ...]:
+    found = []
+    if cpus > len(detected.cpus):
+        found.append(
+            f"STOKER_TOTAL_CPUS={cpus} is more than the {len(detected.cpus)} there are: "
+            "jobs share cores and are not bound to them"
+        )
+    if memory > detected.memory_mib:
+        found.append(
+            f"STOKER_TOTAL_MEMORY={memory}M is more than the {detected.memory_mib}M there are"
+        )
+    return tuple(found)
+
+
+def _partitions(settings: Settings, names: tuple[str, ...]) -> tuple[Partition, ...]:
+    stated = settings.partitions or (PartitionSettings(name="debug", default=True),)
+    default = next((entry.name for entry in stated if entry.default), stated[0].name)
+    return tuple(_partition(entry, names, is_default=entry.name == default) for entry in stated)
+
+
+def _partition(entry: PartitionSettings, names: tuple[str, ...], *, is_default: bool) -> Partition:
+    nodes = tuple(expand_hosts(entry.nodes)) if entry.nodes not in ("", "ALL") else names
+    if unknown := set(nodes) - set(names):
+        raise SettingsError(
+            f"cannot make partition {entry.name}: there is no node {min(unknown)}; "
+            f"the nodes are {','.join(names)}"
+        )
+    return Partition(
+        name=entry.name,
+        nodes=nodes,
+        is_default=is_default,
+        state=entry.state.upper(),
+        priority_tier=entry.priority_tier,
+        max_time_s=_time(entry.max_time),
+        default_time_s=_time(entry.default_time),
+        max_nodes=entry.max_nodes,
+        default_mem_per_cpu_mib=_memory(entry.default_mem_per_cpu) or None,
+        max_mem_per_node_mib=_memory(entry.max_mem_per_node) or None,
+    )
+
+
+def _memory(text: str) -> int:
+    return parse_memory(text) if text else 0
+
+
+def _time(text: str) -> float | None:
+    return parse_time_limit(text) if text else None
+
+
+def _gres(text: str) -> dict[str, int]:
+    """Read ``gpu:2,fpga:1``; a type between name and count is part of the name."""
+    found: dict[str, int] = {}
+    for word in filter(None, text.split(",")):
+        name, _, count = word.rpartition(":")
+        if not name:
+            name, count = count, "1"
+        if not count.isdecimal():
+            raise SettingsError(f"cannot read gres {word!r}: write name:count, as in gpu:2")
+        found[name] = found.get(name, 0) + int(count)
+    return found

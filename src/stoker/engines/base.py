@@ -1,0 +1,198 @@
+"""The seam through which a job runs: launch, signal, end, events, evidence after a restart.
+
+A *unit* is one thing that is spawned (a batch script, a task of a step), known by its key; a
+*group* is everything that runs for one attempt of one job. Events may be told more than once, until
+they are acknowledged: whoever listens compares, and acting twice does no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import msgspec
+
+
+class UnitKey(NamedTuple):
+    """What a unit's key says: job, attempt and step, e.g. ``42.0.batch`` or ``42.0.3.1``."""
+
+    job_id: int
+    attempt: int
+    step: str
+
+    def __str__(self) -> str:
+        return f"{self.job_id}.{self.attempt}.{self.step}"
+
+    @property
+    def group(self) -> str:
+        """Return the key of everything that runs for this attempt."""
+        return group_key(self.job_id, self.attempt)
+
+
+def group_key(job_id: int, attempt: int) -> str:
+    """Return the key of everything that runs for one attempt of one job."""
+    return f"{job_id}.{attempt}"
+
+
+def parse_key(key: str) -> UnitKey:
+    """Read a unit's key."""
+    job_id, attempt, step = key.split(".", 2)
+    return UnitKey(int(job_id), int(attempt), step)
+
+
+class Warn(msgspec.Struct, frozen=True):
+    """A signal that is sent a while before the time limit."""
+
+    signal: int
+    before_end_s: float
+    leader_only: bool
+
+
+class Unit(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the engine must know to run one unit; see the shepherd's protocol for the meaning.
+
+    ``environment_key`` names a content (NUL-joined ``K=V``) that is sent once; ``environment``
+    overrides it, and a None there removes a variable.
+    """
+
+    key: str
+    group: str
+    leads: bool
+    token: str
+    lane: str | None
+    argv: Sequence[str]
+    executable: str | None
+    search_path: bool
+    environment_key: str
+    environment: Mapping[str, str | None]
+    cwd: str
+    umask: int
+    stdin: str | Mapping[str, int]
+    stdout: str | Mapping[str, int]
+    stderr: str | Mapping[str, int] | None
+    open_mode: str
+    cpus: Sequence[int] | None
+    nice: int
+    rlimits: Mapping[str, tuple[int, int]]
+    time_limit_s: float | None
+    kill_wait_s: float
+    warnings: Sequence[Warn]
+    memory_mib: int | None
+    notices: Mapping[str, str | None]
+
+
+class UnitUsage(msgspec.Struct, frozen=True):
+    """What the kernel counted for an ended unit."""
+
+    utime_s: float = 0.0
+    stime_s: float = 0.0
+    maxrss_kib: int = 0
+    minflt: int = 0
+    majflt: int = 0
+    inblock: int = 0
+    oublock: int = 0
+
+
+class Started(msgspec.Struct, frozen=True, tag_field="event", tag="started"):
+    """The unit's process is known."""
+
+    key: str
+    pid: int
+    start_ticks: int
+    at: float
+
+
+class Failed(msgspec.Struct, frozen=True, tag_field="event", tag="failed"):
+    """The unit could not be started: ``step`` says where, ``path`` with what."""
+
+    key: str
+    step: str
+    errno: int
+    message: str
+    at: float
+    path: str = ""
+
+
+class Ended(msgspec.Struct, frozen=True, tag_field="event", tag="ended"):
+    """The unit's process ended, and what it left behind is gone.
+
+    ``status_known`` is false if nobody could ask the kernel. ``why`` is what was done to it.
+    """
+
+    key: str
+    exit_code: int
+    signal: int
+    status_known: bool
+    at: float
+    why: str | None = None
+    oom: bool = False
+    usage: UnitUsage | None = None
+
+
+class Withdrawn(msgspec.Struct, frozen=True, tag_field="event", tag="withdrawn"):
+    """The unit was taken back before it was spawned."""
+
+    key: str
+
+
+class Lost(msgspec.Struct, frozen=True, tag_field="event", tag="lost"):
+    """The unit may have run, but nobody knows how it ended."""
+
+    key: str
+
+
+EngineEvent: TypeAlias = Started | Failed | Ended | Withdrawn | Lost
+Listener: TypeAlias = Callable[[Sequence[EngineEvent]], None]
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """What the engine knows when a daemon comes (back): queued and running keys, events."""
+
+    boot_id: str
+    queued: frozenset[str]
+    running: Mapping[str, Started]
+    events: Sequence[EngineEvent]
+
+
+class Engine(Protocol):
+    """Where jobs run."""
+
+    def open(self, listener: Listener) -> Evidence:
+        """Connect, start what must run, and return what is known; then events go to *listener*."""
+        ...
+
+    def close(self) -> None:
+        """Disconnect; what runs goes on."""
+        ...
+
+    def launch(self, units: Sequence[Unit], descriptors: Mapping[str, Sequence[int]]) -> None:
+        """Run units; one that is known already is not run again. *descriptors* by unit key."""
+        ...
+
+    def end(self, group: str, why: str, kill_wait_s: float) -> None:
+        """End every process of a group: TERM, then KILL after *kill_wait_s* seconds."""
+        ...
+
+    def signal(self, group: str, signal: int, scope: str) -> None:
+        """Send a signal to a group's ``leader``, its ``children``, or ``all``."""
+        ...
+
+    def suspend(self, group: str) -> None:
+        """Stop a group's processes; the time does not count towards its limit."""
+        ...
+
+    def resume(self, group: str) -> None:
+        """Continue a group's processes."""
+        ...
+
+    def limit(self, group: str, time_limit_s: float | None) -> None:
+        """Change a group's time limit, counted from its start."""
+        ...
+
+    def acknowledge(self, keys: Sequence[str]) -> None:
+        """Say that the ends of these units are on record: they may be forgotten."""
+        ...
+
+    def status(self) -> Mapping[str, Any]:
+        """Return what `stoker status` shows of the engine."""
+        ...

@@ -1,0 +1,184 @@
+"""From what was asked to a job: defaults, limits, and whether this machine could ever run it.
+
+Source: sbatch(1) and the recorded behaviour of Slurm with EnforcePartLimits=NO: what no single node
+could give is refused at once, unless the job is held; what only exceeds the partition's limits is
+accepted and waits with that reason.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+from stoker.core.enums import Hold, Reason
+from stoker.core.errors import Infeasible, InvalidSpec
+from stoker.core.models import FOREVER, Job, JobSpec, Node, Partition
+from stoker.core.settings import Machine, Settings
+from stoker.core.units import expand_hosts, parse_gres
+from stoker.scheduling.placement import could_ever_fit
+from stoker.scheduling.snapshot import FreeNode, Shape
+
+PRIORITY_START: Final = 4_294_901_760
+"""Where priorities begin; each job gets one less than the one before, as Slurm's basic plugin."""
+
+
+class Admission:
+    """The machine's rules for jobs that come in."""
+
+    def __init__(self, machine: Machine, settings: Settings) -> None:
+        """Judge by *machine* and *settings*."""
+        self.machine = machine
+        self.settings = settings
+        self.partitions: dict[str, Partition] = {each.name: each for each in machine.partitions}
+        self.default_partition = next(each for each in machine.partitions if each.is_default)
+        self._idle = {node.name: _idle(node) for node in machine.nodes}
+        self._shape = lru_cache(maxsize=4096)(self._new_shape)
+
+    def partition_of(self, spec: JobSpec) -> Partition:
+        """Return the partition that the specification names, or the default one.
+
+        Raises:
+            InvalidSpec: There is none of that name.
+        """
+        if not spec.partition:
+            return self.default_partition
+        # Of several the first that exists is taken: on one machine none starts earlier.
+        for name in spec.partition.split(","):
+            if name in self.partitions:
+                return self.partitions[name]
+        raise InvalidSpec(
+            f"invalid partition specified: {spec.partition}", "ESLURM_INVALID_PARTITION_NAME"
+        )
+
+    def time_limit_s(self, spec: JobSpec, partition: Partition) -> float | None:
+        """Return the job's limit, or None if there is none."""
+        for limit in (
+            spec.time_limit_s,
+            partition.default_time_s,
+            self.machine.default_time_s,
+            partition.max_time_s,
+        ):
+            if limit is not None:
+                return None if limit == FOREVER else limit
+        return None
+
+    def shape(self, job: Job) -> Shape:
+        """Return what placement needs to know of the job; equal requests share one object."""
+        return self._shape(job.spec_digest, job.partition, job.time_limit_s, _ByDigest(job.spec))
+
+    def check(self, job: Job) -> None:
+        """Refuse what no node could ever give; a held job is not checked, as in Slurm.
+
+        Raises:
+            Infeasible: Says what exceeds what.
+        """
+        if job.hold is Hold.NONE and not self._fits_each_node(job):
+            raise Infeasible("Requested node configuration is not available")
+
+    def obstacle(self, job: Job) -> Reason | None:
+        """Return why the job cannot start in its partition as things stand, whatever is free."""
+        partition = self.partitions.get(job.partition)
+        if partition is None or partition.state == "INACTIVE":
+            return Reason.PARTITION_INACTIVE
+        if partition.state == "DOWN":
+            return Reason.PARTITION_DOWN
+        if _exceeds(job.time_limit_s, partition.max_time_s):
+            return Reason.PARTITION_TIME_LIMIT
+        shape = self.shape(job)
+        allowed = len(shape.nodes) if shape.nodes is not None else len(self.machine.nodes)
+        if shape.nodes_min > min(allowed, partition.max_nodes or allowed):
+            return Reason.PARTITION_NODE_LIMIT
+        nodes = [self._idle[name] for name in shape.nodes or self._idle]
+        return None if could_ever_fit(shape, nodes) else Reason.PARTITION_CONFIG
+
+    def _fits_each_node(self, job: Job) -> bool:
+        """Whether one node could give a task its part; totals over nodes do not count here."""
+        shape = self.shape(job)
+        nodes = [self._idle[name] for name in shape.nodes or self._idle]
+        return any(_could_host(shape, node) for node in nodes)
+
+    def _new_shape(
+        self, _: bytes, partition_name: str, time_limit_s: float | None, by_digest: _ByDigest
+    ) -> Shape:
+        spec = by_digest.spec
+        partition = self.partitions.get(partition_name, self.default_partition)
+        per_node, per_cpu = self._memory(spec, partition)
+        return Shape(
+            partition=partition_name,
+            priority_tier=partition.priority_tier,
+            nodes_min=spec.min_nodes or 1,
+            nodes_max=spec.max_nodes or spec.min_nodes or len(self.machine.nodes),
+            tasks=spec.tasks,
+            tasks_per_node=spec.ntasks_per_node,
+            cpus_per_task=spec.cpus_per_task or 1,
+            min_cpus_per_node=spec.min_cpus_per_node or 1,
+            memory_per_node_mib=per_node,
+            memory_per_cpu_mib=per_cpu,
+            gres=_gres(spec),
+            nodes=self._allowed(spec, partition),
+            exclusive=spec.exclusive,
+            time_limit_s=time_limit_s if time_limit_s is not None else FOREVER,
+        )
+
+    def _memory(self, spec: JobSpec, partition: Partition) -> tuple[int | None, int | None]:
+        """Return (per node, per CPU): what was asked for, else the partition's, else ours."""
+        if spec.mem_per_node_mib is not None or spec.mem_per_cpu_mib is not None:
+            return spec.mem_per_node_mib, spec.mem_per_cpu_mib
+        if partition.default_mem_per_node_mib is not None:
+            return partition.default_mem_per_node_mib, None
+        return None, partition.default_mem_per_cpu_mib or self.machine.default_mem_per_cpu_mib
+
+    def _allowed(self, spec: JobSpec, partition: Partition) -> tuple[str, ...] | None:
+        allowed = [name for name in partition.nodes if name in self._idle]
+        excluded = set(expand_hosts(spec.exclude)) if spec.exclude else set()
+        wanted = set(expand_hosts(spec.node_list)) if spec.node_list else set(allowed)
+        left = tuple(name for name in allowed if name in wanted and name not in excluded)
+        return None if len(left) == len(self._idle) else left
+
+
+class _ByDigest:
+    """A specification that is equal to another one if their digests are: for the cache's key."""
+
+    __slots__ = ("spec",)
+
+    def __init__(self, spec: JobSpec) -> None:
+        self.spec = spec
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ByDigest)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+def _idle(node: Node) -> FreeNode:
+    return FreeNode(
+        name=node.name,
+        cpus=tuple(range(node.cpus)),
+        total_cpus=node.cpus,
+        memory_mib=node.memory_mib,
+        total_memory_mib=node.memory_mib,
+        gres={name: tuple(range(count)) for name, count in node.gres.items()},
+        accepts=True,
+    )
+
+
+def _could_host(shape: Shape, node: FreeNode) -> bool:
+    tasks = shape.tasks_per_node or 1
+    if shape.nodes_max == 1:
+        tasks = max(tasks, shape.tasks)
+    cpus = max(tasks * shape.cpus_per_task, shape.min_cpus_per_node)
+    memory = shape.memory_per_node_mib or cpus * (shape.memory_per_cpu_mib or 0)
+    return (
+        cpus <= node.total_cpus
+        and memory <= node.total_memory_mib
+        and all(len(node.gres.get(name, ())) >= count for name, count in shape.gres)
+    )
+
+
+def _gres(spec: JobSpec) -> tuple[tuple[str, int], ...]:
+    return tuple(parse_gres(spec.gres)) if spec.gres else ()
+
+
+def _exceeds(limit_s: float | None, max_s: float | None) -> bool:
+    return max_s is not None and (limit_s is None or limit_s > max_s)

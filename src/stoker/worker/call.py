@@ -1,0 +1,91 @@
+r"""What a command is given, what it may ask for, and what it answers.
+
+A command is a function of a `Call` and the `Controller`: no printing, no exit, no global state, so
+that it is tested without a process and can do no harm to the daemon. One that needs something from
+the caller's side (a script's text) or has to wait is a generator: it yields a request, is sent the
+result, and returns its `Answer`.
+
+    def sbatch(call: Call, controller: Controller) -> Conversation:
+        text = yield ReadFile(path)      # OSError is raised here if the caller could not read it
+        ...
+        return Answer(out="Submitted batch job 42\n")
+
+It stands below `commands`, which speaks it, since `worker.server` conducts the conversations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+
+from stoker.core.models import Owner
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One invocation: who calls what, from where, with what environment.
+
+    ``argv`` excludes the program's name. ``work_dir`` is "" where the caller's directory is gone.
+    """
+
+    program: str
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    work_dir: str
+    owner: Owner
+    now: float
+    umask: int = 0o022
+    rlimits: Mapping[str, tuple[int, int]] = {}
+    key: str = ""
+    """The submission key: the same key is the same submission."""
+
+
+class Answer(msgspec.Struct):
+    """Text for standard output and standard error, and the exit status.
+
+    ``out`` may be an iterable of chunks. They are pulled as the caller reads them, outside any turn
+    of the service: it must not look at what a turn changes.
+    """
+
+    out: str | Iterable[str] = ""
+    err: str = ""
+    code: int = 0
+
+
+class ReadFile(msgspec.Struct, frozen=True):
+    """Ask the caller to read a file as itself; ``"-"`` is its standard input. Gives bytes."""
+
+    path: str
+    size_max: int = 4 << 20
+
+
+class Say(msgspec.Struct, frozen=True):
+    """Show text now, before the answer."""
+
+    out: str = ""
+    err: str = ""
+
+
+class UntilEnded(msgspec.Struct, frozen=True):
+    """Wait until every one of these jobs (an array's id: all its tasks) has ended."""
+
+    job_ids: tuple[int, ...]
+
+
+class Attach(msgspec.Struct, frozen=True):
+    """Ask the caller for its descriptors 0, 1 and 2, for the job with this id to use as its own."""
+
+    job_id: int
+
+
+class Interrupted(Exception):  # noqa: N818 - an event, not an error
+    """Raised where a command waits: its caller got this signal. It may catch it and wait on."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(f"interrupted by signal {signal}")
+        self.signal = signal
+
+
+Request: TypeAlias = ReadFile | Say | UntilEnded | Attach
+Conversation: TypeAlias = Generator[Request, Any, Answer]

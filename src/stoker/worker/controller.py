@@ -1,0 +1,242 @@
+"""What users may ask of the queue: submit, look, cancel, hold, change. slurmctld in small.
+
+Commands are written against this protocol; `worker.control` is the real one. All methods raise the
+errors of `stoker.core.errors`; changing ones must be called inside a turn of the service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from stoker.core.models import Allocation, Job, JobSpec, Node, Owner, Partition, Step
+from stoker.core.units import ArraySpec, Dependency, JobRef
+from stoker.scheduling.snapshot import Shape
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """A specification with what is said once, at submission.
+
+    ``script`` and ``environment`` (``NAME=VALUE`` entries) are stored by their content; the digests
+    in ``spec`` are filled in by the controller.
+    """
+
+    spec: JobSpec
+    owner: Owner
+    script: bytes = b""
+    environment: tuple[str, ...] = ()
+    array: ArraySpec | None = None
+    dependency: Dependency | None = None
+    hold: bool = False
+    begin_at: float = 0.0
+    priority: int | None = None
+    key: str = ""
+
+
+class NodeStatus(msgspec.Struct, frozen=True):
+    """A node and how it stands now.
+
+    ``state`` is Slurm's base word (IDLE, MIXED, ALLOCATED, DOWN) with ``+DRAIN`` where it applies.
+    """
+
+    node: Node
+    state: str
+    allocated_cpus: int
+    allocated_memory_mib: int
+    reason: str = ""
+    reason_at: float = 0.0
+    reason_user: str = ""
+    free_memory_mib: int = 0
+    load: float = 0.0
+    allocated_gres: Mapping[str, int] = {}
+
+
+class Record(msgspec.Struct, frozen=True):
+    """An accounting record: a job, all its attempts in order, the numbered steps of all attempts.
+
+    The batch step has no record of its own: it is the attempt's process (``Allocation.exit_code``
+    and its like are what that process ended with, ``Job.exit_code`` what became of the job).
+    """
+
+    job: Job
+    attempts: Sequence[Allocation]
+    steps: Sequence[Step]
+
+
+class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which records sacct wants; empty means all, a job counts if it lived between the times."""
+
+    refs: tuple[JobRef, ...] = ()
+    user_ids: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+    partitions: tuple[str, ...] = ()
+    start_at: float | None = None
+    end_at: float | None = None
+
+
+class StepRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What srun asks for inside an allocation, or of the job that it has made for itself.
+
+    ``environment`` is the caller's, as ``NAME=VALUE``; paths are absolute file name patterns, or ""
+    for the descriptors that the caller sends.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    environment: tuple[str, ...]
+    work_dir: str
+    ntasks: int = 1
+    cpus_per_task: int = 1
+    nodes: int | None = None
+    overlap: bool = False
+    exact: bool = False
+    kill_on_bad_exit: bool = False
+    time_limit_s: float | None = None
+    stdin: str = ""
+    stdout: str = ""
+    stderr: str | None = ""
+    open_mode: str = ""
+    umask: int = 0o022
+    rlimits: Mapping[str, tuple[int, int]] = {}
+
+
+class Controller(Protocol):
+    """Seen by commands."""
+
+    @property
+    def cluster_name(self) -> str:
+        """Return the cluster's name."""
+        ...
+
+    def now(self) -> float:
+        """Return the time of this turn, in epoch seconds."""
+        ...
+
+    def partitions(self) -> Sequence[Partition]:
+        """Return the partitions in the order of the configuration."""
+        ...
+
+    def nodes(self) -> Sequence[NodeStatus]:
+        """Return the nodes in the machine's order, as they stand now."""
+        ...
+
+    def configuration(self) -> Mapping[str, str]:
+        """Return Slurm's names for what is configured, for ``scontrol show config``."""
+        ...
+
+    # Looking.
+
+    def active_jobs(self) -> Iterable[Job]:
+        """Return every record that waits or runs; an array's waiting rest is one record."""
+        ...
+
+    def recent_jobs(self) -> Sequence[Job]:
+        """Return the jobs that ended within MinJobAge, by id."""
+        ...
+
+    def find(self, ref: JobRef) -> Sequence[Job]:
+        """Return the active and recent records that *ref* names: an array's id, all of its own.
+
+        Raises:
+            UnknownJob: There is none.
+        """
+        ...
+
+    def history(self, query: HistoryQuery) -> Sequence[Record]:
+        """Return the accounting records that *query* describes, by id, active ones included."""
+        ...
+
+    def last_allocations(self, jobs: Sequence[Job]) -> Mapping[int, Allocation]:
+        """Return, by job id, what each job holds or held last; those that never ran are missing."""
+        ...
+
+    def shape(self, job: Job) -> Shape:
+        """Return what the job asks for, with the defaults of partition and machine applied."""
+        ...
+
+    def reason(self, job: Job) -> str:
+        """Return why the job waits or what ended it, as squeue prints it: a word of `Reason`."""
+        ...
+
+    def expected_starts(self, job_ids: Sequence[int]) -> Mapping[int, float]:
+        """Return when waiting jobs will start if nothing changes; who cannot be told is missing."""
+        ...
+
+    def script(self, job: Job) -> bytes:
+        """Return the batch script; b"" if there is none."""
+        ...
+
+    def environment(self, job: Job) -> Sequence[str]:
+        """Return the ``NAME=VALUE`` entries that came with the submission."""
+        ...
+
+    # Changing; `by` is who asks. Others' jobs raise NotAllowed (root may everything).
+
+    def submit(self, submission: Submission) -> Job:
+        """Take a job in; the same key gives the same job.
+
+        Raises:
+            InvalidSpec: It says nothing sensible.
+            Infeasible: No node could ever run it.
+        """
+        ...
+
+    def try_submit(self, submission: Submission) -> tuple[float, Sequence[str], int]:
+        """Return when and on which nodes with how many CPUs the job would start; it is not kept."""
+        ...
+
+    def cancel(self, ref: JobRef, by: Owner) -> None:
+        """Cancel what *ref* names; what has ended is left alone."""
+        ...
+
+    def signal(self, ref: JobRef, by: Owner, signal: int, scope: str) -> None:
+        """Send a signal to a running job's ``leader`` (script), ``children`` (steps) or ``all``."""
+        ...
+
+    def hold(self, ref: JobRef, by: Owner, *, as_user: bool = False) -> None:
+        """Keep a waiting job from starting."""
+        ...
+
+    def release(self, ref: JobRef, by: Owner) -> None:
+        """Let a held job go."""
+        ...
+
+    def requeue(self, ref: JobRef, by: Owner, *, hold: bool = False) -> None:
+        """End a running job, or take an ended one, and let it wait again."""
+        ...
+
+    def suspend(self, ref: JobRef, by: Owner) -> None:
+        """Stop a running job's processes."""
+        ...
+
+    def resume(self, ref: JobRef, by: Owner) -> None:
+        """Continue a suspended job."""
+        ...
+
+    def update(self, ref: JobRef, by: Owner, changes: Mapping[str, object]) -> None:
+        """Change a job: keys are names of fields of `Job` or of `JobSpec`."""
+        ...
+
+    def update_node(self, name: str, by: Owner, state: str, reason: str) -> None:
+        """Drain, undrain, take down or bring back a node: DRAIN, UNDRAIN, DOWN, RESUME."""
+        ...
+
+    # Steps.
+
+    def create_step(self, job: Job, request: StepRequest) -> Step | None:
+        """Begin a step in a running job; None if its CPUs are busy with other steps.
+
+        Raises:
+            InvalidSpec: The step can never fit into the allocation.
+        """
+        ...
+
+    def steps(self, job: Job) -> Sequence[Step]:
+        """Return the steps of the job's present attempt, by number."""
+        ...
+
+    def signal_step(self, job: Job, step_id: str, by: Owner, signal: int) -> None:
+        """Send a signal to every task of a step."""
+        ...

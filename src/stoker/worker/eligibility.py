@@ -1,0 +1,84 @@
+"""Whether a waiting job may be considered, and if not, why: holds, times, dependencies.
+
+Source: sbatch(1), ``--dependency``; recorded: a job id that was never seen counts as met, and
+`afterok` on a job that failed leaves the job waiting with DependencyNeverSatisfied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+
+from stoker.core.enums import Hold, JobState, Reason
+from stoker.core.models import Job
+from stoker.core.units import Condition, Dependency
+
+
+class Verdict(Enum):
+    """What is to be said of a dependency, or of one of its conditions."""
+
+    MET = "met"
+    WAITING = "waiting"
+    NEVER = "never"
+
+
+Lookup = Callable[[Condition], Sequence[Job]]
+"""Returns every record of the job, array or task that a condition names; empty if never seen."""
+
+
+def judge(dependency: Dependency, lookup: Lookup, now: float) -> tuple[Verdict, Dependency | None]:
+    """Return the verdict on a dependency, and what of it is still open (None if nothing is)."""
+    verdicts = [(each, judge_condition(each, lookup(each), now)) for each in dependency.conditions]
+    open_ones = tuple(each for each, verdict in verdicts if verdict is not Verdict.MET)
+    found = {verdict for _, verdict in verdicts}
+    if dependency.any_of:
+        overall = next(v for v in (Verdict.MET, Verdict.WAITING, Verdict.NEVER) if v in found)
+    else:
+        overall = next(v for v in (Verdict.NEVER, Verdict.WAITING, Verdict.MET) if v in found)
+    if overall is Verdict.MET:
+        return overall, None
+    return overall, Dependency(any_of=dependency.any_of, conditions=open_ones)
+
+
+def judge_condition(condition: Condition, records: Sequence[Job], now: float) -> Verdict:
+    """Return whether one condition is met by the jobs that it names."""
+    if condition.kind == "singleton":
+        return Verdict.WAITING if records else Verdict.MET
+    if condition.kind == "after":
+        return _judge_start(condition, records, now)
+    if any(not job.state.has_ended for job in records):
+        return Verdict.WAITING
+    return _judge_end(condition.kind, records)
+
+
+def _judge_start(condition: Condition, records: Sequence[Job], now: float) -> Verdict:
+    """``after``: every task has started or was cancelled, and the delay has passed since."""
+    delay_s = 60.0 * condition.delay_min
+    for job in records:
+        began = job.start_at or job.end_at
+        if job.state is JobState.PENDING or now < began + delay_s:
+            return Verdict.WAITING
+    return Verdict.MET
+
+
+def _judge_end(kind: str, records: Sequence[Job]) -> Verdict:
+    if kind in ("afterok", "aftercorr"):
+        return _met_if(all(job.state is JobState.COMPLETED for job in records))
+    if kind == "afternotok":
+        return _met_if(any(job.state is not JobState.COMPLETED for job in records) or not records)
+    return Verdict.MET
+
+
+def _met_if(is_met: bool) -> Verdict:  # noqa: FBT001 - it is the whole message
+    return Verdict.MET if is_met else Verdict.NEVER
+
+
+def obstacle(job: Job, now: float) -> Reason | None:
+    """Return what keeps a waiting job from being considered, apart from its dependency."""
+    if job.hold is Hold.ADMIN:
+        return Reason.JOB_HELD_ADMIN
+    if job.hold is Hold.USER:
+        return Reason.JOB_HELD_USER
+    if job.begin_at > now:
+        return Reason.BEGIN_TIME
+    return None

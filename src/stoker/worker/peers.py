@@ -1,0 +1,38 @@
+"""Who is at the other end: what the kernel says (SO_PEERCRED, unix(7)), never what is claimed."""
+
+from __future__ import annotations
+
+import grp
+import pwd
+import socket
+import struct
+from functools import lru_cache
+
+from stoker.core.models import Owner
+
+_CREDENTIALS = struct.Struct("iII")
+
+
+def owner_of(peer: socket.socket) -> Owner:
+    """Return who opened the other end of a unix socket."""
+    content = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, user_id, group_id = _CREDENTIALS.unpack(content)
+    return Owner(user_id, user_name(user_id), group_id, group_name(group_id))
+
+
+@lru_cache(maxsize=1024)
+def user_name(user_id: int) -> str:
+    """Return a user's name, or the number where there is none."""
+    try:
+        return pwd.getpwuid(user_id).pw_name
+    except KeyError:
+        return str(user_id)
+
+
+@lru_cache(maxsize=1024)
+def group_name(group_id: int) -> str:
+    """Return a group's name, or the number where there is none."""
+    try:
+        return grp.getgrgid(group_id).gr_name
+    except KeyError:
+        return str(group_id)

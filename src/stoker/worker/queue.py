@@ -1,0 +1,191 @@
+"""The queue: the jobs that have not ended, and the turns in which they change.
+
+Everything that changes a job does so inside a turn: `with queue.turn() as turn`. A turn holds the
+lock, collects what changed, and on its way out records all of it in one synced transaction; only
+then does it act (launch, signal) and tell (answers, observers). So what is not recorded is never
+acted on, many changes share one sync, and a turn that could not be recorded has done nothing: the
+memory is then rebuilt from the database, the one truth.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from stoker.core.database import StoreFull
+from stoker.core.errors import StoreError
+from stoker.core.models import Allocation, Job, JobSpec, Step
+from stoker.core.repository import NEXT_JOB_ID, Repository, digest_of, encode_spec
+from stoker.worker.table import JobTable
+
+log = logging.getLogger(__name__)
+
+_PAUSE_WHEN_FULL_S = 1.0
+
+Action = Callable[[], None]
+
+
+class Turn:
+    """What one turn changes, and what is to be done once that is on record."""
+
+    def __init__(self, now: float) -> None:
+        """Start with nothing changed; *now* is the time for everything in the turn."""
+        self.now = now
+        self.jobs: dict[int, Job] = {}
+        self.allocations: dict[tuple[int, int], Allocation] = {}
+        self.steps: dict[tuple[int, int, str], Step] = {}
+        self.specs: dict[bytes, bytes] = {}
+        self.contents: dict[str, bytes] = {}
+        self.keys: dict[str, int] = {}
+        self.ended: set[int] = set()
+        self.actions: list[Action] = []
+        self.next_job_id: int | None = None
+
+    def touch(self, job: Job) -> None:
+        """Record the job's state at the end of the turn."""
+        self.jobs[job.job_id] = job
+
+    def touch_allocation(self, allocation: Allocation) -> None:
+        """Record the allocation's state at the end of the turn."""
+        self.allocations[allocation.job_id, allocation.attempt] = allocation
+
+    def touch_step(self, step: Step) -> None:
+        """Record the step's state at the end of the turn."""
+        self.steps[step.job_id, step.attempt, step.step_id] = step
+
+    def keep_spec(self, spec: JobSpec) -> bytes:
+        """Store a specification with the turn; return its digest."""
+        digest, body = encode_spec(spec)
+        self.specs[digest] = body
+        return digest
+
+    def keep_content(self, body: bytes) -> str:
+        """Store a script or an environment with the turn; return its digest, "" for nothing."""
+        if not body:
+            return ""
+        digest = digest_of(body)
+        self.contents[digest] = body
+        return digest
+
+    def afterwards(self, action: Action) -> None:
+        """Do this once the turn is on record."""
+        self.actions.append(action)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to record."""
+        return not (self.jobs or self.allocations or self.steps or self.keys or self.next_job_id)
+
+    def record(self, repository: Repository) -> None:
+        """Write everything in one transaction."""
+        with repository.database.transaction() as connection:
+            repository.add_contents(connection, self.contents)
+            repository.add_specs(connection, self.specs)
+            repository.add_submissions(connection, self.keys, self.now)
+            repository.save_jobs(connection, self.jobs.values())
+            repository.save_allocations(connection, self.allocations.values())
+            repository.save_steps(connection, self.steps.values())
+            if self.next_job_id is not None:
+                repository.set_counter(connection, NEXT_JOB_ID, self.next_job_id)
+
+
+class JobQueue:
+    """The jobs that have not ended, their lock, and their turns."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        table: JobTable,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Keep *table* in step with *repository*; the clocks are for tests and simulation."""
+        self.repository = repository
+        self.table = table
+        self.lock = threading.RLock()
+        self.is_stale = True
+        self.on_ended: Callable[[set[int]], None] = lambda _: None
+        self.on_lost_store: Callable[[StoreError], None] = lambda _: None
+        self.rebuild: Callable[[], None] = self.load
+        self._clock = clock
+        self._monotonic = monotonic
+        self._turn: Turn | None = None
+        self._next_job_id = 1
+        self._refused_until = 0.0
+
+    def load(self) -> None:
+        """Fill the memory from the database."""
+        with self.lock:
+            self.table.clear()
+            for job in self.repository.active_jobs():
+                self.table.add(job)
+            self._next_job_id = max(self._next_job_id, self.repository.next_job_id())
+            self.is_stale = False
+
+    def now(self) -> float:
+        """Return the wall clock's time, in epoch seconds."""
+        return self._clock()
+
+    @contextmanager
+    def turn(self) -> Iterator[Turn]:
+        """Change jobs; a turn inside a turn is the same turn.
+
+        Raises:
+            StoreError: Nothing of the turn happened.
+        """
+        with self.lock:
+            if self._turn is not None:
+                yield self._turn
+                return
+            self._check_store()
+            if self.is_stale:
+                self.rebuild()
+            turn = self._turn = Turn(self._clock())
+            try:
+                yield turn
+                self._record(turn)
+            except BaseException:
+                # What the turn changed in memory is not on record: forget all of it.
+                self.is_stale = self.is_stale or not turn.is_empty
+                raise
+            finally:
+                self._turn = None
+            # Still under the lock: the engine hears of turns in the order of the record.
+            self._act(turn)
+        if turn.ended:
+            self.on_ended(turn.ended)
+
+    def give_id(self, turn: Turn) -> int:
+        """Return the next job id; ids grow and are never given twice."""
+        job_id = self._next_job_id
+        self._next_job_id += 1
+        turn.next_job_id = self._next_job_id
+        return job_id
+
+    def _check_store(self) -> None:
+        if self._monotonic() < self._refused_until:
+            raise StoreFull("cannot record anything: the disk is full; make room and try again")
+
+    def _record(self, turn: Turn) -> None:
+        if turn.is_empty:
+            return
+        try:
+            turn.record(self.repository)
+        except StoreFull:
+            self._refused_until = self._monotonic() + _PAUSE_WHEN_FULL_S
+            raise
+        except StoreError as error:
+            self.on_lost_store(error)
+            raise
+
+    def _act(self, turn: Turn) -> None:
+        for action in turn.actions:
+            try:
+                action()
+            except Exception:
+                log.exception("a recorded turn could not be carried out; recovery will do it")
+                self.is_stale = True

@@ -1,0 +1,250 @@
+"""The waiting and running jobs in memory, and the indexes that make a turn cheap.
+
+The database is the truth; this is its working set, rebuilt from it at any time. Eligible jobs wait
+in one queue for each `Shape` (what placement can tell apart), in the order in which they will be
+considered, so that a turn looks at the fronts of a few queues and never at a hundred thousand jobs.
+Not thread-safe: whoever uses it holds the queue's lock.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, overload
+
+from stoker.core.enums import JobState
+from stoker.core.models import Job
+from stoker.scheduling.snapshot import Shape, Waiting
+
+Order = tuple[int, ...]
+"""Sorts waiting jobs: what is smaller is considered earlier."""
+
+
+class _Place(NamedTuple):
+    shape: Shape
+    order: Order
+
+
+class WaitingQueue(Sequence[Waiting]):
+    """The eligible jobs of one shape, in order; entries are made only when they are looked at.
+
+    Kept backwards, so that taking from the front is taking from the end of a list.
+    """
+
+    def __init__(self, count_of: Callable[[int], int]) -> None:
+        """*count_of* says how many tasks of a job may start now."""
+        self._backwards: list[tuple[Order, int]] = []
+        self._count_of = count_of
+
+    def add(self, order: Order, job_id: int) -> None:
+        """Let the job wait at its place."""
+        insort(self._backwards, (_mirrored(order), job_id))
+
+    def remove(self, order: Order, job_id: int) -> None:
+        """Take the job out; it is there."""
+        entry = (_mirrored(order), job_id)
+        index = bisect_left(self._backwards, entry)
+        assert self._backwards[index] == entry, f"job {job_id} is not where it should wait"
+        del self._backwards[index]
+
+    def __len__(self) -> int:
+        return len(self._backwards)
+
+    @overload
+    def __getitem__(self, index: int) -> Waiting: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Waiting]: ...
+    def __getitem__(self, index: int | slice) -> Waiting | Sequence[Waiting]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        order, job_id = self._backwards[-1 - index]
+        return Waiting(job_id, _mirrored(order), self._count_of(job_id))
+
+
+def _mirrored(order: Order) -> Order:
+    return tuple(-part for part in order)
+
+
+class JobTable:
+    """All jobs that have not ended, by id, by array, by what they wait for."""
+
+    def __init__(self, shape_of: Callable[[Job], Shape]) -> None:
+        """*shape_of* reads off a job what placement needs to know."""
+        self.jobs: dict[int, Job] = {}
+        self.queues: dict[Shape, WaitingQueue] = {}
+        self._shape_of = shape_of
+        self._places: dict[int, _Place] = {}
+        self._arrays: dict[int, set[int]] = {}
+        self._running_tasks: dict[int, int] = {}
+        self._dependents: dict[int, set[int]] = {}
+        self._namesakes: dict[tuple[int, str], set[int]] = {}
+        self._wakeups: list[tuple[float, int]] = []
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(self.jobs.values())
+
+    def clear(self) -> None:
+        """Forget everything, to be filled anew."""
+        for index in (
+            self.jobs,
+            self.queues,
+            self._places,
+            self._arrays,
+            self._running_tasks,
+            self._dependents,
+            self._namesakes,
+            self._wakeups,
+        ):
+            index.clear()
+
+    def get(self, job_id: int) -> Job | None:
+        """Return the job, if it has not ended."""
+        return self.jobs.get(job_id)
+
+    def add(self, job: Job) -> None:
+        """Take in a job that waits or runs."""
+        assert job.job_id not in self.jobs, f"job {job.job_id} is there already"
+        self.jobs[job.job_id] = job
+        if job.array_job_id:
+            self._arrays.setdefault(job.array_job_id, set()).add(job.job_id)
+        self._namesakes.setdefault((job.owner.user_id, job.name), set()).add(job.job_id)
+        self.watch_dependencies(job)
+
+    def remove(self, job: Job) -> None:
+        """Let go of a job that has ended, or whose record was absorbed by its last task."""
+        self.displace(job)
+        del self.jobs[job.job_id]
+        _discard(self._arrays, job.array_job_id, job.job_id)
+        _discard(self._namesakes, (job.owner.user_id, job.name), job.job_id)
+        self._forget_dependencies(job)
+
+    def array(self, array_job_id: int) -> list[Job]:
+        """Return the records of an array that have not ended, by id."""
+        return [self.jobs[each] for each in sorted(self._arrays.get(array_job_id, ()))]
+
+    def namesakes(self, job: Job) -> list[Job]:
+        """Return the owner's jobs of the same name, by id."""
+        found = self._namesakes.get((job.owner.user_id, job.name), ())
+        return [self.jobs[each] for each in sorted(found)]
+
+    # Waiting.
+
+    def place(self, job: Job) -> None:
+        """Let an eligible job wait in the queue of its shape; one that waits keeps its place."""
+        if job.job_id in self._places:
+            return
+        shape = self._shape_of(job)
+        place = _Place(shape, (-shape.priority_tier, *order_of(job)))
+        self._places[job.job_id] = place
+        queue = self.queues.get(place.shape)
+        if queue is None:
+            queue = self.queues[place.shape] = WaitingQueue(self.startable)
+        queue.add(place.order, job.job_id)
+
+    def displace(self, job: Job) -> None:
+        """Take the job out of its queue, if it waits in one."""
+        place = self._places.pop(job.job_id, None)
+        if place is None:
+            return
+        queue = self.queues[place.shape]
+        queue.remove(place.order, job.job_id)
+        if not queue:
+            del self.queues[place.shape]
+
+    def shape(self, job: Job) -> Shape | None:
+        """Return the shape under which the job waits, if it is eligible."""
+        place = self._places.get(job.job_id)
+        return place.shape if place is not None else None
+
+    def startable(self, job_id: int) -> int:
+        """Return how many tasks of the job may start now: 1, or what an array's limit leaves."""
+        job = self.jobs[job_id]
+        if job.array is None:
+            return 1
+        if not job.array_limit:
+            return len(job.array)
+        running = self._running_tasks.get(job.array_job_id, 0)
+        return max(0, min(len(job.array), job.array_limit - running))
+
+    def count_task(self, job: Job, change: int) -> None:
+        """Note that a task of the job's array took (+1) or gave back (-1) its place."""
+        if job.array_job_id:
+            left = self._running_tasks.get(job.array_job_id, 0) + change
+            if left:
+                self._running_tasks[job.array_job_id] = left
+            else:
+                self._running_tasks.pop(job.array_job_id, None)
+
+    # Dependencies.
+
+    def watch_dependencies(self, job: Job) -> None:
+        """Remember which jobs this one waits for."""
+        for awaited in _awaited(job):
+            self._dependents.setdefault(awaited, set()).add(job.job_id)
+
+    def dependents(self, job: Job) -> list[Job]:
+        """Return the jobs that wait for this one, or for its array."""
+        found: set[int] = set()
+        for awaited in {job.job_id, job.array_job_id} - {0}:
+            found |= self._dependents.get(awaited, set())
+        return [self.jobs[each] for each in sorted(found)]
+
+    def _forget_dependencies(self, job: Job) -> None:
+        for awaited in _awaited(job):
+            _discard(self._dependents, awaited, job.job_id)
+
+    # Times.
+
+    def wake_at(self, at: float, job: Job) -> None:
+        """Ask for the job to be looked at again when *at* has come."""
+        heapq.heappush(self._wakeups, (at, job.job_id))
+
+    def due(self, now: float) -> list[Job]:
+        """Return the jobs whose time has come; each is told once."""
+        found = []
+        while self._wakeups and self._wakeups[0][0] <= now:
+            _, job_id = heapq.heappop(self._wakeups)
+            if job := self.jobs.get(job_id):
+                found.append(job)
+        return found
+
+    @property
+    def next_wakeup_at(self) -> float | None:
+        """Return when `due` will have something to say."""
+        return self._wakeups[0][0] if self._wakeups else None
+
+    def counts(self) -> Mapping[str, int]:
+        """Return the number of jobs by state, an array's waiting tasks each counted."""
+        found: dict[str, int] = {}
+        for job in self:
+            tasks = len(job.array) if job.array is not None else 1
+            found[job.state.value] = found.get(job.state.value, 0) + tasks
+        return found
+
+
+def order_of(job: Job) -> Order:
+    """Return the key that sorts waiting jobs: higher priority, then the earlier submission."""
+    return (-job.priority, job.array_job_id or job.job_id, max(job.array_task_id, 0), job.job_id)
+
+
+def waiting_jobs(jobs: Iterable[Job]) -> list[Job]:
+    """Return those of *jobs* that wait, in order."""
+    return sorted((job for job in jobs if job.state is JobState.PENDING), key=order_of)
+
+
+def _awaited(job: Job) -> set[int]:
+    if job.dependency is None:
+        return set()
+    return {each.job_id for each in job.dependency.conditions if each.job_id}
+
+
+def _discard(index: dict[object, set[int]] | dict, key: object, job_id: int) -> None:
+    members = index.get(key)
+    if members is not None:
+        members.discard(job_id)
+        if not members:
+            del index[key]
