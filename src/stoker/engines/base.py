@@ -169,6 +169,10 @@ class Engine(Protocol):
         """Run units; one that is known already is not run again. *descriptors* by unit key."""
         ...
 
+    def withdraw(self, keys: Sequence[str]) -> None:
+        """Take back units that have not been spawned; each answers with Withdrawn or Started."""
+        ...
+
     def end(self, group: str, why: str, kill_wait_s: float) -> None:
         """End every process of a group: TERM, then KILL after *kill_wait_s* seconds."""
         ...

@@ -68,18 +68,54 @@ class Say(msgspec.Struct, frozen=True):
 
 
 class UntilEnded(msgspec.Struct, frozen=True):
-    """Wait until every one of these jobs (an array's id: all its tasks) has ended."""
+    """Wait until all of these jobs (an array's id: all its tasks) have ended. Gives the jobs."""
 
     job_ids: tuple[int, ...]
 
 
+class UntilStarted(msgspec.Struct, frozen=True):
+    """Wait until this job runs, or has ended without. Gives the job."""
+
+    job_id: int
+
+    @property
+    def job_ids(self) -> tuple[int, ...]:
+        """Return the jobs that are waited for."""
+        return (self.job_id,)
+
+
+class UntilStepFree(msgspec.Struct, frozen=True):
+    """Wait until a step of this job has ended, or the job has. Gives the job."""
+
+    job_id: int
+    steps_ended: int
+    """Steps that had ended when the caller last looked."""
+
+    @property
+    def job_ids(self) -> tuple[int, ...]:
+        """Return the jobs that are waited for."""
+        return (self.job_id,)
+
+
+class UntilStepEnded(msgspec.Struct, frozen=True):
+    """Wait until a step has ended. Gives the step."""
+
+    job_id: int
+    step_id: str
+
+    @property
+    def job_ids(self) -> tuple[int, ...]:
+        """Return the jobs that are waited for."""
+        return (self.job_id,)
+
+
 class Attach(msgspec.Struct, frozen=True):
-    """Ask the caller for its descriptors 0, 1 and 2, for the job with this id to use as its own."""
+    """Ask the caller for its descriptors 0, 1 and 2, for the next step of this job to use."""
 
     job_id: int
 
 
-class Interrupted(Exception):  # noqa: N818 - an event, not an error
+class Interrupted(Exception):
     """Raised where a command waits: its caller got this signal. It may catch it and wait on."""
 
     def __init__(self, signal: int) -> None:
@@ -87,5 +123,6 @@ class Interrupted(Exception):  # noqa: N818 - an event, not an error
         self.signal = signal
 
 
-Request: TypeAlias = ReadFile | Say | UntilEnded | Attach
+Until: TypeAlias = UntilEnded | UntilStarted | UntilStepFree | UntilStepEnded
+Request: TypeAlias = ReadFile | Say | Attach | Until
 Conversation: TypeAlias = Generator[Request, Any, Answer]
