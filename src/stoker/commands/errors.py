@@ -105,7 +105,7 @@ _TEXTS = {
     "ESLURM_JOB_NOT_SUSPENDED": (2087, "Job is not suspended"),
     "ESLURM_JOB_NOT_FINISHED": (2088, "Job is not finished"),
     "ESLURM_INVALID_TIME_MIN_LIMIT": (
-        2120,
+        2124,
         "Invalid time-min specification (exceeds job's time or other limits)",
     ),
     "ESLURMD_INVALID_ACCT_FREQ": (4003, "Invalid accounting frequency requested"),
