@@ -144,7 +144,9 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
 class Allocation(msgspec.Struct, gc=False):
     """One attempt of one job: reserved, then allocated (its process known), then released.
 
-    ``token`` stands in the environment of every process of the attempt. A process is known by
+    ``token`` stands in the environment of every process of the attempt. Allocations of one
+    ``lane`` (the number of the job that opened it, or 0) share what they name: they run one after
+    the other, in the order of their reservation. A process is known by
     ``pid``, ``start_ticks`` (field 22 of /proc/PID/stat) and ``boot_id`` together.
     """
 
@@ -153,6 +155,7 @@ class Allocation(msgspec.Struct, gc=False):
     shares: tuple[NodeShare, ...]
     token: str
     reserved_at: float
+    lane: int = 0
     state: AllocationState = AllocationState.RESERVED
     allocated_at: float = 0.0
     released_at: float = 0.0

@@ -118,6 +118,7 @@ allocations = Table(
     Column("state", String, nullable=False),
     Column("shares", LargeBinary, nullable=False),
     Column("token", String, nullable=False),
+    Column("lane", Integer, nullable=False),
     Column("reserved_at", Float, nullable=False),
     Column("allocated_at", Float, nullable=False),
     Column("released_at", Float, nullable=False),

@@ -124,5 +124,6 @@ class Interrupted(Exception):
 
 
 Until: TypeAlias = UntilEnded | UntilStarted | UntilStepFree | UntilStepEnded
+"""Requests for which the conversation is parked; ``job_ids`` says whose changes wake it."""
 Request: TypeAlias = ReadFile | Say | Attach | Until
 Conversation: TypeAlias = Generator[Request, Any, Answer]

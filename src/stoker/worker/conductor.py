@@ -1,7 +1,7 @@
 """Conducts the conversations: one turn of the service for all that is due, replies held back.
 
 A conversation is on one of three paths: its frame is due, it waits for its caller (a file,
-descriptors), or it is parked until jobs end and found again by their ids. Whatever a turn could not
+descriptors), or it is parked until jobs start or end and found again by their ids. Whatever a turn could not
 commit is revoked, and what must not be forgotten (jobs that ended, callers that left) is taken up
 again a while later.
 """
@@ -18,7 +18,6 @@ from errno import EBADF
 from functools import partial
 from typing import Final
 
-from stoker.core.models import Job
 from stoker.core.wire import (
     Frame,
     WireError,
@@ -27,7 +26,19 @@ from stoker.core.wire import (
     decode_number,
     decode_request,
 )
-from stoker.worker.call import Attach, Call, Interrupted, ReadFile, Request, Say, UntilEnded
+from stoker.worker.call import (
+    Attach,
+    Call,
+    Interrupted,
+    ReadFile,
+    Request,
+    Say,
+    Until,
+    UntilEnded,
+    UntilStarted,
+    UntilStepEnded,
+    UntilStepFree,
+)
 from stoker.worker.connection import DESCRIPTORS, Connection
 from stoker.worker.talk import CallTalk, RpcTalk, Service, Talk
 
@@ -63,6 +74,10 @@ class Conductor:
     def is_talking(self, connection: Connection) -> bool:
         """Whether a conversation is under way on *connection*."""
         return connection in self._talks
+
+    def is_awaited(self, job_id: int) -> bool:
+        """Whether anybody waits for this job; may be asked from any thread."""
+        return job_id in self._parked
 
     def wake(self, job_id: int) -> None:
         """Look again, in the next turn, at those who wait for this job."""
@@ -215,7 +230,7 @@ class Conductor:
                 self._drive(talk, partial(_give_file, talk, request, frame.payload))
             case b"D", Attach() as request:
                 self._drive(talk, partial(self._give_descriptors, talk, request))
-            case b"I", UntilEnded():
+            case b"I", UntilEnded() | UntilStarted() | UntilStepFree() | UntilStepEnded():
                 signal = decode_number(frame.payload)
                 self._unpark(talk)
                 self._drive(talk, lambda: talk.throw(Interrupted(signal)))
@@ -230,10 +245,10 @@ class Conductor:
         self._drive(talk, lambda: talk.start(self._service))
 
     def _look_again(self, talk: Talk) -> None:
-        """Go on with a parked conversation if all its jobs have ended."""
-        if talk.is_over or not isinstance(talk.request, UntilEnded):
+        """Go on with a parked conversation if what it waits for has come."""
+        if talk.is_over or not isinstance(talk.request, Until):
             return
-        outcome = self._ended_or_error(talk.request)
+        outcome = self._outcome_or_error(talk.request)
         if outcome is None:
             return
         self._touched[talk] = None
@@ -243,10 +258,10 @@ class Conductor:
         else:
             self._drive(talk, lambda: talk.send(outcome))
 
-    def _ended_or_error(self, request: UntilEnded) -> Sequence[Job] | Exception | None:
-        """Ask for jobs; a defect there belongs to whoever waits for them, not to the whole turn."""
+    def _outcome_or_error(self, request: Until) -> object:
+        """Ask for the outcome; a defect there belongs to whoever waits, not to the whole turn."""
         try:
-            return self._service.ended(request.job_ids)
+            return self._service.outcome(request)
         except Exception as error:  # noqa: BLE001 - thrown into the conversation
             return error
 
@@ -274,10 +289,10 @@ class Conductor:
         if isinstance(request, Say):
             talk.say(request)
             return None
-        if isinstance(request, UntilEnded):
-            jobs = self._service.ended(request.job_ids)
-            if jobs is not None:
-                return jobs
+        if isinstance(request, Until):
+            outcome = self._service.outcome(request)
+            if outcome is not None:
+                return outcome
             for job_id in request.job_ids:
                 self._parked[job_id].add(talk)
         talk.wait(request)
@@ -297,7 +312,7 @@ class Conductor:
         return talk.send(None)
 
     def _unpark(self, talk: Talk) -> None:
-        if not isinstance(talk.request, UntilEnded):
+        if not isinstance(talk.request, Until):
             return
         for job_id in talk.request.job_ids:
             self._parked[job_id].discard(talk)

@@ -11,40 +11,17 @@ import copy
 import secrets
 from collections.abc import Sequence
 
-from stoker.core.enums import AllocationState, JobState, Reason
+from stoker.core.enums import AllocationState, Hold, JobState, Reason
 from stoker.core.lifecycle import END_EVENTS, Event, next_state
-from stoker.core.models import Allocation, Job, NodeShare, Usage
+from stoker.core.models import Allocation, Job, NodeShare
 from stoker.core.units import Condition
 from stoker.worker import eligibility
 from stoker.worker.admission import Admission
 from stoker.worker.eligibility import Verdict
+from stoker.worker.lanes import Lanes
+from stoker.worker.outcomes import Outcome
 from stoker.worker.queue import JobQueue, Turn
 from stoker.worker.resources import ResourceTracker
-
-
-class Outcome:
-    """How an attempt ended: state, exit status, reason and usage."""
-
-    __slots__ = ("at", "code", "message", "reason", "signal", "state", "usage")
-
-    def __init__(
-        self,
-        state: JobState,
-        at: float,
-        *,
-        code: int = 0,
-        signal: int = 0,
-        reason: str = Reason.NONE,
-        message: str = "",
-        usage: Usage | None = None,
-    ) -> None:
-        self.state = state
-        self.at = at
-        self.code = code
-        self.signal = signal
-        self.reason = reason
-        self.message = message
-        self.usage = usage
 
 
 class Ledger:
@@ -56,6 +33,23 @@ class Ledger:
         self.table = queue.table
         self.tracker = tracker
         self.admission = admission
+        self.lanes = Lanes()
+
+    def rebuild(self) -> None:
+        """Fill memory, books and lanes from the record, and let waiting jobs find their places."""
+        self.queue.load()
+        self.lanes.clear()
+        self.lanes.load(self.table)
+        with self.tracker.changing():
+            self.tracker.clear()
+            for job in self.table:
+                if job.allocation is not None:
+                    self.table.count_task(job, +1)
+                    if not self.lanes.is_behind(job.job_id):
+                        self.tracker.allocate(job.job_id, job.allocation.shares)
+        turn = Turn(self.queue.now())
+        for job in list(self.table):
+            self.refresh(turn, job)
 
     # Waiting.
 
@@ -122,10 +116,14 @@ class Ledger:
 
     # Starting.
 
-    def reserve(self, turn: Turn, job: Job, shares: Sequence[NodeShare]) -> Job:
+    def reserve(
+        self, turn: Turn, job: Job, shares: Sequence[NodeShare], lane: int | None = 0
+    ) -> Job:
         """Record that *job*, or the next task of the array, will run on *shares*; return which.
 
-        The tracker is not told: it is the caller who knows whether the shares are free already.
+        Args:
+            lane: Who it runs behind; 0: the shares are free and taken now; None: likewise, and the
+                job opens a lane.
         """
         assert job.state is JobState.PENDING, f"job {job.job_id} is {job.state}"
         if job.is_array_rest:
@@ -138,7 +136,12 @@ class Ledger:
             shares=tuple(shares),
             token=secrets.token_hex(8),
             reserved_at=turn.now,
+            lane=job.job_id if lane is None else lane,
         )
+        if not lane:
+            self.tracker.allocate(job.job_id, shares)
+        if job.allocation.lane:
+            self.lanes.join(job.allocation.lane, job.job_id)
         turn.touch(job)
         turn.touch_allocation(job.allocation)
         return job
@@ -173,6 +176,7 @@ class Ledger:
             job.state = next_state(job.state, Event.ENDING)
         turn.touch(job)
         turn.touch_allocation(allocation)
+        turn.tell(job)
         self._tell_dependents(turn, job)
 
     def unreserve(self, turn: Turn, job: Job) -> None:
@@ -185,10 +189,11 @@ class Ledger:
     def finish(self, turn: Turn, job: Job, outcome: Outcome) -> None:
         """End the job, for good unless somebody asked for a requeue."""
         if job.allocation is not None:
-            job.allocation.exit_code, job.allocation.exit_signal = outcome.code, outcome.signal
+            job.allocation.exit_code = outcome.raw_code
+            job.allocation.exit_signal = outcome.raw_signal
             job.allocation.usage = outcome.usage
             self._release(turn, job, outcome.state, outcome.at)
-        if job.ending is JobState.REQUEUED:
+        if job.ending in (JobState.REQUEUED, JobState.REQUEUE_HOLD):
             self.requeue(turn, job)
             return
         self.end(turn, job, outcome)
@@ -201,9 +206,7 @@ class Ledger:
         job.end_at = max(outcome.at, job.start_at)
         job.ending = None
         turn.touch(job)
-        turn.ended.add(job.job_id)
-        if job.array_job_id:
-            turn.ended.add(job.array_job_id)
+        turn.tell(job)
         self.table.remove(job)
         self._tell_dependents(turn, job)
 
@@ -211,6 +214,8 @@ class Ledger:
         """Let the job wait again, as its next attempt; it keeps its id."""
         job.state = next_state(job.state, Event.REQUEUED)
         job.restarts += 1
+        if job.ending is JobState.REQUEUE_HOLD:
+            job.hold = Hold.USER
         job.ending = None
         job.start_at = job.end_at = job.eligible_at = 0.0
         job.suspended_at = job.suspended_s = 0.0
@@ -222,7 +227,7 @@ class Ledger:
     def cancel_waiting(self, turn: Turn, job: Job, by: int) -> None:
         """Cancel a job that holds nothing; of an array, all tasks that have not started."""
         job.ended_by = by
-        self.end(turn, job, Outcome(JobState.CANCELLED, turn.now))
+        self.end(turn, job, Outcome(state=JobState.CANCELLED, at=turn.now))
 
     def cancel_task(self, turn: Turn, rest: Job, task: int, by: int) -> None:
         """Cancel one task of an array that has not started."""
@@ -237,7 +242,10 @@ class Ledger:
         turn.touch_allocation(allocation)
         job.allocation = None
         self.table.count_task(job, -1)
-        if self.tracker.held(job.job_id) is not None:
+        successor = self.lanes.leave(job.job_id)
+        if successor is not None:
+            self.tracker.hand_over(job.job_id, successor)
+        elif self.tracker.held(job.job_id) is not None:
             self.tracker.release(job.job_id)
 
     def _tell_dependents(self, turn: Turn, job: Job) -> None:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from stoker.core.database import StoreFull
 from stoker.core.errors import StoreError
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 _PAUSE_WHEN_FULL_S = 1.0
 
 Action = Callable[[], None]
+T = TypeVar("T")
 
 
 class Turn:
@@ -40,8 +42,9 @@ class Turn:
         self.specs: dict[bytes, bytes] = {}
         self.contents: dict[str, bytes] = {}
         self.keys: dict[str, int] = {}
-        self.ended: set[int] = set()
+        self.news: set[int] = set()
         self.actions: list[Action] = []
+        self._gathered: dict[Callable[[list[Any]], None], list[Any]] = {}
         self.next_job_id: int | None = None
 
     def touch(self, job: Job) -> None:
@@ -70,9 +73,23 @@ class Turn:
         self.contents[digest] = body
         return digest
 
+    def tell(self, job: Job) -> None:
+        """Let those who wait for the job, or for its array, look at it when this is on record."""
+        self.news.add(job.job_id)
+        if job.array_job_id:
+            self.news.add(job.array_job_id)
+
     def afterwards(self, action: Action) -> None:
         """Do this once the turn is on record."""
         self.actions.append(action)
+
+    def gather(self, action: Callable[[list[T]], None], item: T) -> None:
+        """Have *action* called once with every item that was gathered for it in this turn."""
+        items = self._gathered.get(action)
+        if items is None:
+            items = self._gathered[action] = []
+            self.actions.append(lambda: action(items))
+        items.append(item)
 
     @property
     def is_empty(self) -> bool:
@@ -108,9 +125,10 @@ class JobQueue:
         self.table = table
         self.lock = threading.RLock()
         self.is_stale = True
-        self.on_ended: Callable[[set[int]], None] = lambda _: None
+        self.on_news: Callable[[set[int]], None] = lambda _: None
         self.on_lost_store: Callable[[StoreError], None] = lambda _: None
         self.rebuild: Callable[[], None] = self.load
+        """How to make memory what the record says; whoever keeps more than the table sets it."""
         self._clock = clock
         self._monotonic = monotonic
         self._turn: Turn | None = None
@@ -129,6 +147,12 @@ class JobQueue:
     def now(self) -> float:
         """Return the wall clock's time, in epoch seconds."""
         return self._clock()
+
+    @property
+    def current(self) -> Turn:
+        """Return the open turn; whoever changes jobs is inside one."""
+        assert self._turn is not None, "jobs change only inside a turn"
+        return self._turn
 
     @contextmanager
     def turn(self) -> Iterator[Turn]:
@@ -156,8 +180,8 @@ class JobQueue:
                 self._turn = None
             # Still under the lock: the engine hears of turns in the order of the record.
             self._act(turn)
-        if turn.ended:
-            self.on_ended(turn.ended)
+        if turn.news:
+            self.on_news(turn.news)
 
     def give_id(self, turn: Turn) -> int:
         """Return the next job id; ids grow and are never given twice."""

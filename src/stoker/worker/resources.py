@@ -170,6 +170,24 @@ class ResourceTracker(Observable):
             self._count(shares, -1)
             return shares
 
+    def hand_over(self, job: int, successor: int) -> None:
+        """Give what *job* held to *successor*, who holds nothing yet.
+
+        Raises:
+            NotHeld: The job holds nothing.
+            Overcommitted: The successor holds something already.
+        """
+        with self.changing():
+            if successor in self._held:
+                raise Overcommitted(f"cannot hand over to job {successor}: it holds resources")
+            shares = self._held.pop(job, None)
+            if shares is None:
+                raise NotHeld(f"cannot hand over from job {job}: it holds nothing")
+            self._held[successor] = shares
+            if self.has_observers:
+                self._count(shares, -1)
+                self._count(shares, +1)
+
     def held(self, job: int) -> tuple[NodeShare, ...] | None:
         """Return what the job holds, if anything."""
         with self._lock:

@@ -11,7 +11,7 @@ Always holds:
 - a command that raises, a frame that says nothing, a client that goes away harm only themselves;
 - without work there are no wake-ups.
 
-Only `Server.stop` and `Server.jobs_ended` may be called from other threads.
+Only `Server.stop` and `Server.jobs_changed` may be called from other threads.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Server:
         self._limits = limits or Limits()
         self._conductor = Conductor(service, clock, retry_s=self._limits.retry_s)
         self._stopping = False
-        self._ended_ids: deque[int] = deque()
+        self._changed_ids: deque[int] = deque()
         self._listener: Listener | None = None
         self._selector = selectors.DefaultSelector()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -101,10 +101,16 @@ class Server:
         self._stopping = True
         self._wake()
 
-    def jobs_ended(self, job_ids: Iterable[int]) -> None:
-        """Say that these jobs ended; of an array's task both its own number and the array's."""
-        self._ended_ids.extend(job_ids)
-        self._wake()
+    def jobs_changed(self, job_ids: Iterable[int]) -> None:
+        """Say that these jobs, or steps of theirs, started or ended; an array's id for its tasks.
+
+        Call it when that is on record and the queue's lock is let go: who has looked before will
+        have been parked by then, and nobody else needs to be woken.
+        """
+        awaited = [job_id for job_id in job_ids if self._conductor.is_awaited(job_id)]
+        if awaited:
+            self._changed_ids.extend(awaited)
+            self._wake()
 
     def _wake(self) -> None:
         with suppress(OSError):  # Closed already, or so often woken that the counter is full.
@@ -168,8 +174,8 @@ class Server:
             make_until = make_until or time.monotonic() + self._limits.make_s
             self._attend(key, events, make_until)
         self._expire()
-        while self._ended_ids:
-            self._conductor.wake(self._ended_ids.popleft())
+        while self._changed_ids:
+            self._conductor.wake(self._changed_ids.popleft())
         if self._due or self._conductor.has_work:
             self._handle()
 

@@ -17,6 +17,8 @@ from stoker.core.enums import JobState
 from stoker.core.models import Job
 from stoker.scheduling.snapshot import Shape, Waiting
 
+_GAP_MIN = 64
+
 Order = tuple[int, ...]
 """Sorts waiting jobs: what is smaller is considered earlier."""
 
@@ -29,27 +31,39 @@ class _Place(NamedTuple):
 class WaitingQueue(Sequence[Waiting]):
     """The eligible jobs of one shape, in order; entries are made only when they are looked at.
 
-    Kept backwards, so that taking from the front is taking from the end of a list.
+    Jobs come at the end and leave at the front, mostly: what has left the front stays as a gap
+    until there is more gap than queue, so that neither costs more the longer the queue is.
     """
 
     def __init__(self, count_of: Callable[[int], int]) -> None:
         """*count_of* says how many tasks of a job may start now."""
-        self._backwards: list[tuple[Order, int]] = []
+        self._entries: list[tuple[Order, int]] = []
+        self._gap = 0
         self._count_of = count_of
 
     def add(self, order: Order, job_id: int) -> None:
         """Let the job wait at its place."""
-        insort(self._backwards, (_mirrored(order), job_id))
+        entry = (order, job_id)
+        if len(self._entries) == self._gap or self._entries[-1] < entry:
+            self._entries.append(entry)
+        else:
+            insort(self._entries, entry, lo=self._gap)
 
     def remove(self, order: Order, job_id: int) -> None:
         """Take the job out; it is there."""
-        entry = (_mirrored(order), job_id)
-        index = bisect_left(self._backwards, entry)
-        assert self._backwards[index] == entry, f"job {job_id} is not where it should wait"
-        del self._backwards[index]
+        entry = (order, job_id)
+        index = bisect_left(self._entries, entry, lo=self._gap)
+        assert self._entries[index] == entry, f"job {job_id} is not where it should wait"
+        if index > self._gap:
+            del self._entries[index]
+            return
+        self._gap += 1
+        if self._gap > _GAP_MIN and self._gap > len(self):
+            del self._entries[: self._gap]
+            self._gap = 0
 
     def __len__(self) -> int:
-        return len(self._backwards)
+        return len(self._entries) - self._gap
 
     @overload
     def __getitem__(self, index: int) -> Waiting: ...
@@ -58,12 +72,10 @@ class WaitingQueue(Sequence[Waiting]):
     def __getitem__(self, index: int | slice) -> Waiting | Sequence[Waiting]:
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(len(self)))]
-        order, job_id = self._backwards[-1 - index]
-        return Waiting(job_id, _mirrored(order), self._count_of(job_id))
-
-
-def _mirrored(order: Order) -> Order:
-    return tuple(-part for part in order)
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        order, job_id = self._entries[index if index < 0 else self._gap + index]
+        return Waiting(job_id, order, self._count_of(job_id))
 
 
 class JobTable:

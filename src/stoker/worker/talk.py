@@ -32,6 +32,7 @@ from stoker.worker.call import (
     ReadFile,
     Request,
     Say,
+    Until,
     UntilEnded,
 )
 from stoker.worker.connection import Connection, Outgoing
@@ -71,12 +72,12 @@ class Service(Protocol):
         """Return the answer to a call whose turn was not committed; None: what it said holds."""
         ...
 
-    def ended(self, job_ids: Sequence[int]) -> Sequence[Job] | None:
-        """Return these jobs if all of them have ended."""
+    def outcome(self, request: Until) -> object | None:
+        """Return what the request waits for, if it has come: what the request says it gives."""
         ...
 
     def attach(self, job_id: int, descriptors: Sequence[int]) -> None:
-        """Take a caller's descriptors 0, 1 and 2; unless it raises, close them in time."""
+        """Take a caller's descriptors 0, 1 and 2 for a step; unless it raises, close them."""
         ...
 
     def hung_up(self, call: Call) -> None:

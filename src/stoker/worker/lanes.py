@@ -1,0 +1,73 @@
+"""Lanes: jobs that were handed to the shepherd in advance, to run one after the other.
+
+The first job of a lane takes cores and memory; those behind it were reserved the very same and get
+them from hand to hand, so that between two short jobs nobody waits for a round trip. Only the job
+in front holds anything in the tracker's books.
+
+Not thread-safe: whoever uses it holds the queue's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from stoker.core.models import Job
+
+
+class Lanes:
+    """The open lanes, each a line of job ids; the first one runs or is about to."""
+
+    def __init__(self) -> None:
+        self._lines: dict[int, list[int]] = {}
+        self._lane_of: dict[int, int] = {}
+
+    def clear(self) -> None:
+        """Forget all lanes, to be filled anew."""
+        self._lines.clear()
+        self._lane_of.clear()
+
+    def load(self, jobs: Iterable[Job]) -> None:
+        """Take in the active allocations on record."""
+        for job in sorted(jobs, key=_order_of_reservation):
+            if job.allocation is not None and job.allocation.lane:
+                self.join(job.allocation.lane, job.job_id)
+
+    def join(self, lane: int, job_id: int) -> None:
+        """Let a job run when all before it in the lane have ended; the first opens the lane."""
+        self._lines.setdefault(lane, []).append(job_id)
+        self._lane_of[job_id] = lane
+
+    def leave(self, job_id: int) -> int | None:
+        """Take a job out; return who gets its resources, if it was in front of somebody."""
+        lane = self._lane_of.pop(job_id, None)
+        if lane is None:
+            return None
+        line = self._lines[lane]
+        was_first = line[0] == job_id
+        line.remove(job_id)
+        if not line:
+            del self._lines[lane]
+            return None
+        return line[0] if was_first else None
+
+    def is_behind(self, job_id: int) -> bool:
+        """Whether the job stands in a lane behind another one, and so holds nothing yet."""
+        lane = self._lane_of.get(job_id)
+        return lane is not None and self._lines[lane][0] != job_id
+
+    def behind(self, job_id: int) -> Sequence[int]:
+        """Return those who stand in the same lane behind the job."""
+        lane = self._lane_of.get(job_id)
+        if lane is None:
+            return ()
+        line = self._lines[lane]
+        return line[line.index(job_id) + 1 :]
+
+    def lines(self) -> Iterable[tuple[int, Sequence[int]]]:
+        """Return every lane with its line."""
+        return self._lines.items()
+
+
+def _order_of_reservation(job: Job) -> tuple[float, int]:
+    assert job.allocation is not None or job.job_id
+    return (job.allocation.reserved_at if job.allocation else 0.0, job.job_id)

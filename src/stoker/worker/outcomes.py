@@ -1,0 +1,119 @@
+"""How an attempt ended, as Slurm says it: state, exit code, reason. Pure.
+
+Source: recorded behaviour. A job that ran into its time limit has exit code 0:0 whatever its
+script said on the way out; a cancelled one 0:15; one that ran out of memory 0:125, also if the
+script went on and exited 0; one that could not be launched 0:53.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from stoker.core.enums import JobState, Reason
+from stoker.core.models import Job, Usage
+from stoker.engines.base import Ended, Failed, UnitUsage
+
+WORKER_DIED = -999
+"""Exit code of a job whose exit status could not be had."""
+RAN_TOO_LONG = -998
+"""Exit code of a job that outlived the site's maximum run time."""
+
+_SIGTERM = 15
+_OUT_OF_MEMORY = 125
+_LAUNCH_FAILED = 53
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What became of the job, and what its process ended with, where that differs.
+
+    ``at`` is epoch seconds. ``raw_code`` and ``raw_signal`` are what the kernel said.
+    """
+
+    state: JobState
+    at: float
+    code: int = 0
+    signal: int = 0
+    reason: str = Reason.NONE
+    message: str = ""
+    raw_code: int = 0
+    raw_signal: int = 0
+    usage: Usage | None = None
+
+
+def outcome_of(job: Job, end: Ended) -> Outcome:
+    """Return the outcome of an attempt whose process has ended."""
+    state, code, signal, reason, message = _verdict(job, end)
+    return Outcome(
+        state=state,
+        at=end.at,
+        code=code,
+        signal=signal,
+        reason=reason,
+        message=message,
+        raw_code=end.exit_code,
+        raw_signal=end.signal,
+        usage=usage_of(end.usage),
+    )
+
+
+def _verdict(job: Job, end: Ended) -> tuple[JobState, int, int, str, str]:
+    if end.oom:
+        text = f"the kernel ended a process of it: the limit is {_memory(job)} MiB"
+        return JobState.OUT_OF_MEMORY, 0, _OUT_OF_MEMORY, Reason.OUT_OF_MEMORY, text
+    if job.ending is JobState.CANCELLED:
+        return JobState.CANCELLED, 0, _SIGTERM, Reason.NONE, ""
+    if job.ending is not None and job.ending.has_ended:
+        return job.ending, 0, _SIGTERM, Reason.NONE, job.message
+    if end.why == "timeout":
+        return JobState.TIMEOUT, 0, 0, Reason.TIME_LIMIT, "it ran into its time limit"
+    if not end.status_known:
+        text = "worker exited abnormally: the exit status could not be had"
+        return JobState.FAILED, WORKER_DIED, 0, Reason.SYSTEM_FAILURE, text
+    if end.signal:
+        reason = f"{Reason.RAISED_SIGNAL}:{end.signal}"
+        return JobState.FAILED, end.exit_code, end.signal, reason, ""
+    if end.exit_code:
+        return JobState.FAILED, end.exit_code, 0, Reason.NON_ZERO_EXIT_CODE, ""
+    return JobState.COMPLETED, 0, 0, Reason.NONE, ""
+
+
+def _memory(job: Job) -> int:
+    return job.allocation.memory_mib if job.allocation is not None else 0
+
+
+def launch_failure(end: Failed) -> Outcome:
+    """Return the outcome of an attempt that could not be started."""
+    where = f": {end.path}" if end.path else ""
+    return Outcome(
+        state=JobState.FAILED,
+        at=end.at,
+        signal=_LAUNCH_FAILED,
+        reason=Reason.JOB_LAUNCH_FAILURE,
+        message=f"cannot start the job ({end.step}): {end.message}{where}",
+    )
+
+
+def lost(at: float) -> Outcome:
+    """Return the outcome of an attempt that may have run, but of which nobody knows the end."""
+    return Outcome(
+        state=JobState.FAILED,
+        at=at,
+        code=WORKER_DIED,
+        reason=Reason.SYSTEM_FAILURE,
+        message="worker exited abnormally: the job died with it, or its end was not recorded",
+    )
+
+
+def usage_of(usage: UnitUsage | None) -> Usage | None:
+    """Return the engine's figures as the record keeps them."""
+    if usage is None:
+        return None
+    return Usage(
+        user_s=usage.utime_s,
+        system_s=usage.stime_s,
+        max_rss_kib=usage.maxrss_kib,
+        minor_faults=usage.minflt,
+        major_faults=usage.majflt,
+        blocks_in=usage.inblock,
+        blocks_out=usage.oublock,
+    )
