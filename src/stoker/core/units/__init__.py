@@ -1,0 +1,67 @@
+"""Slurm's notations, read and printed exactly as Slurm does; a file for each noun.
+
+All of it is pure: the clock and the time zone come in.
+"""
+
+from stoker.core.units.arrays import ArraySpec, TaskSet, parse_array
+from stoker.core.units.dependency import (
+    Condition,
+    Dependency,
+    format_dependency,
+    parse_dependency,
+    show_dependency,
+)
+from stoker.core.units.durations import (
+    FOREVER,
+    format_cpu_time,
+    format_duration,
+    format_elapsed,
+    format_time_limit,
+    parse_time_limit,
+)
+from stoker.core.units.errors import NotationError
+from stoker.core.units.exitcodes import format_exit_code, parse_exit_code
+from stoker.core.units.gres import parse_gres
+from stoker.core.units.hosts import compress_hosts, expand_hosts
+from stoker.core.units.jobrefs import JobRef, parse_job_ref
+from stoker.core.units.memory import format_memory, format_size, parse_memory
+from stoker.core.units.patterns import PatternFields, expand_pattern
+from stoker.core.units.signals import parse_signal, signal_name
+from stoker.core.units.times import format_time, parse_begin
+from stoker.core.units.zones import LOCAL_ZONE, zone_of
+
+__all__ = [
+    "FOREVER",
+    "LOCAL_ZONE",
+    "ArraySpec",
+    "Condition",
+    "Dependency",
+    "JobRef",
+    "NotationError",
+    "PatternFields",
+    "TaskSet",
+    "compress_hosts",
+    "expand_hosts",
+    "expand_pattern",
+    "format_cpu_time",
+    "format_dependency",
+    "format_duration",
+    "format_elapsed",
+    "format_exit_code",
+    "format_memory",
+    "format_size",
+    "format_time",
+    "format_time_limit",
+    "parse_array",
+    "parse_begin",
+    "parse_dependency",
+    "parse_exit_code",
+    "parse_gres",
+    "parse_job_ref",
+    "parse_memory",
+    "parse_signal",
+    "parse_time_limit",
+    "show_dependency",
+    "signal_name",
+    "zone_of",
+]

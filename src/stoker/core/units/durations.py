@@ -1,0 +1,93 @@
+"""Spans of time: limits, what has elapsed, what a processor spent.
+
+Source: sbatch(1) "--time", squeue(1) "%M", sacct(1) "Elapsed" and "TotalCPU".
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from stoker.core.units.errors import NotationError
+
+FOREVER = float("inf")
+"""The time limit of what has none."""
+
+_ENDLESS = frozenset({"-1", "infinite", "unlimited"})
+_LIMIT = re.compile(
+    r"""(?P<days>\d+)-(?P<day_hours>\d*)(?::(?P<day_minutes>\d+)(?::(?P<day_seconds>\d+))?)?
+      | (?P<hours>\d+):(?P<hour_minutes>\d+):(?P<hour_seconds>\d+)
+      | (?P<minutes>\d+)(?::(?P<seconds>\d+))?""",
+    re.VERBOSE | re.ASCII,
+)
+_DIGITS_MAX = 12
+"""Digits of a limit's numbers: more would be years beyond any calendar."""
+
+
+def parse_time_limit(text: str) -> float:
+    """Return a time limit in seconds; FOREVER where there is none.
+
+    Slurm keeps limits in minutes: seconds count as a begun minute, and no minutes as no limit.
+
+    Raises:
+        NotationError: It is none of the six forms.
+    """
+    if text.lower() in _ENDLESS:
+        return FOREVER
+    match = _LIMIT.fullmatch(text)
+    if match is None or len(text) > 4 * _DIGITS_MAX:
+        raise NotationError(
+            "the time", text, "write minutes, M:SS, H:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS or UNLIMITED"
+        )
+    found = {name: int(value or 0) for name, value in match.groupdict().items()}
+    seconds = (
+        found["days"] * 86_400
+        + (found["day_hours"] + found["hours"]) * 3600
+        + (found["day_minutes"] + found["hour_minutes"] + found["minutes"]) * 60
+        + (found["day_seconds"] + found["hour_seconds"] + found["seconds"])
+    )
+    return math.ceil(seconds / 60) * 60.0 or FOREVER
+
+
+def format_time_limit(seconds: float | None) -> str:
+    """Return a limit as scontrol and sacct print it: ``01:30:00``, ``UNLIMITED``."""
+    if seconds is None or seconds == FOREVER:
+        return "UNLIMITED"
+    return format_duration(seconds)
+
+
+def format_elapsed(seconds: float | None) -> str:
+    """Return a span as squeue prints it: ``0:03``, ``1:02:03``, ``1-02:03:04``, ``UNLIMITED``."""
+    if seconds is None or seconds == FOREVER:
+        return "UNLIMITED"
+    if seconds < 0:
+        return "INVALID"
+    days, hours, minutes, rest = _split(seconds)
+    if days:
+        return f"{days}-{hours:02}:{minutes:02}:{rest:02}"
+    if hours:
+        return f"{hours}:{minutes:02}:{rest:02}"
+    return f"{minutes}:{rest:02}"
+
+
+def format_duration(seconds: float) -> str:
+    """Return a span as scontrol and sacct print it: ``00:00:03``, ``1-02:03:04``."""
+    days, hours, minutes, rest = _split(seconds)
+    prefix = f"{days}-" if days else ""
+    return f"{prefix}{hours:02}:{minutes:02}:{rest:02}"
+
+
+def format_cpu_time(seconds: float) -> str:
+    """Return processor time as sacct prints it: ``00:00.123``, from an hour on ``01:02:03``."""
+    if seconds >= 3600:
+        return format_duration(seconds)
+    milliseconds = int(seconds * 1000)
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{minutes:02}:{rest // 1000:02}.{rest % 1000:03}"
+
+
+def _split(seconds: float) -> tuple[int, int, int, int]:
+    minutes, rest = divmod(int(max(0.0, seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    return days, hours, minutes, rest

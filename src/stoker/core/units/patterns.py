@@ -1,0 +1,72 @@
+"""File names with ``%`` in them: where a job's input and output are.
+
+Names that people choose stay names here: what a user or job is called never leads to another
+directory.
+
+Source: sbatch(1) and srun(1), "filename pattern".
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+NO_ARRAY_TASK = 4_294_967_294
+"""What ``%a`` is outside of arrays."""
+
+_FIELD = re.compile(r"%(\d*)([%AaJjNnstux])", re.ASCII)
+_WIDTH_MAX = 10
+_UNSAFE = re.compile(r"[/\x00-\x1f\x7f]")
+
+
+class PatternFields(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What the letters stand for; ``step`` is ``batch`` or a number."""
+
+    job_id: int
+    array_job_id: int = 0
+    array_task_id: int | None = None
+    job_name: str = ""
+    user_name: str = ""
+    node: str = ""
+    node_id: int = 0
+    step: str = "batch"
+    task: int = 0
+
+
+def expand_pattern(pattern: str, fields: PatternFields) -> str:
+    """Return *pattern* with its letters filled in; a backslash switches all of that off."""
+    if "\\" in pattern:
+        return pattern.replace("\\", "")
+    return _FIELD.sub(lambda match: _value(match, fields), pattern)
+
+
+def _value(match: re.Match[str], fields: PatternFields) -> str:
+    digits, letter = match.groups()
+    value = _values(fields)[letter]
+    if isinstance(value, int):
+        return f"{value:0{min(int(digits or 0), _WIDTH_MAX)}}"
+    return value
+
+
+def _values(fields: PatternFields) -> dict[str, int | str]:
+    is_batch = fields.step == "batch"
+    return {
+        "%": "%",
+        "A": fields.array_job_id or fields.job_id,
+        "a": NO_ARRAY_TASK if fields.array_task_id is None else fields.array_task_id,
+        "J": fields.job_id if is_batch else f"{fields.job_id}.{fields.step}",
+        "j": fields.job_id,
+        "N": _as_name(fields.node.split(".")[0]),
+        "n": fields.node_id,
+        "s": int(fields.step) if fields.step.isdecimal() else fields.step,
+        "t": fields.task,
+        "u": _as_name(fields.user_name),
+        "x": _as_name(fields.job_name),
+    }
+
+
+def _as_name(text: str) -> str:
+    """Return *text* without what would lead out of the directory."""
+    name = _UNSAFE.sub("_", text).replace("..", "__")
+    return "_" if name == "." else name
