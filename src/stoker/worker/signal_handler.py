@@ -1,0 +1,139 @@
+"""Signals that mean "stop": noted at once, acted on where it is safe.
+
+A handler runs between any two instructions of the main thread, maybe while that holds the very
+lock which a callback wants: so it only notes the signal. The callbacks run in the main loop, which
+either waits here (`wait`) or selects on `fileno` and calls `run_pending`. The wake-up byte is
+written by the interpreter's own C handler: a signal that comes just before a select, or to another
+thread, is not slept through. A second signal means that somebody has lost patience: the process
+exits at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from types import FrameType
+from typing import Any, Final, Self
+
+log = logging.getLogger(__name__)
+
+SHUTDOWN_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+class SignalHandler:
+    """Runs callbacks in the main loop once a signal to shut down has come.
+
+    As a context manager it is registered inside the ``with``.
+    """
+
+    def __init__(self, *, force_exit: Callable[[int], object] = os._exit) -> None:
+        """*force_exit* is called with the exit status on a second signal; it is for tests."""
+        self.received: int | None = None
+        """The first signal that came, if any."""
+        self._force_exit = force_exit
+        self._callbacks: list[Callable[[], object]] = []
+        self._has_run = False
+        self._previous: dict[int, Any] = {}
+        self._pipe: tuple[int, int] | None = None
+        self._previous_wakeup = -1
+
+    def on_shutdown(self, callback: Callable[[], object]) -> Self:
+        """Call *callback* when a signal has come, after those that were added before."""
+        self._callbacks.append(callback)
+        return self
+
+    def register(self, signals: Iterable[int] | None = None) -> Self:
+        """Handle *signals* (SIGTERM and SIGINT if not said) from now on.
+
+        Raises:
+            RuntimeError: Not in the main thread, which alone can do it.
+            OSError: One of them cannot be handled; none of them is.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError(
+                "cannot register signal handlers: this is not the main thread; "
+                "call register() there"
+            )
+        try:
+            self._open_pipe()
+            for number in SHUTDOWN_SIGNALS if signals is None else signals:
+                previous = signal.signal(number, self._note)
+                self._previous.setdefault(number, previous)
+        except BaseException:
+            self.restore()
+            raise
+        return self
+
+    def restore(self) -> None:
+        """Put back the handlers that were there before; harmless when there is nothing to do."""
+        for number, previous in reversed(self._previous.items()):
+            # Whoever has replaced ours since then keeps theirs.
+            if signal.getsignal(number) == self._note:
+                signal.signal(number, signal.SIG_DFL if previous is None else previous)
+        self._previous.clear()
+        if self._pipe is not None:
+            signal.set_wakeup_fd(self._previous_wakeup, warn_on_full_buffer=False)
+            for descriptor in self._pipe:
+                os.close(descriptor)
+            self._pipe = None
+
+    def __enter__(self) -> Self:
+        return self.register()
+
+    def __exit__(self, *_: object) -> None:
+        self.restore()
+
+    def fileno(self) -> int:
+        """Return the descriptor that turns readable when a signal has come."""
+        assert self._pipe is not None, "register() comes first"
+        return self._pipe[0]
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait for a signal and run the callbacks; return whether one has come within the time."""
+        give_up_at = None if timeout_s is None else time.monotonic() + timeout_s
+        while self.received is None:
+            left_s = None if give_up_at is None else give_up_at - time.monotonic()
+            if left_s is not None and left_s <= 0:
+                return False
+            select.select([self], [], [], left_s)
+            self._drain()
+        return self.run_pending()
+
+    def run_pending(self) -> bool:
+        """Run the callbacks if a signal has come and they have not run; return whether one has."""
+        if self.received is None:
+            return False
+        self._drain()
+        if not self._has_run:
+            self._has_run = True
+            log.info("stopping: %s", signal.Signals(self.received).name)
+            for callback in self._callbacks:
+                self._run(callback)
+        return True
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if self.received is not None:
+            self._force_exit(128 + number)
+        self.received = number
+
+    def _run(self, callback: Callable[[], object]) -> None:
+        try:
+            callback()
+        except Exception:
+            log.exception("a step of the shutdown failed; the next one follows")
+
+    def _open_pipe(self) -> None:
+        if self._pipe is None:
+            self._pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+            self._previous_wakeup = signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
+
+    def _drain(self) -> None:
+        if self._pipe is not None:
+            with suppress(BlockingIOError):
+                os.read(self._pipe[0], 4096)
