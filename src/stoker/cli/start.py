@@ -1,29 +1,16 @@
-"""What a command does when stokerd does not answer: start it, try again, or give up.
+"""What sbatch, squeue and the like do when a first attempt did not reach stokerd.
 
-One process starts the daemon: it takes a lock, looks again whether somebody answers, starts stokerd
-in a session of its own and is told through a pipe that it listens; the others wait for the lock.
-``STOKER_AUTOSTART=0`` forbids it.
+`client.daemon` starts it and tries again; here stands how a command says that it was in vain.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
-import select
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from errno import ECONNREFUSED, ENOENT
 from pathlib import Path
 from typing import Protocol
 
+from stoker.client.daemon import Caller, keep_trying, tell
 from stoker.core.errors import DaemonUnavailable
-
-COMMAND = ("-I", "-m", "stoker.stokerd", "--background", "--ready-fd")
-"""What follows the interpreter; the number of the pipe to answer on stands last."""
 
 UNREACHABLE = "Unable to contact slurm controller (connect failure)"
 _PREFIXES = {
@@ -35,198 +22,22 @@ _PREFIXES = {
     "sinfo": "slurm_load_partitions: ",
 }
 
-PATIENCE_S = 10.0
-"""How long a call is tried again after the connection broke."""
-_GRACE_S = 2.0
-"""How long a daemon that went away may take to come back before we start one."""
-_START_S = 60.0
-"""How long stokerd may take to listen: it may have a long queue to read."""
-_PAUSES_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
-_SHOWN_TEXT_MAX = 16384
-_NEVER = float("inf")
-_PRIVATE_PREFIXES = ("SLURM_", "SBATCH_", "SRUN_", "SALLOC_", "STOKER_TOKEN")
-"""Variables of a job from inside of which the daemon is started, and none of its own."""
 
-
-class Caller(Protocol):
-    """A command as `cli.thin` makes it."""
+class Command(Caller[int], Protocol):
+    """A command as `cli.thin` makes it; its answer is the exit status."""
 
     program: str
     home: bytes
-    absence: OSError | None
-    reason: str
-
-    @property
-    def may_try_again(self) -> bool:
-        """Whether the call can be sent once more without showing anything twice."""
-        ...
-
-    def attempt(self) -> int | None:
-        """Call stokerd; return the exit status, or None if none came."""
-        ...
 
 
-def try_harder(caller: Caller) -> int:
+def try_harder(command: Command) -> int:
     """Bring a call to its end that a first attempt did not; return the exit status."""
-    home = Path(os.fsdecode(caller.home))
     try:
-        status = _keep_trying(caller, home)
+        status = keep_trying(command, Path(os.fsdecode(command.home)))
     except DaemonUnavailable as error:
-        _say(f"{caller.program}: error: {error}")
+        tell(f"{command.program}: error: {error}")
         return 1
     if status is None:
-        _say(_PREFIXES.get(caller.program, f"{caller.program}: error: ") + UNREACHABLE)
+        tell(_PREFIXES.get(command.program, f"{command.program}: error: ") + UNREACHABLE)
         return 1
     return status
-
-
-def _keep_trying(caller: Caller, home: Path) -> int | None:
-    """Attempt again, with growing pauses; start stokerd when it is time."""
-    start_at, give_up_at = _schedule(caller)
-    pauses = _pauses()
-    while caller.may_try_again and time.monotonic() <= give_up_at:
-        began_at = time.monotonic()
-        if caller.absence is not None and began_at >= start_at:
-            _check_absence(caller.absence, home)
-            ensure_daemon(home)
-            give_up_at += time.monotonic() - began_at
-        else:
-            time.sleep(next(pauses))
-        began_at = time.monotonic()
-        if (status := caller.attempt()) is not None:
-            return status
-        if time.monotonic() - began_at > PATIENCE_S:
-            start_at, give_up_at = _schedule(caller)
-    return None
-
-
-def _schedule(caller: Caller) -> tuple[float, float]:
-    """Return when to start stokerd and when to give up.
-
-    One that was never there is started at once; one that broke off may be restarted by somebody
-    else; one that sent us away is stopping on purpose, or busy, and is not started.
-    """
-    now = time.monotonic()
-    may_start = os.environ.get("STOKER_AUTOSTART") != "0"
-    if caller.absence is not None:
-        return (now, now + PATIENCE_S) if may_start else (_NEVER, now - 1)
-    return (now + _GRACE_S if may_start and not caller.reason else _NEVER), now + PATIENCE_S
-
-
-def _pauses() -> Iterator[float]:
-    yield from _PAUSES_S
-    while True:
-        yield _PAUSES_S[-1]
-
-
-def _check_absence(absence: OSError, home: Path) -> None:
-    """Refuse where starting stokerd would not help."""
-    if absence.errno not in (ENOENT, ECONNREFUSED):
-        raise DaemonUnavailable(f"cannot reach stokerd in {home}: {absence.strerror}")
-
-
-def ensure_daemon(home: Path, environment: Mapping[str, str] = os.environ) -> int:
-    """Start stokerd in the background unless somebody answers; say so once.
-
-    Returns:
-        Its process id, or 0 if it was there already.
-
-    Raises:
-        DaemonUnavailable: It could not be started; the text is its own.
-    """
-    with _only_one(home):
-        if is_answering(home):
-            return 0
-        pid, problem = _start(home, environment)
-        if problem and is_answering(home):
-            return 0
-    if problem:
-        raise DaemonUnavailable(problem)
-    _say(f"stoker: started the daemon (stokerd, pid {pid}) for {home}")
-    return pid
-
-
-def is_answering(home: Path) -> bool:
-    """Whether stokerd takes connections now."""
-    with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
-        directory = os.open(home / "run", os.O_PATH | os.O_CLOEXEC)
-        try:
-            probe.connect(f"/proc/self/fd/{directory}/stokerd.sock")
-        finally:
-            os.close(directory)
-        return True
-    return False
-
-
-@contextmanager
-def _only_one(home: Path) -> Iterator[None]:
-    """Hold the lock of whoever starts the daemon; its directory is made if need be."""
-    try:
-        for directory in (home, home / "run", home / "log"):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(home / "run" / "start.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise DaemonUnavailable(
-            f"cannot start stokerd: {error.filename}: {error.strerror}; set STOKER_HOME to a "
-            "directory of your own"
-        ) from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
-
-
-def _start(home: Path, environment: Mapping[str, str]) -> tuple[int, str]:
-    """Start stokerd; return its pid and what went wrong, if anything did."""
-    reading, writing = os.pipe()
-    log = os.open(
-        home / "log" / "stokerd.log", os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC, 0o600
-    )
-    try:
-        process = subprocess.Popen(
-            [sys.executable, *COMMAND, str(writing)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd="/",
-            env=_environment(home, environment),
-            pass_fds=(writing,),
-            start_new_session=True,
-        )
-        os.close(writing)
-        process.returncode = 0  # It outlives us: nobody waits for it.
-        return process.pid, _verdict(reading, home)
-    finally:
-        os.close(log)
-        os.close(reading)
-
-
-def _environment(home: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the daemon's environment: ours, but for what belongs to a job around us."""
-    kept = {
-        name: value for name, value in environment.items() if not name.startswith(_PRIVATE_PREFIXES)
-    }
-    return kept | {"STOKER_HOME": os.path.abspath(home)}  # noqa: PTH100 - resolve() follows links
-
-
-def _verdict(reading: int, home: Path) -> str:
-    """Return "" when the daemon says that it listens, else what it says instead."""
-    said = b""
-    deadline = time.monotonic() + _START_S
-    while select.select([reading], [], [], max(0.0, deadline - time.monotonic()))[0]:
-        chunk = os.read(reading, _SHOWN_TEXT_MAX)
-        said += chunk
-        if said == b"1":
-            return ""
-        if not chunk or len(said) > _SHOWN_TEXT_MAX:
-            break
-    reason = said.decode("utf-8", "replace").strip()
-    log = home / "log" / "stokerd.log"
-    return reason or f"cannot start stokerd: it said nothing; {log} may tell why"
-
-
-def _say(text: str) -> None:
-    """Tell a person; who is told must not matter to the call."""
-    with suppress(OSError):
-        os.write(2, f"{text}\n".encode("utf-8", "replace"))

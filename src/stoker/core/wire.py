@@ -155,6 +155,11 @@ def to_text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
+def printable(text: str) -> str:
+    """Return *text* with escapes for bytes that are none, so that it can be encoded."""
+    return to_bytes(text).decode("utf-8", "backslashreplace")
+
+
 class CallMessage(msgspec.Struct, frozen=True):
     """A call as it travels: all that the caller's side knows of itself. ``argv`` has no program."""
 
@@ -337,9 +342,13 @@ def encode_result(result: bytes) -> bytes:
 
 def encode_failure(error: Exception) -> bytes:
     """Return the ``J`` frame that says *error*, with its class and its facts."""
-    facts = {name: fact for name, fact in vars(error).items() if isinstance(fact, _FACTS)}
-    kind = type(error).__name__
-    return encode(b"J", _pack(RpcAnswer(error=RpcFailure(kind, str(error), facts))))
+    facts = {
+        name: printable(fact) if isinstance(fact, str) else fact
+        for name, fact in vars(error).items()
+        if isinstance(fact, _FACTS)
+    }
+    failure = RpcFailure(type(error).__name__, printable(str(error)), facts)
+    return encode(b"J", _pack(RpcAnswer(error=failure)))
 
 
 def decode_answer(payload: bytes) -> bytes:

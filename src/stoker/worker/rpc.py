@@ -1,0 +1,261 @@
+"""The daemon's side of typed requests: one table of methods over the controller.
+
+A method takes its parameters as a struct of `core.messages`, and who asks; it returns what is sent
+back, or is a generator that waits for jobs first. What it raises travels as its class. Reading a
+draft needs Slurm's language, which stands above this room: whoever wires the daemon passes it in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, cast
+
+import msgspec
+
+from stoker.core import errors
+from stoker.core.errors import InvalidSpec, StokerError
+from stoker.core.messages import (
+    BackupRequest,
+    Explanation,
+    Finding,
+    JobDetail,
+    JobFilter,
+    JobRequest,
+    JobsRequest,
+    JobView,
+    NodeView,
+    Receipt,
+    Refusal,
+    Stop,
+    Submit,
+)
+from stoker.core.models import Job, Owner
+from stoker.core.units import JobRef, NotationError, parse_job_ref
+from stoker.core.wire import printable
+from stoker.worker.call import Call, UntilEnded
+from stoker.worker.controller import Controller, Submission
+from stoker.worker.explain import explain
+from stoker.worker.listing import Listing
+from stoker.worker.records import Records
+from stoker.worker.talk import RpcConversation
+from stoker.worker.views import node_view
+
+ReadDraft: TypeAlias = Callable[[Call, bytes], Submission]
+"""Makes a submission of a call of sbatch (its options, ``--``, a command) and a script's text.
+
+Without a script the operands are the command itself. Raises `InvalidSpec`.
+"""
+
+_Method: TypeAlias = Callable[[Any, Owner], object]
+
+
+class Household(Protocol):
+    """What the daemon knows and does beside the queue."""
+
+    def status(self) -> Mapping[str, Any]:
+        """Return what `stoker status` shows of the processes: ``home``, ``stokerd.pid``, ..."""
+        ...
+
+    def request_stop(self, *, cancel: bool) -> None:
+        """Stop when this turn is over; with *cancel*, when all jobs have been ended."""
+        ...
+
+    def check(self) -> Sequence[Finding]:
+        """Compare database, journal, processes and cgroups."""
+        ...
+
+    def back_up(self, path: Path) -> None:
+        """Copy the records into a file."""
+        ...
+
+
+class Rpc:
+    """Answers typed requests."""
+
+    def __init__(self, controller: Controller, household: Household, read_draft: ReadDraft) -> None:
+        """Answer for *controller* and *household*."""
+        self._controller = controller
+        self._household = household
+        self._read_draft = read_draft
+        self._records = Records(controller)
+        self._listing = Listing(controller, self._records)
+        self._methods: Mapping[str, tuple[type, _Method]] = {
+            "submit": (Submit, self._submit),
+            "jobs": (JobFilter, self._listing.page),
+            "details": (JobRequest, self._details),
+            "why": (JobRequest, self._why),
+            "script": (JobRequest, self._script),
+            "nodes": (type(None), self._nodes),
+            "tally": (JobsRequest, self._tally),
+            "wait": (JobsRequest, self._wait),
+            "cancel": (JobRequest, self._cancel),
+            "hold": (JobRequest, self._hold),
+            "release": (JobRequest, self._release),
+            "requeue": (JobRequest, self._requeue),
+            "status": (type(None), self._status),
+            "shutdown": (Stop, self._shutdown),
+            "doctor": (type(None), self._doctor),
+            "backup": (BackupRequest, self._back_up),
+        }
+
+    def handle(self, method: str, params: bytes, owner: Owner) -> bytes | RpcConversation:
+        """Do a typed request; *params* and the result are msgpack.
+
+        Raises:
+            StokerError: What is wrong with it.
+        """
+        if method not in self._methods:
+            raise InvalidSpec(
+                f"cannot answer {method!r}: this stokerd does not know it; "
+                "after an upgrade, `stoker down` and `stoker up` bring the new one"
+            )
+        kind, function = self._methods[method]
+        try:
+            request: Any = msgspec.msgpack.decode(params, type=kind)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise InvalidSpec(f"cannot read the parameters of {method}: {error}") from None
+        result = function(request, owner)
+        if isinstance(result, Generator):
+            return cast(RpcConversation, result)
+        return _packed(result)
+
+    # --- Submitting.
+
+    def _submit(self, request: Submit, owner: Owner) -> Receipt:
+        job_ids: list[int] = []
+        environment = _as_mapping(request.surroundings.environment)
+        for draft in request.drafts:
+            call = Call(
+                program="sbatch",
+                argv=draft.words,
+                environment=environment,
+                work_dir=request.surroundings.work_dir,
+                owner=owner,
+                now=self._controller.now(),
+                umask=request.surroundings.umask,
+                rlimits=request.surroundings.rlimits,
+                key=draft.key,
+            )
+            try:
+                job = self._controller.submit(self._read_draft(call, draft.script))
+            except (errors.UserError, errors.Infeasible) as error:
+                return Receipt(tuple(job_ids), _refusal(error))
+            job_ids.append(job.array_job_id or job.job_id)
+        return Receipt(tuple(job_ids))
+
+    # --- Looking.
+
+    def _details(self, request: JobRequest, _: Owner) -> tuple[JobDetail, ...]:
+        return tuple(map(self._records.detail, self._records.of(_ref(request.id))))
+
+    def _why(self, request: JobRequest, owner: Owner) -> Explanation:
+        record = self._records.of(_ref(request.id))[0]
+        awaited: list[JobView] = []
+        for condition in record.job.dependency.conditions if record.job.dependency else ():
+            if condition.job_id:
+                awaited += self._records.views_of(JobRef(condition.job_id))
+        return explain(self._records.detail(record), self._nodes(None, owner), awaited)
+
+    def _script(self, request: JobRequest, _: Owner) -> bytes:
+        return self._controller.script(self._records.of(_ref(request.id))[0].job)
+
+    def _nodes(self, _request: None, _: Owner) -> tuple[NodeView, ...]:
+        return tuple(map(node_view, self._controller.nodes()))
+
+    def _tally(self, request: JobsRequest, _: Owner) -> Mapping[str, int]:
+        counts: dict[str, int] = {}
+        for text in request.ids:
+            for view in self._records.views_of(_ref(text)):
+                counts[view.state] = counts.get(view.state, 0) + view.tasks
+        return counts
+
+    def _wait(self, request: JobsRequest, _: Owner) -> Generator[UntilEnded, Sequence[Job], bytes]:
+        refs = [_ref(text) for text in request.ids]
+        awaited = {job_id: None for ref in refs for job_id in self._records.awaited_ids(ref)}
+        if awaited:
+            yield UntilEnded(tuple(awaited))
+        views = {view.job_id: view for ref in refs for view in self._records.views_of(ref)}
+        return _packed(tuple(views.values()))
+
+    # --- Changing.
+
+    def _cancel(self, request: JobRequest, owner: Owner) -> None:
+        self._controller.cancel(_ref(request.id), owner)
+
+    def _hold(self, request: JobRequest, owner: Owner) -> None:
+        self._controller.hold(_ref(request.id), owner, as_user=True)
+
+    def _release(self, request: JobRequest, owner: Owner) -> None:
+        self._controller.release(_ref(request.id), owner)
+
+    def _requeue(self, request: JobRequest, owner: Owner) -> None:
+        self._controller.requeue(_ref(request.id), owner, hold=request.hold)
+
+    # --- The daemon.
+
+    def _status(self, _request: None, _: Owner) -> Mapping[str, Any]:
+        nodes = self._controller.nodes()
+        cpus = {
+            "total": sum(status.node.cpus for status in nodes),
+            "allocated": sum(status.allocated_cpus for status in nodes),
+        }
+        memory = {
+            "total": sum(status.node.memory_mib for status in nodes),
+            "allocated": sum(status.allocated_memory_mib for status in nodes),
+        }
+        return {
+            "cpus": cpus,
+            "memory_mib": memory,
+            "jobs": self._listing.counts(),
+            **self._household.status(),
+        }
+
+    def _shutdown(self, request: Stop, _: Owner) -> None:
+        self._household.request_stop(cancel=request.cancel)
+
+    def _doctor(self, _request: None, _: Owner) -> tuple[Finding, ...]:
+        return tuple(self._household.check())
+
+    def _back_up(self, request: BackupRequest, _: Owner) -> None:
+        self._household.back_up(Path(request.path))
+
+
+def _ref(text: str) -> JobRef:
+    try:
+        return parse_job_ref(text)
+    except NotationError as error:
+        raise InvalidSpec(str(error), "ESLURM_INVALID_JOB_ID") from None
+
+
+def _refusal(error: StokerError) -> Refusal:
+    return Refusal(type(error).__name__, printable(str(error)), getattr(error, "code", ""))
+
+
+def _packed(result: object) -> bytes:
+    try:
+        return msgspec.msgpack.encode(result)
+    except UnicodeEncodeError:
+        # A path or a name holds bytes that are no text; it is shown with escapes.
+        return msgspec.msgpack.encode(_escaped(msgspec.to_builtins(result)))
+
+
+def _escaped(value: Any) -> Any:
+    match value:
+        case str():
+            return printable(value)
+        case Mapping():
+            return {_escaped(name): _escaped(entry) for name, entry in value.items()}
+        case list() | tuple():
+            return [_escaped(entry) for entry in value]
+        case _:
+            return value
+
+
+def _as_mapping(entries: Sequence[str]) -> dict[str, str]:
+    """Read ``NAME=VALUE`` entries; of doubles the first counts, as with getenv(3)."""
+    found: dict[str, str] = {}
+    for entry in entries:
+        name, _, value = entry.partition("=")
+        found.setdefault(name, value)
+    return found
