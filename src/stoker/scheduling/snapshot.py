@@ -13,8 +13,9 @@ from stoker.core.models import FOREVER, NodeShare
 class Shape(msgspec.Struct, frozen=True, gc=False):
     """All that placement and limits need to know of a job; jobs of one shape are alike to them.
 
-    Memory is per node or per CPU, never both. ``nodes`` are the nodes the job may use, None for
-    all. ``gres`` is per node, sorted. ``time_limit_s`` may be `FOREVER`.
+    Memory is per node or per CPU, never both; 0 per node is all that the node has. ``nodes`` are
+    the nodes the job may use, None for all; those in ``required`` must be among the ones it gets,
+    and ``nodes_min`` counts them. ``gres`` is per node, sorted. ``time_limit_s`` may be `FOREVER`.
     """
 
     partition: str
@@ -29,6 +30,7 @@ class Shape(msgspec.Struct, frozen=True, gc=False):
     memory_per_cpu_mib: int | None
     gres: tuple[tuple[str, int], ...] = ()
     nodes: tuple[str, ...] | None = None
+    required: tuple[str, ...] = ()
     exclusive: bool = False
     time_limit_s: float = FOREVER
 
@@ -45,25 +47,47 @@ class FreeNode(msgspec.Struct, frozen=True, gc=False):
     accepts: bool
 
 
-class Waiting(NamedTuple):
-    """An eligible job: the smaller ``order`` is considered first; ``count`` tasks may start."""
+class Waiting(msgspec.Struct, frozen=True, gc=False):
+    """An eligible job: the smaller ``order`` is considered first; ``count`` tasks may start.
+
+    Orders are unique. An array at its limit has a ``count`` of 0.
+    """
 
     job_id: int
     order: tuple[int, ...]
     count: int
 
 
+class Queue(NamedTuple):
+    """The eligible jobs of one shape, in order; there is at least one.
+
+    ``jobs`` may make its entries only when they are looked at: nobody walks through all of them.
+    """
+
+    shape: Shape
+    jobs: Sequence[Waiting]
+
+
 class Running(msgspec.Struct, frozen=True, gc=False):
-    """What a running job holds, and when it ends at the latest (epoch seconds, or `FOREVER`)."""
+    """What a running job holds, and when it ends at the latest (epoch seconds, or `FOREVER`).
+
+    ``exclusive``: it shares its nodes with nobody.
+    """
 
     job_id: int
     shares: tuple[NodeShare, ...]
     ends_at: float
+    exclusive: bool = False
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """The state of the queue: for each shape its eligible jobs in order, none of them empty."""
+    """The state of the machine; ``queues`` are sorted by the order of their first job."""
 
-    queues: Mapping[Shape, Sequence[Waiting]]
+    queues: Sequence[Queue]
     running: Sequence[Running]
     free: Sequence[FreeNode]
+
+    def with_waiting(self, shape: Shape, job: Waiting) -> Snapshot:
+        """Return the same with one more job, to ask what would become of it."""
+        queues = sorted([*self.queues, Queue(shape, (job,))], key=lambda each: each.jobs[0].order)
+        return Snapshot(queues, self.running, self.free)

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, overload
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
+from typing import Final, NamedTuple, TypeVar, overload
 
 from stoker.core.enums import JobState
 from stoker.core.models import Job
-from stoker.scheduling.snapshot import Shape, Waiting
+from stoker.scheduling.policy import Order, Policy, by_submission
+from stoker.scheduling.snapshot import Queue, Shape, Waiting
 
-_GAP_MIN = 64
+_GAP_MIN: Final = 64
 
-Order = tuple[int, ...]
-"""Sorts waiting jobs: what is smaller is considered earlier."""
+_Key = TypeVar("_Key", bound=Hashable)
 
 
 class _Place(NamedTuple):
@@ -41,6 +42,11 @@ class WaitingQueue(Sequence[Waiting]):
         self._gap = 0
         self._count_of = count_of
 
+    @property
+    def first_order(self) -> Order:
+        """Return the order of the first job; there is one."""
+        return self._entries[self._gap][0]
+
     def add(self, order: Order, job_id: int) -> None:
         """Let the job wait at its place."""
         entry = (order, job_id)
@@ -53,7 +59,8 @@ class WaitingQueue(Sequence[Waiting]):
         """Take the job out; it is there."""
         entry = (order, job_id)
         index = bisect_left(self._entries, entry, lo=self._gap)
-        assert self._entries[index] == entry, f"job {job_id} is not where it should wait"
+        found = self._entries[index : index + 1]
+        assert found == [entry], f"job {job_id} is not where it should wait"
         if index > self._gap:
             del self._entries[index]
             return
@@ -81,11 +88,13 @@ class WaitingQueue(Sequence[Waiting]):
 class JobTable:
     """All jobs that have not ended, by id, by array, by what they wait for."""
 
-    def __init__(self, shape_of: Callable[[Job], Shape]) -> None:
-        """*shape_of* reads off a job what placement needs to know."""
+    def __init__(self, shape_of: Callable[[Job], Shape], order_of: Policy = by_submission) -> None:
+        """*shape_of* reads off a job what placement needs to know, *order_of* its place."""
         self.jobs: dict[int, Job] = {}
         self.queues: dict[Shape, WaitingQueue] = {}
+        self._fronts: list[tuple[Order, Queue]] = []
         self._shape_of = shape_of
+        self._order_of = order_of
         self._places: dict[int, _Place] = {}
         self._arrays: dict[int, set[int]] = {}
         self._running_tasks: dict[int, int] = {}
@@ -104,6 +113,7 @@ class JobTable:
         for index in (
             self.jobs,
             self.queues,
+            self._fronts,
             self._places,
             self._arrays,
             self._running_tasks,
@@ -123,14 +133,22 @@ class JobTable:
         self.jobs[job.job_id] = job
         if job.array_job_id:
             self._arrays.setdefault(job.array_job_id, set()).add(job.job_id)
-        self._namesakes.setdefault((job.owner.user_id, job.name), set()).add(job.job_id)
-        self.watch_dependencies(job)
+        self.learn_names(job)
 
     def remove(self, job: Job) -> None:
         """Let go of a job that has ended, or whose record was absorbed by its last task."""
         self.displace(job)
         del self.jobs[job.job_id]
         _discard(self._arrays, job.array_job_id, job.job_id)
+        self.forget_names(job)
+
+    def learn_names(self, job: Job) -> None:
+        """Index a job by its name and by what it depends on."""
+        self._namesakes.setdefault((job.owner.user_id, job.name), set()).add(job.job_id)
+        self.watch_dependencies(job)
+
+    def forget_names(self, job: Job) -> None:
+        """Undo `learn_names`, before name or dependency change."""
         _discard(self._namesakes, (job.owner.user_id, job.name), job.job_id)
         self._forget_dependencies(job)
 
@@ -150,12 +168,14 @@ class JobTable:
         if job.job_id in self._places:
             return
         shape = self._shape_of(job)
-        place = _Place(shape, (-shape.priority_tier, *order_of(job)))
+        place = _Place(shape, (-shape.priority_tier, *self._order_of(job)))
         self._places[job.job_id] = place
-        queue = self.queues.get(place.shape)
+        queue = self.queues.get(shape)
         if queue is None:
-            queue = self.queues[place.shape] = WaitingQueue(self.startable)
+            queue = self.queues[shape] = WaitingQueue(self.startable)
+        before = queue.first_order if queue else None
         queue.add(place.order, job.job_id)
+        self._move_front(shape, queue, before)
 
     def displace(self, job: Job) -> None:
         """Take the job out of its queue, if it waits in one."""
@@ -163,9 +183,25 @@ class JobTable:
         if place is None:
             return
         queue = self.queues[place.shape]
+        before = queue.first_order
         queue.remove(place.order, job.job_id)
+        self._move_front(place.shape, queue, before)
         if not queue:
             del self.queues[place.shape]
+
+    def waiting(self) -> list[Queue]:
+        """Return the queues, sorted by their first jobs, as a snapshot wants them."""
+        return [queue for _, queue in self._fronts]
+
+    def _move_front(self, shape: Shape, queue: WaitingQueue, before: Order | None) -> None:
+        """Keep the queue at the place of its first job, which was that of *before*."""
+        after = queue.first_order if queue else None
+        if before == after:
+            return
+        if before is not None:
+            del self._fronts[bisect_left(self._fronts, before, key=itemgetter(0))]
+        if after is not None:
+            insort(self._fronts, (after, Queue(shape, queue)), key=itemgetter(0))
 
     def shape(self, job: Job) -> Shape | None:
         """Return the shape under which the job waits, if it is eligible."""
@@ -238,14 +274,9 @@ class JobTable:
         return found
 
 
-def order_of(job: Job) -> Order:
-    """Return the key that sorts waiting jobs: higher priority, then the earlier submission."""
-    return (-job.priority, job.array_job_id or job.job_id, max(job.array_task_id, 0), job.job_id)
-
-
 def waiting_jobs(jobs: Iterable[Job]) -> list[Job]:
     """Return those of *jobs* that wait, in order."""
-    return sorted((job for job in jobs if job.state is JobState.PENDING), key=order_of)
+    return sorted((job for job in jobs if job.state is JobState.PENDING), key=by_submission)
 
 
 def _awaited(job: Job) -> set[int]:
@@ -254,7 +285,7 @@ def _awaited(job: Job) -> set[int]:
     return {each.job_id for each in job.dependency.conditions if each.job_id}
 
 
-def _discard(index: dict[object, set[int]] | dict, key: object, job_id: int) -> None:
+def _discard(index: dict[_Key, set[int]], key: _Key, job_id: int) -> None:
     members = index.get(key)
     if members is not None:
         members.discard(job_id)

@@ -1,0 +1,102 @@
+"""When waiting jobs are expected to start: the plan played forward.
+
+Running jobs are believed to use up their time limits, and nobody to come along. At each believed
+end the very pass of `scheduling.plan` is made. What waits for a job without a limit is unknown.
+"""
+
+from __future__ import annotations
+
+import sys
+from bisect import bisect_right
+from collections.abc import Collection
+from typing import Final
+
+from stoker.core.models import FOREVER
+from stoker.scheduling.lines import Line, Lines
+from stoker.scheduling.placement import Room
+from stoker.scheduling.plan import DEPTH, Pass, Start
+from stoker.scheduling.snapshot import Running, Snapshot
+
+LIMIT: Final = 200
+"""How many instants are looked at, so that a question about a long queue stays cheap."""
+
+
+def forecast(
+    snapshot: Snapshot,
+    now: float,
+    wanted: Collection[int] | None = None,
+    limit: int = LIMIT,
+    *,
+    horizon_s: float = FOREVER,
+) -> dict[int, float]:
+    """Return when jobs will start at the latest, in epoch seconds, as far as it can be told.
+
+    *wanted* are ids of eligible jobs, None for all; of an array it is the start of its next task.
+    At most *limit* instants at which jobs end are looked at, none later than *horizon_s* from *now*
+    (Slurm's ``bf_window``, there a day by default).
+    """
+    return {
+        job_id: at
+        for job_id, (at, _) in forecast_starts(
+            snapshot, now, wanted, limit, horizon_s=horizon_s
+        ).items()
+    }
+
+
+def forecast_starts(
+    snapshot: Snapshot,
+    now: float,
+    wanted: Collection[int] | None = None,
+    limit: int = LIMIT,
+    *,
+    horizon_s: float = FOREVER,
+) -> dict[int, tuple[float, Start]]:
+    """Return as `forecast` does, and where each job is expected to run."""
+    missing = set(wanted) if wanted is not None else None
+    expected: dict[int, tuple[float, Start]] = {}
+    future = _Future(snapshot, now)
+    for _ in range(limit):
+        for start in future.start():
+            if start.job_id not in expected:
+                expected[start.job_id] = future.at, start
+        if missing is not None:
+            missing -= expected.keys()
+        if missing == set() or not future.go_on(now + horizon_s):
+            break
+    if wanted is None:
+        return expected
+    return {job_id: expected[job_id] for job_id in wanted if job_id in expected}
+
+
+class _Future:
+    """The machine as it is believed to be at a time to come."""
+
+    def __init__(self, snapshot: Snapshot, now: float) -> None:
+        self.at = now
+        self._room = Room(snapshot.free)
+        self._running = sorted(snapshot.running, key=_ends_at)
+        self._lines = [Line(queue) for queue in snapshot.queues]
+
+    def start(self) -> list[Start]:
+        """Let everything start that does at this time, and return it."""
+        done = Pass(Lines((), self._lines), self._room, self._running, self.at, DEPTH)
+        done.run(sys.maxsize)
+        self._lines = [line for line in self._lines if not line.is_over]
+        self._running = sorted(done.running, key=_ends_at)
+        return done.starts
+
+    def go_on(self, until: float) -> bool:
+        """Go to the next believed end by *until*; False if there is none, or nobody waits."""
+        ends_at = self._running[0].ends_at if self._running else FOREVER
+        if not self._lines or ends_at > until or ends_at == FOREVER:
+            return False
+        self.at = max(self.at, ends_at)
+        ended = bisect_right(self._running, self.at, key=_ends_at)
+        for job in self._running[:ended]:
+            self._room.give(job.shares)
+        del self._running[:ended]
+        return True
+
+
+def _ends_at(job: Running) -> float:
+    return job.ends_at

@@ -1,0 +1,230 @@
+"""What starts now, and why the others wait: one pass over the queues, in order.
+
+Jobs are considered in one order over all queues. Who fits starts. The first of each partition that
+does not fit is its *head* and gets a reservation; later jobs start only if they delay no head
+(`scheduling.backfill`). So the head of the whole queue starts as soon as it fits, and is never
+starved.
+
+Jobs of one shape are alike: when one does not fit now, no other of its shape is looked at. A pass
+costs a few microseconds for each start and for each shape that it looks at, whatever the number of
+waiting jobs. It looks at no more than ``depth`` shapes that do not start, as Slurm's
+``bf_max_job_test``, but at least at one of each partition, and stops when no CPU is free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Final, NamedTuple
+
+from stoker.core.enums import Reason
+from stoker.core.models import NodeShare
+from stoker.scheduling.backfill import Shadow, lowest, shadow
+from stoker.scheduling.lines import Line, Lines
+from stoker.scheduling.placement import Level, Room, level_of, spread
+from stoker.scheduling.snapshot import Running, Shape, Snapshot
+
+DEPTH: Final = 200
+"""How many shapes that cannot start are looked at before a pass ends.
+
+Only backfill feels it: more finds more holes in a mixed queue, at some microseconds each.
+"""
+
+STARTS_MAX: Final = 1000
+"""How many jobs one plan starts, so that a turn stays short; `Plan.is_cut` says there is more."""
+
+
+class Start(NamedTuple):
+    """Start this job, or the next task of this array, on these shares."""
+
+    job_id: int
+    shape: Shape
+    shares: tuple[NodeShare, ...]
+
+
+class Pass:
+    """One pass at one time. It takes what it starts out of *room* and adds it to *running*."""
+
+    def __init__(
+        self, lines: Lines, room: Room, running: Sequence[Running], now: float, depth: int
+    ) -> None:
+        self.starts: list[Start] = []
+        self.heads: dict[str, int] = {}
+        self.stuck: set[str] = set()
+        self.limited: set[int] = set()
+        self.is_cut = False
+        self._lines = lines
+        self._room = room
+        self.running = list(running)
+        self._now = now
+        self._depth = depth
+        self._cpus = sum(level.cpus for level in room.levels if level.accepts)
+        self._is_whole = all(level.accepts for level in room.levels)
+        self._shadows: list[Shadow] = []
+        self._unreserved: list[Shape] = []
+
+    def run(self, starts_max: int) -> None:
+        """Decide on every line, or until *starts_max* jobs start."""
+        while True:
+            is_open = self._cpus > 0 and self._depth > 0
+            line = self._lines.pop(() if is_open else self.stuck)
+            if line is None:
+                return
+            if line.first.count < 1:
+                self.limited.add(line.first.job_id)
+                self._go_on(line)
+                continue
+            shares = self._fit(line)
+            if shares is None:
+                continue
+            if len(self.starts) >= starts_max:
+                self.is_cut = True
+                return
+            self._start(line, shares)
+
+    def _go_on(self, line: Line) -> None:
+        if line.step():
+            self._lines.push(line)
+
+    def _fit(self, line: Line) -> tuple[NodeShare, ...] | None:
+        """Return what the first job of the line may take now; None if it waits."""
+        shape = line.shape
+        shares = None
+        if shape.tasks * shape.cpus_per_task <= self._cpus:
+            shares = self._room.place(shape)
+        if shares is None:
+            self._make_head(line)
+        elif self.heads and (in_the_way := self._in_the_way(shape)):
+            shares = self._room.place(shape, lowest(self._room.levels, in_the_way))
+            if shares is None:
+                self._depth -= 1
+                self.stuck.add(shape.partition)
+        return shares
+
+    def _make_head(self, line: Line) -> None:
+        """Note that the line's first job does not fit; give it a reservation if it is a head."""
+        shape = line.shape
+        if not self._is_available(shape):
+            return
+        self._depth -= 1
+        self.stuck.add(shape.partition)
+        if shape.partition not in self.heads:
+            self.heads[shape.partition] = line.first.job_id
+            self._unreserved.append(shape)
+
+    def _in_the_way(self, shape: Shape) -> list[Shadow]:
+        """Return the reservations that a job of the shape would outlast."""
+        self._reserve()
+        ends_at = self._now + shape.time_limit_s
+        return [each for each in self._shadows if not each.admits(ends_at)]
+
+    def _reserve(self) -> None:
+        """Make the reservations of new heads. Nothing has started since they were found."""
+        if not self._unreserved:
+            return
+        self.running.sort(key=lambda job: job.ends_at)
+        for shape in self._unreserved:
+            found = shadow(shape, self.running, self._room.levels, self._now)
+            if found is not None:
+                self._shadows.append(found)
+        self._unreserved.clear()
+
+    def _start(self, line: Line, shares: tuple[NodeShare, ...]) -> None:
+        shape, job = line.shape, line.first
+        self.starts.append(Start(job.job_id, shape, shares))
+        self._room.take(shares)
+        self._cpus -= sum([len(share.cpus) for share in shares])
+        self.running.append(Running(job.job_id, shares, self._now + shape.time_limit_s))
+        for each in self._shadows:
+            if not each.admits(self._now + shape.time_limit_s):
+                each.use(shares)
+        line.use()
+        if line.first.count < 1:
+            self.limited.add(job.job_id)
+            self._go_on(line)
+        else:
+            self._lines.push(line)
+
+    def _is_available(self, shape: Shape) -> bool:
+        """Whether it would fit if nothing ran: a job that waits for a drained node is no head."""
+        return self._is_whole or spread(shape, self._idle) is not None
+
+    @cached_property
+    def _idle(self) -> list[Level]:
+        return idle_levels(self._room.levels, self.running)
+
+
+def idle_levels(levels: Sequence[Level], running: Sequence[Running]) -> list[Level]:
+    """Return what would be free if all of *running* had ended."""
+    found = {level.name: level.copy() for level in levels}
+    for job in running:
+        for share in job.shares:
+            found[share.node].give(share)
+    return list(found.values())
+
+
+class Plan:
+    """What starts, in order, and why the others wait; it keeps nothing of the queues."""
+
+    def __init__(self, snapshot: Snapshot, done: Pass) -> None:
+        self.starts: Sequence[Start] = done.starts
+        self.is_cut = done.is_cut
+        """Whether more could start: ask again."""
+        self.heads = done.heads
+        """By partition, the first job that does not fit: it has a reservation."""
+        self._stuck = done.stuck
+        self._limited = done.limited
+        self._snapshot = Snapshot((), snapshot.running, snapshot.free)
+        self._is_whole = all(node.accepts for node in snapshot.free)
+
+    def reason(self, shape: Shape, job_id: int, *, is_at_limit: bool = False) -> Reason:
+        """Return why a job waits that is eligible and not started.
+
+        The first of its partition waits for resources, those behind it for their turn; where all
+        nodes belong to exclusive jobs everybody waits for resources, as recorded. *is_at_limit*
+        says that its array has as many tasks running as it may; the plan knows that only of those
+        that it has come across.
+        """
+        if is_at_limit or job_id in self._limited:
+            return Reason.JOB_ARRAY_TASK_LIMIT
+        if not self._is_whole and spread(shape, self._idle) is None:
+            return Reason.REQ_NODE_NOT_AVAIL
+        if shape.partition not in self._stuck:
+            return Reason.NONE
+        if (
+            self.heads.get(shape.partition) == job_id
+            or self._nodes_of(shape) <= self._exclusive_nodes
+        ):
+            return Reason.RESOURCES
+        return Reason.PRIORITY
+
+    def _nodes_of(self, shape: Shape) -> frozenset[str]:
+        return frozenset(shape.nodes) if shape.nodes is not None else self._all_nodes
+
+    @cached_property
+    def _all_nodes(self) -> frozenset[str]:
+        return frozenset(node.name for node in self._snapshot.free)
+
+    @cached_property
+    def _exclusive_nodes(self) -> frozenset[str]:
+        return frozenset(
+            share.node for job in self._snapshot.running if job.exclusive for share in job.shares
+        )
+
+    @cached_property
+    def _idle(self) -> list[Level]:
+        levels = [level_of(node) for node in self._snapshot.free]
+        return idle_levels(levels, self._snapshot.running)
+
+
+def plan(
+    snapshot: Snapshot, now: float, *, depth: int = DEPTH, starts_max: int = STARTS_MAX
+) -> Plan:
+    """Decide what starts at *now* (epoch seconds); the same question has always the same answer.
+
+    At most *depth* shapes that cannot start are looked at, and *starts_max* jobs started.
+    """
+    lines = Lines(snapshot.queues)
+    done = Pass(lines, Room(snapshot.free), snapshot.running, now, depth)
+    done.run(starts_max)
+    return Plan(snapshot, done)
