@@ -118,9 +118,10 @@ class SignalHandler:
         return True
 
     def _note(self, number: int, _: FrameType | None) -> None:
-        if self.received is not None:
+        if self.received is None:
+            self.received = number
+        else:
             self._force_exit(128 + number)
-        self.received = number
 
     def _run(self, callback: Callable[[], object]) -> None:
         try:
