@@ -45,7 +45,7 @@ class TaskSet:
         return made
 
     def format(self, width_max: int | None = None) -> str:
-        """Return the set as squeue prints it: ``0-7``, ``1-7:2``, ``1,3,7-9``.
+        """Return the set as squeue prints it: ``0-7``, ``1-19:3``, ``1,3,7-9``.
 
         Args:
             width_max: Characters after which the rest is ``...``; None: all of it.
@@ -239,7 +239,8 @@ def _runs_of(tasks: list[int]) -> list[range]:
 
 
 def _is_stepped(run: range) -> bool:
-    return run.step > 1 and len(run) > 2
+    """Whether Slurm writes the run with its step: one over more than ten numbers."""
+    return run.step > 1 and run[-1] - run[0] > 10
 
 
 def _packed(run: range) -> str:
