@@ -1,0 +1,383 @@
+"""What a job shows: the values that squeue and scontrol print, derived from its record.
+
+A view holds copies of whatever a turn may change, so that it can be rendered after the turn, and a
+listing of a hundred thousand jobs delays nobody: making a view is cheap, reading it off is not.
+
+Source: squeue(1), scontrol(1), and the recorded behaviour of Slurm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from copy import copy
+from datetime import tzinfo
+from functools import cached_property
+
+from stoker.core.enums import HOLDING, Hold, JobState, Reason
+from stoker.core.models import NO_TASK, Allocation, Job
+from stoker.core.units import (
+    Condition,
+    PatternFields,
+    compress_hosts,
+    expand_pattern,
+    format_memory,
+    format_time,
+    show_dependency,
+    zone_of,
+)
+from stoker.scheduling.snapshot import Shape
+from stoker.worker.call import Call
+from stoker.worker.controller import Controller
+
+TASKS_WIDTH_MAX = 64
+"""Characters of an array's waiting tasks, unless SLURM_BITSTR_LEN says otherwise."""
+_WAITING_FAILURES = frozenset(
+    {
+        JobState.PENDING,
+        JobState.TIMEOUT,
+        JobState.OUT_OF_MEMORY,
+        JobState.DEADLINE,
+        JobState.FAILED,
+    }
+)
+"""States in which NODELIST(REASON) is the reason."""
+
+
+class Scene:
+    """What all records of one answer have in common: the time, and how times are written."""
+
+    def __init__(self, call: Call, controller: Controller) -> None:
+        """Take it from the caller's environment."""
+        self.now = controller.now()
+        self.cluster = controller.cluster_name
+        self.zone: tzinfo = zone_of(call.environment.get("TZ", ""))
+        self.style = call.environment.get("SLURM_TIME_FORMAT", "")
+        self.tasks_width_max = _tasks_width_max(call.environment)
+        nodes = [status.node for status in controller.nodes()]
+        self.node_names = tuple(node.name for node in nodes)
+        self.node_cpus_max = max((node.cpus for node in nodes), default=1)
+        self._times: dict[int, str] = {}
+
+    def time(self, at: float) -> str:
+        """Return a point in time as SLURM_TIME_FORMAT wants it; ``Unknown`` if there is none."""
+        second = int(at)
+        text = self._times.get(second)
+        if text is None:
+            text = self._times[second] = format_time(at, self.zone, self.style, self.now)
+        return text
+
+
+class JobView:
+    """One job, one task of an array, or what of an array has not started."""
+
+    __slots__ = ("__dict__", "expected_at", "job", "reason", "scene", "shape")
+
+    def __init__(
+        self,
+        job: Job,
+        scene: Scene,
+        shape: Shape,
+        reason: str,
+        expected_at: float | None = None,
+    ) -> None:
+        """Show *job*, which nobody changes any more; *expected_at* is when it is to start."""
+        self.job = job
+        self.scene = scene
+        self.shape = shape
+        self.reason = reason
+        self.expected_at = expected_at
+
+    def task(self, task: int) -> JobView:
+        """Return the view of one waiting task of this array."""
+        job = copy(self.job)
+        job.array, job.array_task_id = None, task
+        return JobView(job, self.scene, self.shape, self.reason, self.expected_at)
+
+    # Identity.
+
+    @property
+    def array_id(self) -> int:
+        """Return the array's id, or the job's own."""
+        return self.job.array_job_id or self.job.job_id
+
+    @property
+    def is_array_part(self) -> bool:
+        """Whether the job is a task of an array, or its rest."""
+        return self.job.array is not None or self.job.array_task_id != NO_TASK
+
+    @property
+    def tasks_text(self) -> str | None:
+        """Return the task's number, or the waiting tasks with their limit; None outside arrays."""
+        job = self.job
+        if job.array is not None:
+            limit = f"%{job.array_limit}" if job.array_limit else ""
+            return f"{job.array.format(self.scene.tasks_width_max)}{limit}"
+        return None if job.array_task_id == NO_TASK else str(job.array_task_id)
+
+    # States and reasons.
+
+    @property
+    def state(self) -> JobState:
+        """Return the job's state."""
+        return self.job.state
+
+    @property
+    def priority(self) -> int:
+        """Return the priority; a held job has none."""
+        return 0 if self.job.hold is not Hold.NONE else self.job.priority
+
+    @property
+    def reason_word(self) -> str:
+        """Return the reason as scontrol prints it, in one word."""
+        return self.reason.replace(" ", "_")
+
+    @property
+    def nodes_or_reason(self) -> str:
+        """Return where the job is, or in parentheses why it is nowhere."""
+        if self.job.state in _WAITING_FAILURES:
+            return f"({self.reason})"
+        return self.node_list
+
+    @property
+    def dependency(self) -> str | None:
+        """Return the open conditions with what is known of each; None if there are none."""
+        never = self.reason == Reason.DEPENDENCY_NEVER_SATISFIED
+
+        def word_of(condition: Condition) -> str:
+            can_fail = condition.kind in ("afterok", "afternotok", "aftercorr")
+            return "failed" if never and can_fail else "unfulfilled"
+
+        return show_dependency(self.job.dependency, word_of) or None
+
+    # Sizes.
+
+    @property
+    def allocation(self) -> Allocation | None:
+        """Return what the job holds or held."""
+        return None if self.job.state is JobState.PENDING else self.job.allocation
+
+    @cached_property
+    def node_list(self) -> str:
+        """Return the nodes of the allocation as a host list; "" if there is none."""
+        allocation = self.allocation
+        return compress_hosts(allocation.nodes) if allocation else ""
+
+    @property
+    def batch_host(self) -> str | None:
+        """Return the node on which the script runs or ran."""
+        allocation = self.allocation
+        return allocation.shares[0].node if allocation and allocation.shares else None
+
+    @property
+    def tasks(self) -> int:
+        """Return the number of tasks."""
+        return self.shape.tasks
+
+    @property
+    def cpus(self) -> int:
+        """Return the CPUs that the job holds, or asks for."""
+        allocation = self.allocation
+        if allocation:
+            return allocation.cpus
+        shape = self.shape
+        return max(shape.tasks * shape.cpus_per_task, shape.nodes_min * shape.min_cpus_per_node)
+
+    @property
+    def node_count(self) -> int:
+        """Return the nodes that the job holds, or the least that it needs."""
+        allocation = self.allocation
+        if allocation:
+            return len(allocation.shares)
+        return max(self.shape.nodes_min, -(-self.cpus // self.scene.node_cpus_max))
+
+    @property
+    def min_cpus(self) -> int:
+        """Return the CPUs that each node must have."""
+        shape = self.shape
+        return max(shape.min_cpus_per_node, shape.cpus_per_task * (shape.tasks_per_node or 1))
+
+    @property
+    def min_memory_mib(self) -> int:
+        """Return the memory asked for, per node or per CPU."""
+        shape = self.shape
+        if shape.memory_per_node_mib is not None:
+            return shape.memory_per_node_mib
+        return shape.memory_per_cpu_mib or 0
+
+    @property
+    def memory_mib(self) -> int:
+        """Return the memory over all nodes that the job holds, or asks for."""
+        allocation = self.allocation
+        if allocation:
+            return allocation.memory_mib
+        shape = self.shape
+        if shape.memory_per_node_mib is not None:
+            return shape.memory_per_node_mib * self.node_count
+        return (shape.memory_per_cpu_mib or 0) * self.cpus
+
+    @property
+    def tres(self) -> str:
+        """Return the trackable resources: ``cpu=2,mem=2G,node=1,billing=2``."""
+        memory = format_memory(self.memory_mib)
+        return f"cpu={self.cpus},mem={memory},node={self.node_count},billing={self.cpus}"
+
+    @property
+    def tres_per_node(self) -> str | None:
+        """Return the generic resources of each node: ``gres:gpu:1``."""
+        gres = self.job.spec.gres
+        if not gres:
+            return None
+        return ",".join(
+            word if word.startswith("gres") else f"gres:{word}" for word in gres.split(",")
+        )
+
+    @property
+    def oversubscribe(self) -> str:
+        """Return whether the nodes may be shared: OK, NO or YES."""
+        spec = self.job.spec
+        return "NO" if spec.exclusive else "YES" if spec.oversubscribe else "OK"
+
+    # Times.
+
+    @property
+    def elapsed_s(self) -> float:
+        """Return for how long the job has run; time in suspension does not count."""
+        job = self.job
+        if job.state is JobState.PENDING or not job.start_at:
+            return 0.0
+        if job.state.has_ended:
+            until = job.end_at
+        elif job.state is JobState.SUSPENDED:
+            until = job.suspended_at
+        else:
+            until = self.scene.now
+        return max(0.0, until - job.start_at - job.suspended_s)
+
+    @property
+    def left_s(self) -> float | None:
+        """Return what is left of the time limit; None if there is none."""
+        limit = self.job.time_limit_s
+        return None if limit is None else limit - self.elapsed_s
+
+    @property
+    def start_at(self) -> float:
+        """Return when the job started or, as far as can be told, will start; 0 if it cannot."""
+        job = self.job
+        if job.state is not JobState.PENDING:
+            return job.start_at
+        if self.expected_at is not None:
+            return self.expected_at
+        return job.begin_at if job.begin_at > self.scene.now else 0.0
+
+    @property
+    def end_at(self) -> float | None:
+        """Return when the job ended or will have to end: 0 if unknown, None if it need not."""
+        job = self.job
+        if job.state.has_ended:
+            return job.end_at
+        start = self.start_at
+        if not start:
+            return 0.0
+        return None if job.time_limit_s is None else start + job.time_limit_s + job.suspended_s
+
+    @property
+    def eligible_at(self) -> float:
+        """Return since when, or from when on, the job may start; 0 if something keeps it back."""
+        job = self.job
+        if job.eligible_at:
+            return job.eligible_at
+        if job.state in HOLDING or job.state.has_ended:
+            return job.submit_at
+        return job.begin_at if job.begin_at > self.scene.now else 0.0
+
+    # Files.
+
+    def path(self, pattern: str) -> str:
+        """Return a file name with its letters filled in; "" stays as it is."""
+        if not pattern:
+            return ""
+        job = self.job
+        fields = PatternFields(
+            job_id=job.job_id,
+            array_job_id=job.array_job_id,
+            array_task_id=None if job.array_task_id == NO_TASK else job.array_task_id,
+            job_name=job.name,
+            user_name=job.owner.user_name,
+            node=self.batch_host or "",
+        )
+        path = expand_pattern(pattern, fields)
+        return path if path.startswith("/") else f"{job.spec.work_dir.rstrip('/')}/{path}"
+
+    @property
+    def stdout(self) -> str:
+        """Return where standard output goes."""
+        default = "slurm-%A_%a.out" if self.is_array_part else "slurm-%j.out"
+        return self.path(self.job.spec.stdout or default)
+
+    @property
+    def stderr(self) -> str:
+        """Return where standard error goes: to its own file, or where standard output goes."""
+        return self.path(self.job.spec.stderr) or self.stdout
+
+
+class Gallery:
+    """Makes views inside a turn; what many jobs have in common is asked for once."""
+
+    def __init__(self, controller: Controller, scene: Scene) -> None:
+        """Ask *controller*."""
+        self.scene = scene
+        self._controller = controller
+        self._shapes: dict[tuple[bytes, str, int, float | None], Shape] = {}
+
+    def views(self, jobs: Iterable[Job], *, with_starts: bool = False) -> list[JobView]:
+        """Return a view of each job, in order; *with_starts* says when waiting ones will start."""
+        jobs = list(jobs)
+        starts = self._starts(jobs) if with_starts else {}
+        reason, scene, shape = self._controller.reason, self.scene, self._shape
+        return [
+            JobView(_copy(job), scene, shape(job), reason(job), starts.get(job.job_id))
+            for job in jobs
+        ]
+
+    def _starts(self, jobs: list[Job]) -> Mapping[int, float]:
+        waiting = [job.job_id for job in jobs if job.state is JobState.PENDING]
+        return self._controller.expected_starts(waiting) if waiting else {}
+
+    def _shape(self, job: Job) -> Shape:
+        key = (job.spec_digest, job.partition, id(job.spec), job.time_limit_s)
+        shape = self._shapes.get(key)
+        if shape is None:
+            shape = self._shapes[key] = self._controller.shape(job)
+        return shape
+
+
+def with_last_allocations(controller: Controller, jobs: Iterable[Job]) -> list[Job]:
+    """Return the jobs; ended ones that no longer know what they held are told again."""
+    jobs = list(jobs)
+    bare = [job for job in jobs if job.state.has_ended and job.allocation is None]
+    found = controller.last_allocations(bare) if bare else {}
+    return [_with_allocation(job, found.get(job.job_id)) for job in jobs]
+
+
+def _with_allocation(job: Job, allocation: Allocation | None) -> Job:
+    if allocation is None or job.allocation is not None:
+        return job
+    told = copy(job)
+    told.allocation = allocation
+    return told
+
+
+def _copy(job: Job) -> Job:
+    made = copy(job)
+    if made.allocation is not None:
+        made.allocation = copy(made.allocation)
+    if made.array is not None:
+        made.array = made.array.copy()
+    return made
+
+
+def _tasks_width_max(environment: Mapping[str, str]) -> int | None:
+    text = environment.get("SLURM_BITSTR_LEN", "")
+    if not text.isdecimal():
+        return TASKS_WIDTH_MAX
+    return int(text) or None

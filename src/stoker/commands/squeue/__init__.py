@@ -1,0 +1,5 @@
+"""squeue: what waits and runs."""
+
+from stoker.commands.squeue.command import squeue
+
+__all__ = ["squeue"]

@@ -1,0 +1,245 @@
+"""squeue: what waits and runs, as a table in the asked format.
+
+Inside the turn only what may change is copied (`Gallery`); sorting and rendering happen while the
+answer is read, so that a long listing delays nobody.
+
+Source: squeue(1), and the recorded behaviour of Slurm.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
+
+from stoker.commands.errors import describe
+from stoker.commands.formats import Layout, parse_long, parse_short
+from stoker.commands.headings import UnknownCluster, clock_line, cluster_heading
+from stoker.commands.jobjson import job_document
+from stoker.commands.jobview import Gallery, JobView, Scene, with_last_allocations
+from stoker.commands.options import EarlyAnswer
+from stoker.commands.records import rendered
+from stoker.commands.squeue import fields
+from stoker.commands.squeue.request import (
+    DEFAULT_FORMAT,
+    LONG_FORMAT,
+    START_FORMAT,
+    Refusal,
+    Request,
+    read_request,
+)
+from stoker.commands.squeue.steps import list_steps
+from stoker.core.enums import ENDED
+from stoker.core.errors import UnknownJob
+from stoker.core.models import Job
+from stoker.core.units import JobRef, NotationError, expand_hosts
+from stoker.worker.call import Answer, Call
+from stoker.worker.controller import Controller
+
+_JOINED_MAX = 64
+"""Rows that are rendered at once; more are rendered while they are read."""
+
+Test = Callable[[Job], bool]
+
+
+def squeue(call: Call, controller: Controller) -> Answer:
+    """List jobs or steps."""
+    try:
+        request = read_request(call)
+        heading = cluster_heading("squeue", request.clusters, controller)
+        if request.document:
+            return Answer(out=_document(request, call, controller))
+        if request.is_steps:
+            return list_steps(request, Scene(call, controller), controller, heading)
+        return _list_jobs(request, call, controller, heading)
+    except (EarlyAnswer, Refusal, UnknownCluster) as early:
+        return early.answer
+
+
+def _list_jobs(request: Request, call: Call, controller: Controller, above: str) -> Answer:
+    layout = _layout(request)
+    errors = [f"squeue: error: Invalid job format specification: {x}" for x in layout.unknown]
+    jobs, complaint = _selected(request, call, controller)
+    errors += complaint
+    scene = Scene(call, controller)
+    if request.has_date:
+        above += clock_line(scene.now, scene.zone)
+    if request.has_heading:
+        above += layout.heading()
+    keys = _sort_keys(request.sort)
+    if keys is None:
+        errors.append(f"squeue: error: Invalid sort specification: {request.sort}")
+        return Answer(out=above, err=_lines(errors), code=1)
+    sorts_by_start = any(letter in "SeY" for letter, _ in keys)
+    gallery = Gallery(controller, scene)
+    views = gallery.views(
+        jobs, with_starts=sorts_by_start or bool(layout.fields & fields.EXPECTING)
+    )
+    rows = itertools.chain([above], layout.chunks(_rows(views, keys, request)))
+    return Answer(out="".join(rows) if len(views) <= _JOINED_MAX else rows, err=_lines(errors))
+
+
+def _layout(request: Request) -> Layout[JobView]:
+    if request.long_format is not None:
+        return parse_long(request.long_format, fields.BY_NAME)
+    text = request.short_format
+    if text is None:
+        text = (
+            LONG_FORMAT if request.is_long else START_FORMAT if request.is_start else DEFAULT_FORMAT
+        )
+    return parse_short(text, fields.BY_LETTER, fields.EVERY_LETTER)
+
+
+# Which jobs.
+
+
+def _selected(
+    request: Request, call: Call, controller: Controller
+) -> tuple[Sequence[Job], list[str]]:
+    """Return the jobs that pass all filters, and what is to be complained about."""
+    tests, complaints = _tests(request, call, controller)
+    found = _candidates(request, controller)
+    jobs = [job for job in found if all(test(job) for test in tests)]
+    if request.states & ENDED:
+        jobs = with_last_allocations(controller, jobs)
+    return jobs, complaints
+
+
+def _candidates(request: Request, controller: Controller) -> Iterable[Job]:
+    if request.refs is not None:
+        return _by_refs(request, controller)
+    if request.states & ENDED:
+        return [*controller.active_jobs(), *controller.recent_jobs()]
+    return controller.active_jobs()
+
+
+def _by_refs(request: Request, controller: Controller) -> Iterable[Job]:
+    """Return what the ids name; one id that is unknown is an error, among several it is not."""
+    assert request.refs is not None
+    found: dict[tuple[int, int], Job] = {}
+    for ref in request.refs:
+        try:
+            jobs = controller.find(JobRef(ref.job_id))
+        except UnknownJob as error:
+            if len(request.refs) == 1:
+                raise Refusal(f"slurm_load_jobs error: {describe(error)}") from None
+            continue
+        for job in jobs:
+            if ref.tasks is None:
+                found[job.job_id, job.array_task_id] = job
+            else:
+                found |= {
+                    (part.job_id, part.array_task_id): part for part in _tasks(job, ref.tasks)
+                }
+    return found.values()
+
+
+def _tasks(job: Job, tasks: Iterable[int]) -> Iterator[Job]:
+    """Return what *job* is or holds of the named tasks."""
+    for task in tasks:
+        if job.array is not None and task in job.array:
+            part = copy(job)
+            part.array, part.array_task_id = None, task
+            yield part
+        elif job.array_task_id == task:
+            yield job
+
+
+def _tests(request: Request, call: Call, controller: Controller) -> tuple[list[Test], list[str]]:
+    states = request.states
+    tests: list[Test] = [lambda job: job.state in states]
+    complaints: list[str] = []
+    if request.users is not None:
+        complaints = _unknown_users(request.users, call, controller)
+        names = frozenset(request.users)
+        ids = frozenset(int(name) for name in names if name.isdecimal())
+        tests.append(lambda job: job.owner.user_name in names or job.owner.user_id in ids)
+    if request.nodes is not None:
+        nodes = _known_nodes(request.nodes, controller)
+        tests.append(
+            lambda job: job.allocation is not None and bool(nodes & {*job.allocation.nodes})
+        )
+    for option, words in request.words.items():
+        tests.append(_word_test(option, words))
+    return tests, complaints
+
+
+def _word_test(option: str, words: frozenset[str]) -> Test:
+    match option:
+        case "name":
+            return lambda job: job.spec.name in words
+        case "partition":
+            return lambda job: job.partition in words
+        case "account":
+            return lambda job: job.spec.account in words
+        case "reservation":
+            return lambda job: job.spec.reservation in words
+        case "licenses":
+            return lambda job: any(
+                word.split(":")[0] in words for word in job.spec.licenses.split(",")
+            )
+    assert option == "qos", option
+    return lambda job: (job.spec.qos or "normal") in words
+
+
+def _unknown_users(names: Iterable[str], call: Call, controller: Controller) -> list[str]:
+    """Complain about names that nobody has: neither the caller nor the owner of any job."""
+    strangers = {name for name in names if not name.isdecimal() and name != call.owner.user_name}
+    if strangers:
+        everyone = itertools.chain(controller.active_jobs(), controller.recent_jobs())
+        strangers -= {job.owner.user_name for job in everyone}
+    return [f"squeue: error: Invalid user: {name}\n" for name in names if name in strangers]
+
+
+def _known_nodes(text: str, controller: Controller) -> frozenset[str]:
+    known = {status.node.name for status in controller.nodes()}
+    try:
+        names = expand_hosts(text)
+    except NotationError:
+        names = [text]
+    for name in names:
+        if name not in known:
+            raise Refusal(f"squeue: error: Invalid node name {name}")
+    return frozenset(names)
+
+
+# In which order.
+
+
+def _sort_keys(text: str) -> list[tuple[str, bool]] | None:
+    """Return letters and whether each sorts downwards; None if one is no letter of ours."""
+    keys = []
+    for word in filter(None, text.split(",")):
+        letter = word.lstrip("+-")
+        if letter not in fields.SORT_KEYS:
+            return None
+        keys.append((letter, word.startswith("-")))
+    return keys
+
+
+def _rows(
+    views: list[JobView], keys: Sequence[tuple[str, bool]], request: Request
+) -> Iterator[JobView]:
+    """Sort, then part arrays into tasks if that is wanted; among equals the older job is first."""
+    views.sort(key=lambda view: view.job.job_id)
+    for letter, is_down in reversed(keys):
+        views.sort(key=fields.SORT_KEYS[letter], reverse=is_down)
+    for view in views:
+        if request.is_array_split and view.job.array is not None:
+            yield from map(view.task, view.job.array)
+        else:
+            yield view
+
+
+def _document(request: Request, call: Call, controller: Controller) -> Iterator[str]:
+    """Return every job that is known: Slurm's JSON knows no filters."""
+    jobs = sorted(
+        [*controller.active_jobs(), *controller.recent_jobs()], key=lambda job: job.job_id
+    )
+    gallery = Gallery(controller, Scene(call, controller))
+    views = gallery.views(with_last_allocations(controller, jobs), with_starts=True)
+    return rendered(request.document, "jobs", map(job_document, views))
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
