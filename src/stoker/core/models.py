@@ -42,9 +42,7 @@ class SignalRequest(msgspec.Struct, frozen=True, gc=False):
     shell_only: bool = False
 
 
-class JobSpec(
-    msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, weakref=True, gc=False
-):
+class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, weakref=True):
     """What was asked for, after directives, environment and options were read.
 
     ``script`` and ``environment`` are digests of content that is stored once, however many jobs
@@ -250,8 +248,22 @@ class Job(msgspec.Struct, gc=False):
         return str(self.job_id)
 
 
+class TaskEnd(msgspec.Struct, frozen=True, gc=False):
+    """How a task of a step ended; ``code`` above 0 says an error of execve(2) if ``failed``."""
+
+    task: int
+    code: int
+    signal: int = 0
+    failed: bool = False
+    message: str = ""
+
+
 class Step(msgspec.Struct, gc=False):
-    """A step of a job: ``batch``, or a number for each srun."""
+    """A step of a job: one srun. ``cpus`` are those it keeps from other steps.
+
+    ``tasks_per_node`` runs parallel to ``nodes``: tasks are numbered node by node. ``ends`` grows
+    as tasks end.
+    """
 
     job_id: int
     attempt: int
@@ -266,7 +278,17 @@ class Step(msgspec.Struct, gc=False):
     ntasks: int = 1
     cpus: int = 1
     nodes: tuple[str, ...] = ()
+    tasks_per_node: tuple[int, ...] = ()
+    ends: tuple[TaskEnd, ...] = ()
     usage: Usage | None = None
+
+    def node_of(self, task: int) -> str:
+        """Return the node on which a task runs."""
+        for node, count in zip(self.nodes, self.tasks_per_node, strict=True):
+            if task < count:
+                return node
+            task -= count
+        raise LookupError(f"step {self.step_id} has no task {task} more")
 
 
 class Node(msgspec.Struct, frozen=True, gc=False):

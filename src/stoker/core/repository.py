@@ -180,6 +180,12 @@ class Repository:
             ).scalar()
         return int(found) if found is not None else None
 
+    def submission_keys(self, since: float) -> dict[str, int]:
+        """Return which job each submission key made at or after *since*."""
+        query = select(submissions.c.key, submissions.c.job_id).where(submissions.c.at >= since)
+        with self.database.reader() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
     def counts(self) -> dict[str, int]:
         """Return the number of job records by state."""
         with self.database.reader() as connection:
@@ -286,7 +292,7 @@ def job_row(job: Job) -> tuple[Any, ...]:
         format_dependency(job.dependency) if job.dependency is not None else None,
         job.array_job_id,
         job.array_task_id,
-        job.array.format() if job.array is not None else None,
+        job.array.pack() if job.array is not None else None,
         job.array_limit,
     )
 

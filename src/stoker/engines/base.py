@@ -181,6 +181,10 @@ class Engine(Protocol):
         """Send a signal to a group's ``leader``, its ``children``, or ``all``."""
         ...
 
+    def signal_unit(self, key: str, signal: int) -> None:
+        """Send a signal to the processes of one unit."""
+        ...
+
     def suspend(self, group: str) -> None:
         """Stop a group's processes; the time does not count towards its limit."""
         ...
@@ -195,6 +199,10 @@ class Engine(Protocol):
 
     def acknowledge(self, keys: Sequence[str]) -> None:
         """Say that the ends of these units are on record: they may be forgotten."""
+        ...
+
+    def survey(self) -> Evidence:
+        """Return what the engine knows now: queued and running units, unacknowledged events."""
         ...
 
     def status(self) -> Mapping[str, Any]:

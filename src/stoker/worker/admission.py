@@ -15,11 +15,15 @@ from stoker.core.errors import Infeasible, InvalidSpec
 from stoker.core.models import FOREVER, Job, JobSpec, Node, Partition
 from stoker.core.settings import Machine, Settings
 from stoker.core.units import expand_hosts, parse_gres
-from stoker.scheduling.placement import could_ever_fit
+from stoker.scheduling.placement import could_ever_fit, could_host_task
 from stoker.scheduling.snapshot import FreeNode, Shape
 
 PRIORITY_START: Final = 4_294_901_760
 """Where priorities begin; each job gets one less than the one before, as Slurm's basic plugin."""
+
+
+_SHAPES_MAX: Final = 4096
+"""How many shapes are remembered, so that equal requests are judged once."""
 
 
 class Admission:
@@ -32,7 +36,8 @@ class Admission:
         self.partitions: dict[str, Partition] = {each.name: each for each in machine.partitions}
         self.default_partition = next(each for each in machine.partitions if each.is_default)
         self._idle = {node.name: _idle(node) for node in machine.nodes}
-        self._shape = lru_cache(maxsize=4096)(self._new_shape)
+        self._shape = lru_cache(maxsize=_SHAPES_MAX)(self._new_shape)
+        self._feasible: dict[Shape, bool] = {}
 
     def partition_of(self, spec: JobSpec) -> Partition:
         """Return the partition that the specification names, or the default one.
@@ -64,15 +69,19 @@ class Admission:
 
     def shape(self, job: Job) -> Shape:
         """Return what placement needs to know of the job; equal requests share one object."""
+        if not job.spec_digest:
+            return self._shape_of(job.spec, job.partition, job.time_limit_s)
         return self._shape(job.spec_digest, job.partition, job.time_limit_s, _ByDigest(job.spec))
 
     def check(self, job: Job) -> None:
-        """Refuse what no node could ever give; a held job is not checked, as in Slurm.
+        """Refuse what no node could ever give; a held job is not checked for that, as in Slurm.
 
         Raises:
-            Infeasible: Says what exceeds what.
+            InvalidSpec: It names nodes that are not there, or not in its partition.
+            Infeasible: No node has what it wants of each.
         """
-        if job.hold is Hold.NONE and not self._fits_each_node(job):
+        self._check_names(job)
+        if job.hold is Hold.NONE and not self._fits_some_node(job):
             raise Infeasible("Requested node configuration is not available")
 
     def obstacle(self, job: Job) -> Reason | None:
@@ -85,29 +94,59 @@ class Admission:
         if _exceeds(job.time_limit_s, partition.max_time_s):
             return Reason.PARTITION_TIME_LIMIT
         shape = self.shape(job)
-        allowed = len(shape.nodes) if shape.nodes is not None else len(self.machine.nodes)
-        if shape.nodes_min > min(allowed, partition.max_nodes or allowed):
+        # More nodes than the machine has is no question of the partition: recorded so.
+        if shape.nodes_min <= len(self._idle) and shape.nodes_min > min(
+            len(partition.nodes), partition.max_nodes or len(partition.nodes)
+        ):
             return Reason.PARTITION_NODE_LIMIT
-        nodes = [self._idle[name] for name in shape.nodes or self._idle]
-        return None if could_ever_fit(shape, nodes) else Reason.PARTITION_CONFIG
+        return None if self._could_fit(shape) else Reason.PARTITION_CONFIG
 
-    def _fits_each_node(self, job: Job) -> bool:
+    def _could_fit(self, shape: Shape) -> bool:
+        known = self._feasible.get(shape)
+        if known is None:
+            known = could_ever_fit(shape, tuple(self._idle.values()))
+            if len(self._feasible) >= _SHAPES_MAX:
+                self._feasible.clear()
+            self._feasible[shape] = known
+        return known
+
+    def _check_names(self, job: Job) -> None:
+        spec = job.spec
+        required = expand_hosts(spec.node_list) if spec.node_list else []
+        excluded = expand_hosts(spec.exclude) if spec.exclude else []
+        for name in (*required, *excluded):
+            if name not in self._idle:
+                raise InvalidSpec(
+                    f"invalid node name specified: {name}", "ESLURM_INVALID_NODE_NAME"
+                )
+        partition = self.partitions.get(job.partition, self.default_partition)
+        if not set(required).issubset(partition.nodes):
+            raise InvalidSpec(
+                f"requested nodes are not in partition {partition.name}",
+                "ESLURM_REQUESTED_NODES_NOT_IN_PARTITION",
+            )
+
+    def _fits_some_node(self, job: Job) -> bool:
         """Whether one node could give a task its part; totals over nodes do not count here."""
         shape = self.shape(job)
-        nodes = [self._idle[name] for name in shape.nodes or self._idle]
-        return any(_could_host(shape, node) for node in nodes)
+        return any(could_host_task(shape, node) for node in self._idle.values())
 
     def _new_shape(
         self, _: bytes, partition_name: str, time_limit_s: float | None, by_digest: _ByDigest
     ) -> Shape:
-        spec = by_digest.spec
+        return self._shape_of(by_digest.spec, partition_name, time_limit_s)
+
+    def _shape_of(self, spec: JobSpec, partition_name: str, time_limit_s: float | None) -> Shape:
         partition = self.partitions.get(partition_name, self.default_partition)
         per_node, per_cpu = self._memory(spec, partition)
+        required = tuple(expand_hosts(spec.node_list)) if spec.node_list else ()
+        nodes_min = max(spec.min_nodes or 1, len(required))
+        nodes_max = spec.max_nodes or spec.min_nodes or len(self.machine.nodes)
         return Shape(
             partition=partition_name,
             priority_tier=partition.priority_tier,
-            nodes_min=spec.min_nodes or 1,
-            nodes_max=spec.max_nodes or spec.min_nodes or len(self.machine.nodes),
+            nodes_min=nodes_min,
+            nodes_max=max(nodes_min, nodes_max),
             tasks=spec.tasks,
             tasks_per_node=spec.ntasks_per_node,
             cpus_per_task=spec.cpus_per_task or 1,
@@ -116,6 +155,7 @@ class Admission:
             memory_per_cpu_mib=per_cpu,
             gres=_gres(spec),
             nodes=self._allowed(spec, partition),
+            required=required,
             exclusive=spec.exclusive,
             time_limit_s=time_limit_s if time_limit_s is not None else FOREVER,
         )
@@ -129,11 +169,10 @@ class Admission:
         return None, partition.default_mem_per_cpu_mib or self.machine.default_mem_per_cpu_mib
 
     def _allowed(self, spec: JobSpec, partition: Partition) -> tuple[str, ...] | None:
-        allowed = [name for name in partition.nodes if name in self._idle]
+        """Return the nodes that the job may use, None if it is all of them."""
         excluded = set(expand_hosts(spec.exclude)) if spec.exclude else set()
-        wanted = set(expand_hosts(spec.node_list)) if spec.node_list else set(allowed)
-        left = tuple(name for name in allowed if name in wanted and name not in excluded)
-        return None if len(left) == len(self._idle) else left
+        allowed = tuple(name for name in partition.nodes if name not in excluded)
+        return None if len(allowed) == len(self._idle) else allowed
 
 
 class _ByDigest:
@@ -160,19 +199,6 @@ def _idle(node: Node) -> FreeNode:
         total_memory_mib=node.memory_mib,
         gres={name: tuple(range(count)) for name, count in node.gres.items()},
         accepts=True,
-    )
-
-
-def _could_host(shape: Shape, node: FreeNode) -> bool:
-    tasks = shape.tasks_per_node or 1
-    if shape.nodes_max == 1:
-        tasks = max(tasks, shape.tasks)
-    cpus = max(tasks * shape.cpus_per_task, shape.min_cpus_per_node)
-    memory = shape.memory_per_node_mib or cpus * (shape.memory_per_cpu_mib or 0)
-    return (
-        cpus <= node.total_cpus
-        and memory <= node.total_memory_mib
-        and all(len(node.gres.get(name, ())) >= count for name, count in shape.gres)
     )
 
 

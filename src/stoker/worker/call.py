@@ -110,7 +110,7 @@ class UntilStepEnded(msgspec.Struct, frozen=True):
 
 
 class Attach(msgspec.Struct, frozen=True):
-    """Ask the caller for its descriptors 0, 1 and 2, for the next step of this job to use."""
+    """Ask the caller for its descriptors 0, 1 and 2, for a step of this job. Gives a handle."""
 
     job_id: int
 

@@ -1,9 +1,9 @@
 """Conducts the conversations: one turn of the service for all that is due, replies held back.
 
 A conversation is on one of three paths: its frame is due, it waits for its caller (a file,
-descriptors), or it is parked until jobs start or end and found again by their ids. Whatever a turn could not
-commit is revoked, and what must not be forgotten (jobs that ended, callers that left) is taken up
-again a while later.
+descriptors), or it is parked until jobs start or end and found again by their ids. Whatever a turn
+could not commit is revoked, and what must not be forgotten (jobs that ended, callers that left) is
+taken up again a while later.
 """
 
 from __future__ import annotations
@@ -303,13 +303,13 @@ class Conductor:
         descriptors = talk.connection.take_descriptors()
         try:
             _check_descriptors(descriptors)
-            self._service.attach(request.job_id, descriptors)
+            handle = self._service.attach(request.job_id, descriptors)
         except Exception as error:  # noqa: BLE001 - it belongs to whoever asked
             for descriptor in descriptors:
                 with suppress(OSError):
                     os.close(descriptor)
             return talk.throw(error)
-        return talk.send(None)
+        return talk.send(handle)
 
     def _unpark(self, talk: Talk) -> None:
         if not isinstance(talk.request, Until):

@@ -80,7 +80,7 @@ class StepRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What srun asks for inside an allocation, or of the job that it has made for itself.
 
     ``environment`` is the caller's, as ``NAME=VALUE``; paths are absolute file name patterns, or ""
-    for the descriptors that the caller sends.
+    for the descriptors that the caller sent: ``descriptors`` is what `Attach` gave for them.
     """
 
     name: str
@@ -100,6 +100,7 @@ class StepRequest(msgspec.Struct, frozen=True, kw_only=True):
     open_mode: str = ""
     umask: int = 0o022
     rlimits: Mapping[str, tuple[int, int]] = {}
+    descriptors: int = 0
 
 
 class Controller(Protocol):
@@ -124,6 +125,10 @@ class Controller(Protocol):
 
     def configuration(self) -> Mapping[str, str]:
         """Return Slurm's names for what is configured, for ``scontrol show config``."""
+        ...
+
+    def user_id(self, name: str) -> int | None:
+        """Return the id of the machine's user of that name; None if there is none."""
         ...
 
     # Looking.
@@ -239,4 +244,8 @@ class Controller(Protocol):
 
     def signal_step(self, job: Job, step_id: str, by: Owner, signal: int) -> None:
         """Send a signal to every task of a step."""
+        ...
+
+    def finish_allocation(self, job: Job, code: int, signal: int) -> None:
+        """End an interactive job whose command has ended with this exit status."""
         ...

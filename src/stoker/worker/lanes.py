@@ -63,6 +63,11 @@ class Lanes:
         line = self._lines[lane]
         return line[line.index(job_id) + 1 :]
 
+    @property
+    def has_followers(self) -> bool:
+        """Whether anybody stands behind another one."""
+        return len(self._lane_of) > len(self._lines)
+
     def lines(self) -> Iterable[tuple[int, Sequence[int]]]:
         """Return every lane with its line."""
         return self._lines.items()

@@ -19,7 +19,7 @@ from stoker.worker import eligibility
 from stoker.worker.admission import Admission
 from stoker.worker.eligibility import Verdict
 from stoker.worker.lanes import Lanes
-from stoker.worker.outcomes import Outcome
+from stoker.worker.outcomes import Outcome, lost
 from stoker.worker.queue import JobQueue, Turn
 from stoker.worker.resources import ResourceTracker
 
@@ -34,6 +34,7 @@ class Ledger:
         self.tracker = tracker
         self.admission = admission
         self.lanes = Lanes()
+        self._requeue_max = admission.settings.requeue_max
 
     def rebuild(self) -> None:
         """Fill memory, books and lanes from the record, and let waiting jobs find their places."""
@@ -121,9 +122,8 @@ class Ledger:
     ) -> Job:
         """Record that *job*, or the next task of the array, will run on *shares*; return which.
 
-        Args:
-            lane: Who it runs behind; 0: the shares are free and taken now; None: likewise, and the
-                job opens a lane.
+        *lane* says behind whom it runs; 0: the shares are free and taken now; None: likewise, and
+        the job opens a lane.
         """
         assert job.state is JobState.PENDING, f"job {job.job_id} is {job.state}"
         if job.is_array_rest:
@@ -197,6 +197,20 @@ class Ledger:
             self.requeue(turn, job)
             return
         self.end(turn, job, outcome)
+
+    def lose(self, turn: Turn, job: Job) -> None:
+        """End an attempt of which nobody knows the end, as after a node failure.
+
+        It waits again, as a new attempt, if the job may be requeued; else it failed.
+        """
+        outcome = lost(turn.now)
+        may_requeue = job.requeue and not job.spec.interactive
+        if job.ending is None and may_requeue and job.restarts < self._requeue_max:
+            job.ending = JobState.REQUEUED
+            outcome = Outcome(state=JobState.NODE_FAIL, at=turn.now, raw_code=outcome.code)
+        elif job.ending is JobState.CANCELLED:
+            outcome = Outcome(state=JobState.CANCELLED, at=turn.now)
+        self.finish(turn, job, outcome)
 
     def end(self, turn: Turn, job: Job, outcome: Outcome) -> None:
         """Record the end of a job that holds nothing (any more)."""

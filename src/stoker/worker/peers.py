@@ -36,3 +36,11 @@ def group_name(group_id: int) -> str:
         return grp.getgrgid(group_id).gr_name
     except KeyError:
         return str(group_id)
+
+
+def user_id(name: str) -> int | None:
+    """Return the id of the user of that name; None if there is none."""
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except (KeyError, ValueError):
+        return None

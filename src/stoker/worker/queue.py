@@ -19,7 +19,13 @@ from typing import Any, TypeVar
 from stoker.core.database import StoreFull
 from stoker.core.errors import StoreError
 from stoker.core.models import Allocation, Job, JobSpec, Step
-from stoker.core.repository import NEXT_JOB_ID, Repository, digest_of, encode_spec
+from stoker.core.repository import (
+    NEXT_JOB_ID,
+    NodeState,
+    Repository,
+    digest_of,
+    encode_spec,
+)
 from stoker.worker.table import JobTable
 
 log = logging.getLogger(__name__)
@@ -42,6 +48,7 @@ class Turn:
         self.specs: dict[bytes, bytes] = {}
         self.contents: dict[str, bytes] = {}
         self.keys: dict[str, int] = {}
+        self.node_states: dict[str, NodeState] = {}
         self.news: set[int] = set()
         self.actions: list[Action] = []
         self._gathered: dict[Callable[[list[Any]], None], list[Any]] = {}
@@ -94,7 +101,14 @@ class Turn:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to record."""
-        return not (self.jobs or self.allocations or self.steps or self.keys or self.next_job_id)
+        return not (
+            self.jobs
+            or self.allocations
+            or self.steps
+            or self.keys
+            or self.node_states
+            or self.next_job_id
+        )
 
     def record(self, repository: Repository) -> None:
         """Write everything in one transaction."""
@@ -105,6 +119,8 @@ class Turn:
             repository.save_jobs(connection, self.jobs.values())
             repository.save_allocations(connection, self.allocations.values())
             repository.save_steps(connection, self.steps.values())
+            for state in self.node_states.values():
+                repository.save_node_state(connection, state)
             if self.next_job_id is not None:
                 repository.set_counter(connection, NEXT_JOB_ID, self.next_job_id)
 

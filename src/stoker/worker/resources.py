@@ -79,7 +79,8 @@ class _NodeBook:
 
     def _has(self, share: NodeShare) -> bool:
         return (
-            self.cpus.issuperset(share.cpus)
+            len(set(share.cpus)) == len(share.cpus)
+            and self.cpus.issuperset(share.cpus)
             and self.memory_mib >= share.memory_mib
             and all(
                 self.gres.get(name, set()).issuperset(indices)
@@ -121,14 +122,20 @@ class ResourceTracker(Observable):
     def changing(self) -> Iterator[None]:
         """Hold the lock over several changes; observers hear of them when it is let go."""
         notices: list[tuple[int, dict[str, Any]]] = []
-        with self._lock:
-            self._depth += 1
-            try:
-                yield
-            finally:
-                self._depth -= 1
-                if not self._depth:
-                    notices, self._notices = self._notices, notices
+        try:
+            with self._lock:
+                self._depth += 1
+                try:
+                    yield
+                finally:
+                    self._depth -= 1
+                    if not self._depth:
+                        notices, self._notices = self._notices, notices
+        finally:
+            # What was changed before an error is changed all the same.
+            self._tell(notices)
+
+    def _tell(self, notices: Sequence[tuple[int, dict[str, Any]]]) -> None:
         for cpus, stats in notices:
             if cpus > 0:
                 self.notify_allocated(cpus, stats)
@@ -149,8 +156,7 @@ class ResourceTracker(Observable):
             shares = self._shares(request)
             if shares is None:
                 return None
-            for share in shares:
-                self._books[share.node].take(share)
+            self._take(shares)
             self._held[job] = shares
             self._count(shares, +1)
             return shares
@@ -203,6 +209,15 @@ class ResourceTracker(Observable):
         with self._lock:
             return [book.free() for book in self._books.values()]
 
+    def holdings(self) -> dict[int, tuple[NodeShare, ...]]:
+        """Return what each job holds."""
+        with self._lock:
+            return dict(self._held)
+
+    def idle_nodes(self) -> list[FreeNode]:
+        """Return the nodes as they would be with nobody on them."""
+        return [_NodeBook(node).free() for node in self._nodes]
+
     def accept(self, node: str, *, accepts: bool) -> None:
         """Let a node take new jobs, or not (drained)."""
         with self._lock:
@@ -246,6 +261,24 @@ class ResourceTracker(Observable):
                 assert sorted([*held, *book.cpus]) == list(range(book.node.cpus))
                 memory = sum(share.memory_mib for share in on_node)
                 assert memory + book.memory_mib == book.node.memory_mib >= memory
+
+    def _take(self, shares: Sequence[NodeShare]) -> None:
+        """Take all of *shares*, or nothing."""
+        for number, share in enumerate(shares):
+            try:
+                self._book(share.node).take(share)
+            except Overcommitted:
+                for taken in shares[:number]:
+                    self._books[taken.node].give(taken)
+                raise
+
+    def _book(self, node: str) -> _NodeBook:
+        if node not in self._books:
+            raise Overcommitted(
+                f"cannot take anything of {node}: there is no such node; "
+                f"the nodes are {','.join(self._books)}"
+            )
+        return self._books[node]
 
     def _shares(
         self, request: ResourceRequest | Shape | Sequence[NodeShare]

@@ -76,8 +76,12 @@ class Service(Protocol):
         """Return what the request waits for, if it has come: what the request says it gives."""
         ...
 
-    def attach(self, job_id: int, descriptors: Sequence[int]) -> None:
-        """Take a caller's descriptors 0, 1 and 2 for a step; unless it raises, close them."""
+    def attach(self, job_id: int, descriptors: Sequence[int]) -> int:
+        """Take a caller's descriptors 0, 1 and 2 for a step, and close them in time.
+
+        Returns:
+            A handle for `StepRequest.descriptors`.
+        """
         ...
 
     def hung_up(self, call: Call) -> None:

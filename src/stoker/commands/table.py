@@ -1,0 +1,28 @@
+"""Slurm's commands by name. One that is not here is refused with a sentence, not with a guess."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
+
+from stoker.commands.sacct import sacct
+from stoker.commands.sbatch import sbatch
+from stoker.commands.scancel import scancel
+from stoker.commands.scontrol import scontrol
+from stoker.commands.sinfo import sinfo
+from stoker.commands.squeue import squeue
+from stoker.commands.srun import srun
+from stoker.worker.call import Answer, Call, Conversation
+from stoker.worker.controller import Controller
+
+Command: TypeAlias = Callable[[Call, Controller], Answer | Conversation]
+
+COMMANDS: Final[Mapping[str, Command]] = {
+    "sacct": sacct,
+    "sbatch": sbatch,
+    "scancel": scancel,
+    "scontrol": scontrol,
+    "sinfo": sinfo,
+    "squeue": squeue,
+    "srun": srun,
+}

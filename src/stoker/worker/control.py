@@ -1,0 +1,244 @@
+"""The controller: what commands may ask of the queue, put together from the rooms that do it.
+
+Source: the protocol `worker.controller.Controller`, whose docstrings say what each method promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from stoker.core.errors import InvalidSpec, NotAllowed
+from stoker.core.models import Allocation, Job, Owner, Partition, Step
+from stoker.core.repository import HistoryFilter, Repository
+from stoker.core.settings import Machine, Settings
+from stoker.core.units import JobRef
+from stoker.scheduling.snapshot import Shape
+from stoker.worker import peers
+from stoker.worker.admission import Admission
+from stoker.worker.changes import Changes, check_owner
+from stoker.worker.configuration import slurm_configuration
+from stoker.worker.controller import (
+    HistoryQuery,
+    NodeStatus,
+    Record,
+    StepRequest,
+    Submission,
+)
+from stoker.worker.intake import Intake
+from stoker.worker.nodes import NodeKeeper
+from stoker.worker.queue import JobQueue
+from stoker.worker.scheduler import ResourceScheduler
+from stoker.worker.selection import Selection
+from stoker.worker.steps import StepKeeper
+from stoker.worker.updates import Updates
+
+T = TypeVar("T", Allocation, Step)
+
+
+class Control:
+    """Answers and changes, for commands and typed requests alike."""
+
+    def __init__(
+        self,
+        *,
+        queue: JobQueue,
+        repository: Repository,
+        admission: Admission,
+        intake: Intake,
+        selection: Selection,
+        changes: Changes,
+        updates: Updates,
+        steps: StepKeeper,
+        nodes: NodeKeeper,
+        scheduler: ResourceScheduler,
+    ) -> None:
+        """Speak for these rooms; all changing methods need an open turn of *queue*."""
+        self._queue = queue
+        self._repository = repository
+        self._admission = admission
+        self._intake = intake
+        self._selection = selection
+        self._changes = changes
+        self._updates = updates
+        self._steps = steps
+        self._nodes = nodes
+        self._scheduler = scheduler
+        self._settings: Settings = admission.settings
+        self._machine: Machine = admission.machine
+
+    @property
+    def cluster_name(self) -> str:
+        """Return the cluster's name."""
+        return self._settings.cluster_name
+
+    def now(self) -> float:
+        """Return the time of this turn, in epoch seconds."""
+        return self._queue.current.now
+
+    def partitions(self) -> Sequence[Partition]:
+        """Return the partitions in the order of the configuration."""
+        return self._machine.partitions
+
+    def nodes(self) -> Sequence[NodeStatus]:
+        """Return the nodes in the machine's order, as they stand now."""
+        return self._nodes.statuses()
+
+    def configuration(self) -> Mapping[str, str]:
+        """Return Slurm's names for what is configured."""
+        return slurm_configuration(self._settings, self._machine)
+
+    def user_id(self, name: str) -> int | None:
+        """Return the id of the machine's user of that name; None if there is none."""
+        return peers.user_id(name)
+
+    # Looking.
+
+    def active_jobs(self) -> Iterable[Job]:
+        """Return every record that waits or runs."""
+        return list(self._queue.table)
+
+    def recent_jobs(self) -> Sequence[Job]:
+        """Return the jobs that ended within MinJobAge, by id."""
+        return self._repository.ended_since(self._recent_since())
+
+    def find(self, ref: JobRef) -> Sequence[Job]:
+        """Return the active and recent records that *ref* names."""
+        return self._selection.known(ref, self._recent_since())
+
+    def history(self, query: HistoryQuery) -> Sequence[Record]:
+        """Return the accounting records that *query* describes, by id."""
+        # What this turn has changed is not on record yet; nobody asks for both in one turn.
+        jobs = self._repository.history(
+            HistoryFilter(
+                job_ids=tuple(ref.job_id for ref in query.refs),
+                array_job_ids=tuple(ref.job_id for ref in query.refs),
+                user_ids=query.user_ids,
+                names=query.names,
+                partitions=query.partitions,
+                start_at=query.start_at,
+                end_at=query.end_at,
+            )
+        )
+        job_ids = [job.job_id for job in jobs]
+        attempts = _by_job(self._repository.attempts(job_ids))
+        steps = _by_job(self._repository.steps(job_ids))
+        return [
+            Record(job, attempts.get(job.job_id, []), steps.get(job.job_id, [])) for job in jobs
+        ]
+
+    def last_allocations(self, jobs: Sequence[Job]) -> Mapping[int, Allocation]:
+        """Return, by job id, what each job holds or held last."""
+        found = {job.job_id: job.allocation for job in jobs if job.allocation is not None}
+        missing = [job.job_id for job in jobs if job.allocation is None and job.start_at]
+        for attempt in self._repository.attempts(missing):
+            found[attempt.job_id] = attempt
+        return found
+
+    def shape(self, job: Job) -> Shape:
+        """Return what the job asks for, with the defaults applied."""
+        return self._admission.shape(job)
+
+    def reason(self, job: Job) -> str:
+        """Return why the job waits or what ended it."""
+        return self._scheduler.reason(job)
+
+    def expected_starts(self, job_ids: Sequence[int]) -> Mapping[int, float]:
+        """Return when waiting jobs will start if nothing changes."""
+        return self._scheduler.expected_starts(job_ids)
+
+    def script(self, job: Job) -> bytes:
+        """Return the batch script; b"" if there is none."""
+        return self._repository.content(job.spec.script)
+
+    def environment(self, job: Job) -> Sequence[str]:
+        """Return the entries that came with the submission."""
+        body = self._repository.content(job.spec.environment)
+        return body.decode("utf-8", "surrogateescape").split("\0") if body else []
+
+    # Changing.
+
+    def submit(self, submission: Submission) -> Job:
+        """Take a job in; the same key gives the same job."""
+        return self._intake.submit(self._queue.current, submission)
+
+    def try_submit(self, submission: Submission) -> tuple[float, Sequence[str], int]:
+        """Return when and where the job would start; it uses up an id, as in Slurm."""
+        turn = self._queue.current
+        job = self._intake.job_of(turn, submission)
+        self._admission.check(job)
+        job.job_id = self._queue.give_id(turn)
+        start = self._scheduler.trial(job)
+        return start.at, start.nodes, start.cpus
+
+    def cancel(self, ref: JobRef, by: Owner) -> None:
+        """Cancel what *ref* names; what has ended is left alone."""
+        self._changes.cancel(self._queue.current, ref, by)
+
+    def signal(self, ref: JobRef, by: Owner, signal: int, scope: str) -> None:
+        """Send a signal to a running job."""
+        self._changes.signal(self._queue.current, ref, by, signal, scope)
+
+    def hold(self, ref: JobRef, by: Owner, *, as_user: bool = False) -> None:
+        """Keep a waiting job from starting."""
+        self._changes.hold(self._queue.current, ref, by, as_user=as_user)
+
+    def release(self, ref: JobRef, by: Owner) -> None:
+        """Let a held job go."""
+        self._changes.release(self._queue.current, ref, by)
+
+    def requeue(self, ref: JobRef, by: Owner, *, hold: bool = False) -> None:
+        """Let a job wait again."""
+        self._changes.requeue(self._queue.current, ref, by, hold=hold)
+
+    def suspend(self, ref: JobRef, by: Owner) -> None:
+        """Stop a running job's processes."""
+        self._changes.suspend(self._queue.current, ref, by)
+
+    def resume(self, ref: JobRef, by: Owner) -> None:
+        """Continue a suspended job."""
+        self._changes.resume(self._queue.current, ref, by)
+
+    def update(self, ref: JobRef, by: Owner, changes: Mapping[str, object]) -> None:
+        """Change a job."""
+        self._updates.update(self._queue.current, ref, by, changes)
+
+    def update_node(self, name: str, by: Owner, state: str, reason: str) -> None:
+        """Drain, undrain, take down or bring back a node."""
+        self._nodes.update(self._queue.current, name, by, state, reason)
+
+    # Steps.
+
+    def create_step(self, job: Job, request: StepRequest) -> Step | None:
+        """Begin a step in a running job; None if its CPUs are busy with other steps."""
+        if job.allocation is None or job.state.has_ended:
+            raise InvalidSpec("Job/step already completing or completed", "ESLURM_ALREADY_DONE")
+        return self._steps.create(self._queue.current, job, request)
+
+    def steps(self, job: Job) -> Sequence[Step]:
+        """Return the steps of the job's present attempt, by number."""
+        if job.state.has_ended:
+            return self._repository.steps([job.job_id])
+        return self._steps.steps(job)
+
+    def signal_step(self, job: Job, step_id: str, by: Owner, signal: int) -> None:
+        """Send a signal to every task of a step."""
+        check_owner(job, by)
+        step = self._steps.step(job.job_id, step_id)
+        if step is None or step.end_at:
+            raise NotAllowed("Invalid job id specified", "ESLURM_INVALID_JOB_ID")
+        self._steps.signal(self._queue.current, step, signal)
+
+    def finish_allocation(self, job: Job, code: int, signal: int) -> None:
+        """End an interactive job whose command has ended with this exit status."""
+        self._changes.finish_allocation(self._queue.current, job, code, signal)
+
+    def _recent_since(self) -> float:
+        return self._queue.now() - self._settings.min_job_age_s
+
+
+def _by_job(records: Sequence[T]) -> dict[int, list[T]]:
+    found: dict[int, list[T]] = {}
+    for record in records:
+        found.setdefault(record.job_id, []).append(record)
+    return found

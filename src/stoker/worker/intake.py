@@ -1,0 +1,152 @@
+"""Submissions become jobs: checked, given an id, recorded by the turn that is open.
+
+A submission key that was seen before is the same submission: it gets the job that it made, however
+often it comes and whatever died in between.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import msgspec
+
+from stoker.core.enums import Hold
+from stoker.core.errors import InvalidSpec
+from stoker.core.models import Job, JobSpec
+from stoker.core.repository import Repository
+from stoker.core.settings import Settings
+from stoker.worker.admission import PRIORITY_START, Admission
+from stoker.worker.controller import Submission
+from stoker.worker.failpoints import hit
+from stoker.worker.ledger import Ledger
+from stoker.worker.queue import JobQueue, Turn
+
+_ENVIRONMENT_MAX = 8 << 20
+_DEPENDENCIES_MAX = 1024
+_NAME_MAX = 1024
+KEYS_KEPT_S = 86400.0
+"""How long a submission key is remembered: no client tries again for that long."""
+
+
+class Intake:
+    """Takes submissions in."""
+
+    def __init__(
+        self, queue: JobQueue, ledger: Ledger, admission: Admission, repository: Repository
+    ) -> None:
+        """Enter jobs into *ledger* by the rules of *admission*."""
+        self._queue = queue
+        self._ledger = ledger
+        self._admission = admission
+        self._repository = repository
+        self._settings: Settings = admission.settings
+        self._keys: dict[str, int] = {}
+
+    def load(self) -> None:
+        """Learn the submission keys on record."""
+        self._keys = self._repository.submission_keys(self._queue.now() - KEYS_KEPT_S)
+
+    def submit(self, turn: Turn, submission: Submission) -> Job:
+        """Take a job in, or return the one that the same key made.
+
+        Raises:
+            InvalidSpec: It says nothing sensible, or exceeds a limit.
+            Infeasible: No node could ever run it.
+        """
+        known = self._job_of(turn, submission.key)
+        if known is not None:
+            return known
+        self._check_limits(submission)
+        job = self.job_of(turn, submission)
+        self._admission.check(job)
+        job.job_id = self._queue.give_id(turn)
+        job.priority = self._priority(submission, job)
+        if job.array is not None:
+            job.array_job_id = job.job_id
+        self._ledger.enter(turn, job)
+        if submission.key:
+            turn.keys[submission.key] = job.job_id
+            turn.afterwards(lambda: self._keys.__setitem__(submission.key, job.job_id))
+        hit("submit.before-commit")
+        turn.afterwards(lambda: hit("submit.after-commit"))
+        return job
+
+    def job_of(self, turn: Turn, submission: Submission) -> Job:
+        """Return the job that a submission asks for, without an id and in no queue."""
+        partition = self._admission.partition_of(submission.spec)
+        spec = self._with_contents(turn, submission)
+        array = submission.array
+        return Job(
+            job_id=0,
+            spec=spec,
+            spec_digest=turn.keep_spec(spec),
+            owner=submission.owner,
+            submit_at=turn.now,
+            partition=partition.name,
+            nice=spec.nice,
+            hold=Hold.USER if submission.hold else Hold.NONE,
+            time_limit_s=self._admission.time_limit_s(spec, partition),
+            begin_at=submission.begin_at,
+            requeue=spec.requeue and not spec.interactive,
+            dependency=submission.dependency,
+            array=copy.copy(array.tasks) if array is not None else None,
+            array_limit=array.limit if array is not None else 0,
+        )
+
+    def _job_of(self, turn: Turn, key: str) -> Job | None:
+        """Return the job that an earlier submission with this key made."""
+        job_id = turn.keys.get(key) or self._keys.get(key) if key else None
+        if job_id is None:
+            return None
+        active = self._ledger.table.get(job_id)
+        return active or next(iter(self._repository.jobs([job_id])), None)
+
+    def _with_contents(self, turn: Turn, submission: Submission) -> JobSpec:
+        """Store script and environment, and return the specification that names them."""
+        environment = b"\0".join(
+            entry.encode("utf-8", "surrogateescape") for entry in submission.environment
+        )
+        return msgspec.structs.replace(
+            submission.spec,
+            script=turn.keep_content(submission.script),
+            environment=turn.keep_content(environment),
+        )
+
+    def _priority(self, submission: Submission, job: Job) -> int:
+        """Return what was asked for, or one less than the job before got."""
+        if submission.priority is not None:
+            return submission.priority
+        return max(1, PRIORITY_START - job.job_id - job.nice)
+
+    def _check_limits(self, submission: Submission) -> None:
+        if len(self._ledger.table) >= self._settings.max_job_count:
+            raise InvalidSpec(
+                "Slurm temporarily unable to accept job, sleeping and retrying",
+                "ESLURM_ERROR_ON_DESC_TO_RECORD_COPY",
+            )
+        if len(submission.script) > self._settings.max_script_size:
+            raise InvalidSpec(
+                f"Batch script exceeds the limit of {self._settings.max_script_size} bytes",
+                "ESLURM_JOB_SCRIPT_TOO_LARGE",
+            )
+        if sum(map(len, submission.environment)) > _ENVIRONMENT_MAX:
+            raise InvalidSpec(
+                f"The environment exceeds the limit of {_ENVIRONMENT_MAX} bytes; "
+                "use --export to pass less",
+                "ESLURM_ENVIRONMENT_TOO_LARGE",
+            )
+        if len(submission.spec.name) > _NAME_MAX:
+            raise InvalidSpec(
+                f"Job name exceeds {_NAME_MAX} characters", "ESLURM_PATHNAME_TOO_LONG"
+            )
+        self._check_array_and_dependency(submission)
+
+    def _check_array_and_dependency(self, submission: Submission) -> None:
+        array = submission.array
+        if array is not None and array.tasks.last >= self._settings.max_array_size:
+            raise InvalidSpec("Invalid job array specification", "ESLURM_INVALID_ARRAY")
+        conditions = submission.dependency.conditions if submission.dependency else ()
+        if len(conditions) > _DEPENDENCIES_MAX:
+            raise InvalidSpec(
+                f"Job dependency names more than {_DEPENDENCIES_MAX} jobs", "ESLURM_DEPENDENCY"
+            )

@@ -1,0 +1,212 @@
+"""From a reservation to what the engine runs: script on disk, environment, descriptors, limits.
+
+A batch script stands once in the spool by its content, whatever number of jobs share it. It is
+written before it is first used by this daemon, so a file that a power failure cut short is made
+whole again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from stoker.core.models import NO_TASK, Allocation, Job, NodeShare
+from stoker.core.repository import Repository
+from stoker.core.settings import Detected, Machine, Settings
+from stoker.core.units import PatternFields, expand_pattern
+from stoker.engines.base import Engine, Failed, Unit, UnitKey, Warn
+from stoker.worker.admission import Admission
+from stoker.worker.environment import batch_variables
+from stoker.worker.queue import Turn
+
+BATCH: Final = "batch"
+"""The step that is the batch script's, or the command's of a job without one."""
+
+_SCRIPT_NAME = "slurm_script"
+
+
+class Spool:
+    """Batch scripts as files that the kernel can execute: ``<digest>/slurm_script``."""
+
+    def __init__(self, directory: Path, read: Callable[[str], bytes]) -> None:
+        """Keep the scripts in *directory*; *read* gives a content by its digest."""
+        self._directory = directory
+        self._read = read
+        self._written: dict[str, Path] = {}
+
+    def path_of(self, digest: str) -> Path:
+        """Return the path of a script, which is written if this daemon has not done so yet."""
+        path = self._written.get(digest)
+        if path is None or not path.exists():
+            path = self._write(digest)
+            self._written[digest] = path
+        return path
+
+    def _write(self, digest: str) -> Path:
+        path = self._directory / digest / _SCRIPT_NAME
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = path.with_name(f".{_SCRIPT_NAME}.new")
+        descriptor = os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o700)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(self._read(digest))
+        fresh.replace(path)
+        return path
+
+    def keep_only(self, digests: set[str]) -> None:
+        """Remove the scripts that nobody needs any more."""
+        with suppress(FileNotFoundError):
+            for entry in list(self._directory.iterdir()):
+                if entry.name not in digests:
+                    self._written.pop(entry.name, None)
+                    shutil.rmtree(entry, ignore_errors=True)
+
+
+class Launcher:
+    """Hands recorded reservations to the engine, in one message a turn."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        repository: Repository,
+        admission: Admission,
+        settings: Settings,
+        machine: Machine,
+        detected: Detected,
+        home: Path,
+    ) -> None:
+        """Launch on *engine*; scripts stand under *home*."""
+        self.spool = Spool(home / "spool" / "scripts", repository.content)
+        self.on_failure: Callable[[Sequence[Failed]], None] = lambda _: None
+        self._engine = engine
+        self._admission = admission
+        self._settings = settings
+        self._machine = machine
+        self._detected = detected
+        self._home = home
+
+    def launch(self, turn: Turn, job: Job) -> None:
+        """Have the engine run the job's present attempt when the turn is on record."""
+        turn.gather(self._send, job)
+
+    def _send(self, jobs: list[Job]) -> None:
+        units, failures = [], []
+        for job in jobs:
+            try:
+                units.append(self.unit_of(job))
+            except OSError as error:
+                failures.append(_failure(job, error))
+        if units:
+            self._engine.launch(units, {})
+        if failures:
+            self.on_failure(failures)
+
+    def unit_of(self, job: Job) -> Unit:
+        """Return all that the engine must know to run the job's present attempt."""
+        allocation = job.allocation
+        assert allocation is not None, f"job {job.job_id} has no allocation"
+        spec = job.spec
+        fields = pattern_fields(job, allocation.nodes[0], step=BATCH)
+        path = partial(expand_pattern, fields=fields)
+        key = UnitKey(job.job_id, allocation.attempt, BATCH)
+        argv = spec.argv
+        if spec.script:
+            argv = (str(self.spool.path_of(spec.script)), *spec.argv)
+        return Unit(
+            key=str(key),
+            group=key.group,
+            leads=True,
+            token=allocation.token,
+            lane=str(allocation.lane) if allocation.lane else None,
+            argv=argv,
+            executable=None,
+            search_path=not spec.script,
+            environment_key=spec.environment,
+            environment=self._variables(job, allocation),
+            cwd=spec.work_dir,
+            umask=spec.umask,
+            stdin=path(spec.stdin),
+            stdout=path(spec.stdout),
+            stderr=path(spec.stderr) if spec.stderr else None,
+            open_mode="append" if spec.open_mode.startswith("a") else "truncate",
+            cpus=cores_of(allocation.shares[:1], self._machine, self._detected),
+            nice=0,
+            rlimits=spec.rlimits,
+            time_limit_s=job.time_limit_s,
+            kill_wait_s=self._settings.kill_wait_s,
+            warnings=_warnings(job),
+            memory_mib=allocation.memory_mib or None,
+            notices=_notices(job, allocation),
+        )
+
+    def _variables(self, job: Job, allocation: Allocation) -> Mapping[str, str | None]:
+        return batch_variables(
+            job,
+            allocation,
+            self._admission.shape(job),
+            self._machine,
+            self._settings.cluster_name,
+            self._detected.host,
+            str(self._home),
+        )
+
+
+def pattern_fields(job: Job, node: str, *, step: str, task: int = 0) -> PatternFields:
+    """Return what the ``%`` patterns of the job's file names stand for."""
+    is_task = job.array_task_id != NO_TASK
+    return PatternFields(
+        job_id=job.job_id,
+        array_job_id=job.array_job_id or job.job_id,
+        array_task_id=job.array_task_id if is_task else None,
+        job_name=job.name,
+        user_name=job.owner.user_name,
+        node=node,
+        node_id=0,
+        step=step,
+        task=task,
+    )
+
+
+def cores_of(
+    shares: Sequence[NodeShare], machine: Machine, detected: Detected
+) -> tuple[int, ...] | None:
+    """Return the host's core numbers for what is held, or None if jobs are not bound.
+
+    Several nodes on one host share its cores out in order.
+    """
+    if not machine.binds_cores:
+        return None
+    index = {node.name: node.index * node.cpus for node in machine.nodes}
+    return tuple(detected.cpus[index[share.node] + cpu] for share in shares for cpu in share.cpus)
+
+
+def _warnings(job: Job) -> tuple[Warn, ...]:
+    wanted = job.spec.signal
+    if wanted is None or job.time_limit_s is None:
+        return ()
+    return (Warn(wanted.signal, wanted.before_end_s, wanted.shell_only),)
+
+
+def _notices(job: Job, allocation: Allocation) -> Mapping[str, str | None]:
+    """Return what Slurm writes into a job's output when it ends it; ``{time}`` is filled in."""
+    start = (
+        f"slurmstepd: error: *** JOB {job.job_id} ON {allocation.nodes[0]} CANCELLED AT {{time}}"
+    )
+    return {"cancelled": f"{start} ***\n", "timeout": f"{start} DUE TO TIME LIMIT ***\n"}
+
+
+def _failure(job: Job, error: OSError) -> Failed:
+    allocation = job.allocation
+    assert allocation is not None
+    return Failed(
+        key=str(UnitKey(job.job_id, allocation.attempt, BATCH)),
+        step="spool",
+        errno=error.errno or 0,
+        message=error.strerror or str(error),
+        at=allocation.reserved_at,
+        path=str(error.filename or ""),
+    )

@@ -1,0 +1,174 @@
+"""stokerd's life: lock the home, open the records, work, let go of everything.
+
+One `ExitStack` holds what was opened, so that stopping is starting backwards. Whoever started us in
+the background waits at a pipe for one word: that we listen, or why we cannot.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import gc
+import logging
+import logging.handlers
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import stoker
+from stoker.core.database import Database
+from stoker.core.errors import StokerError, UserError
+from stoker.core.settings import detect, home_directory, load_settings, machine_of
+from stoker.engines.local import LocalEngine
+from stoker.worker.failpoints import arm
+from stoker.worker.rpc import ReadDraft
+from stoker.worker.service import Command
+from stoker.worker.signal_handler import SignalHandler
+from stoker.worker.worker import Worker
+
+log = logging.getLogger(__name__)
+
+_LOG_BYTES_MAX = 8 << 20
+
+
+def main(
+    arguments: Sequence[str], *, commands: Mapping[str, Command], read_draft: ReadDraft
+) -> int:
+    """Run the daemon; return its exit status."""
+    options = _parser().parse_args(arguments)
+    herald = _Herald(options.ready_fd)
+    home = home_directory()
+    try:
+        with ExitStack() as stack:
+            worker = _prepare(stack, home, options, commands, read_draft)
+            signals = SignalHandler().on_shutdown(worker.request_stop)
+            stack.enter_context(signals)
+            worker.work(signals, herald.is_ready)
+    except (StokerError, OSError) as error:
+        herald.has_failed(f"cannot start stokerd: {error}" if _is_bare(error) else str(error))
+        log.critical("%s", error)
+        return 1
+    return 0
+
+
+def _prepare(
+    stack: ExitStack,
+    home: Path,
+    options: argparse.Namespace,
+    commands: Mapping[str, Command],
+    read_draft: ReadDraft,
+) -> Worker:
+    # The terminal that a first command was typed in may close: the daemon stays.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    stack.enter_context(_only_daemon(home))
+    _start_log(home, to_file=options.background)
+    arm(os.environ)
+    settings = load_settings(home, os.environ, _flags(options.set))
+    detected = detect()
+    machine = machine_of(settings, detected)
+    logging.getLogger().setLevel(settings.log_level)
+    for warning in machine.warnings:
+        log.warning("%s", warning)
+    database = Database(settings.database_url or f"sqlite:///{home / 'stoker.db'}")
+    stack.enter_context(database)
+    worker = Worker(
+        home,
+        settings,
+        machine,
+        detected,
+        database=database,
+        engine=LocalEngine(home),
+        commands=commands,
+        read_draft=read_draft,
+    )
+    # Hundreds of thousands of waiting jobs hold no cycles: looking for some would stall a turn.
+    gc.set_threshold(50_000, 20, 100)
+    return worker
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stokerd", description="Stoker's daemon; commands start it when they need it."
+    )
+    parser.add_argument("--version", action="version", version=f"stoker {stoker.__version__}")
+    parser.add_argument("--background", action="store_true", help="log to a file in the home")
+    parser.add_argument("--ready-fd", type=int, default=None, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="override a setting"
+    )
+    return parser
+
+
+def _flags(words: Sequence[str]) -> dict[str, str]:
+    flags = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise UserError(
+                f"cannot read --set {word}: write NAME=VALUE, as in --set kill_wait_s=5"
+            )
+        flags[name] = value
+    return flags
+
+
+def _is_bare(error: Exception) -> bool:
+    return not isinstance(error, StokerError)
+
+
+class _Herald:
+    """Tells whoever started us, once, that we listen or why we cannot."""
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._descriptor = descriptor
+
+    def is_ready(self) -> None:
+        log.info("stokerd %s listens, pid %d", stoker.__version__, os.getpid())
+        self._say("1")
+
+    def has_failed(self, why: str) -> None:
+        if self._descriptor is None:
+            sys.stderr.write(f"stokerd: error: {why}\n")
+        self._say(why)
+
+    def _say(self, text: str) -> None:
+        if self._descriptor is not None:
+            with suppress(OSError):
+                os.write(self._descriptor, text.encode("utf-8", "replace"))
+                os.close(self._descriptor)
+            self._descriptor = None
+
+
+@contextmanager
+def _only_daemon(home: Path) -> Iterator[None]:
+    """Hold the home's lock; its file says who does."""
+    for directory in (home, home / "run", home / "log", home / "spool"):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = home / "run" / "stokerd.lock"
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 20).decode().strip() or "?"
+            raise UserError(
+                f"cannot start stokerd in {home}: stokerd {holder} (pid) serves it already; "
+                "`stoker down` stops it"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _start_log(home: Path, *, to_file: bool) -> None:
+    handler: logging.Handler = logging.StreamHandler()
+    if to_file:
+        handler = logging.handlers.RotatingFileHandler(
+            home / "log" / "stokerd.log", maxBytes=_LOG_BYTES_MAX, backupCount=3
+        )
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

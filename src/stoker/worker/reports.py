@@ -1,0 +1,136 @@
+"""What the engine reports becomes what the record says: started, ended, failed, withdrawn, lost.
+
+Live events and the evidence after a restart take the same way. An event may come twice: it is
+compared with the record first, so that taking it again does no harm. The engine may forget an end
+only when the turn that took it is on record.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Sequence
+
+from stoker.core.enums import AllocationState, JobState
+from stoker.core.models import Allocation, Job
+from stoker.engines.base import (
+    Ended,
+    Engine,
+    EngineEvent,
+    Failed,
+    Lost,
+    Started,
+    UnitKey,
+    Withdrawn,
+    parse_key,
+)
+from stoker.worker import outcomes
+from stoker.worker.failpoints import hit
+from stoker.worker.launching import BATCH
+from stoker.worker.ledger import Ledger
+from stoker.worker.queue import JobQueue, Turn
+from stoker.worker.scheduler import ResourceScheduler
+from stoker.worker.steps import StepKeeper
+
+log = logging.getLogger(__name__)
+
+_TRY_AGAIN = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+_OUR_TROUBLE = frozenset({"journal", "spool", "fork"})
+
+
+class Reports:
+    """Takes the engine's events, many in one turn."""
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        ledger: Ledger,
+        engine: Engine,
+        steps: StepKeeper,
+        scheduler: ResourceScheduler,
+    ) -> None:
+        """Change jobs through *ledger*; acknowledge to *engine*; let *scheduler* follow."""
+        self.boot_id = ""
+        self.is_live = False
+        """Whether jobs may be started: not before recovery has come to its end."""
+        self._queue = queue
+        self._scheduler = scheduler
+        self._ledger = ledger
+        self._engine = engine
+        self._steps = steps
+
+    def take(self, events: Sequence[EngineEvent]) -> None:
+        """Record what happened, and let the scheduler follow in the same turn."""
+        hit("ended.before-commit")
+        with self._queue.turn() as turn:
+            for event in events:
+                self._take_one(turn, event)
+            if self.is_live:
+                self._scheduler.schedule(turn)
+            turn.afterwards(lambda: hit("ended.after-commit"))
+
+    def _take_one(self, turn: Turn, event: EngineEvent) -> None:
+        key = parse_key(event.key)
+        if not isinstance(event, Started):
+            turn.gather(self._engine.acknowledge, event.key)
+        job = self._ledger.table.get(key.job_id)
+        if job is None or job.allocation is None or job.allocation.attempt != key.attempt:
+            return
+        if key.step == BATCH:
+            self._take_batch(turn, job, job.allocation, event)
+        else:
+            self._steps.take(turn, job, key, event)
+            self._end_interactive(turn, job)
+
+    def _take_batch(self, turn: Turn, job: Job, allocation: Allocation, event: EngineEvent) -> None:
+        match event:
+            case Started():
+                self._start(turn, job, allocation, event)
+            case Ended():
+                self._steps.end_all(turn, job, event.at)
+                if job.start_at:
+                    self._scheduler.note_run(job, event.at - job.start_at)
+                self._ledger.finish(turn, job, outcomes.outcome_of(job, event))
+            case Failed():
+                self._fail(turn, job, event)
+            case Withdrawn():
+                self._take_back(turn, job)
+            case Lost():
+                self._ledger.lose(turn, job)
+
+    def _end_interactive(self, turn: Turn, job: Job) -> None:
+        """End an allocation that is to end when the last of its steps has."""
+        if not job.spec.interactive or job.ending is None:
+            return
+        if all(step.end_at for step in self._steps.steps(job)):
+            self._steps.end_all(turn, job, turn.now)
+            cancelled = outcomes.Outcome(state=JobState.CANCELLED, at=turn.now, signal=15)
+            self._ledger.finish(turn, job, cancelled)
+
+    def _start(self, turn: Turn, job: Job, allocation: Allocation, event: Started) -> None:
+        if allocation.state is not AllocationState.RESERVED:
+            return
+        self._ledger.start(turn, job, event.pid, event.start_ticks, self.boot_id, event.at)
+        if job.ending is not None:
+            # It was cancelled while the order to start it was on its way.
+            group = UnitKey(job.job_id, allocation.attempt, BATCH).group
+            turn.afterwards(lambda: self._engine.end(group, "cancelled", 0.0))
+
+    def _fail(self, turn: Turn, job: Job, event: Failed) -> None:
+        """End a job that cannot be started; what is our trouble and will pass makes it wait."""
+        if event.step in _OUR_TROUBLE or (event.step == "spawn" and event.errno in _TRY_AGAIN):
+            log.warning(
+                "job %s could not be started (%s): %s", job.job_id, event.step, event.message
+            )
+            self._take_back(turn, job)
+            self._scheduler.back_off(event.message)
+        else:
+            self._ledger.finish(turn, job, outcomes.launch_failure(event))
+
+    def _take_back(self, turn: Turn, job: Job) -> None:
+        """Let a job whose process never was wait again, unless it was to end anyway."""
+        if job.ending is not None:
+            cancelled = outcomes.Outcome(state=JobState.CANCELLED, at=turn.now)
+            self._ledger.finish(turn, job, cancelled)
+        elif job.state is JobState.PENDING:
+            self._ledger.unreserve(turn, job)

@@ -1,0 +1,256 @@
+"""Takes a snapshot, asks `scheduling`, records, acts: one turn of the scheduler.
+
+Short jobs are also handed over in advance: behind a running job of the same shape stand the next
+ones in order, in its lane (`worker.lanes`), so that the shepherd starts them the moment the one
+before has ended. Only who would be next anyway is taken, only as many as a few hundredths of a
+second will need, and who then waits for longer is taken back.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Final, NamedTuple
+
+from stoker.core.enums import JobState
+from stoker.core.models import FOREVER, Job
+from stoker.engines.base import Engine, UnitKey
+from stoker.scheduling.forecast import forecast
+from stoker.scheduling.placement import place
+from stoker.scheduling.plan import Plan, plan
+from stoker.scheduling.policy import Order
+from stoker.scheduling.snapshot import Running, Shape, Snapshot, Waiting
+from stoker.worker.failpoints import hit
+from stoker.worker.launching import BATCH, Launcher
+from stoker.worker.ledger import Ledger
+from stoker.worker.queue import JobQueue, Turn
+
+log = logging.getLogger(__name__)
+
+_AHEAD_S: Final = 0.05
+"""How much work a lane gets in advance."""
+_OVERDUE_S: Final = 0.5
+"""How long a job may stand behind another one before it is taken back."""
+_BACK_OFF_S: Final = 2.0
+"""How long nothing is started after the engine could not start a job for lack of resources."""
+_SHAPES_MAX: Final = 16
+"""With more kinds of jobs waiting, nobody is handed over in advance."""
+_WEIGHT: Final = 0.2
+"""Weight of the newest run time in the moving average of its shape."""
+
+
+class RunTimes:
+    """How long jobs of a shape have run of late: a moving average, in seconds."""
+
+    def __init__(self) -> None:
+        self._average: dict[Shape, float] = {}
+
+    def note(self, shape: Shape, run_s: float) -> None:
+        """Take in one run."""
+        before = self._average.get(shape, run_s)
+        self._average[shape] = before + _WEIGHT * (run_s - before)
+
+    def depth(self, shape: Shape, depth_max: int) -> int:
+        """Return how many jobs of the shape a lane should hold in advance."""
+        average = self._average.get(shape)
+        if average is None or average > _AHEAD_S:
+            return 0
+        return min(depth_max, int(_AHEAD_S / max(average, 1e-4)))
+
+
+class Trial(NamedTuple):
+    """When (epoch seconds) and where a job would start, and with how many CPUs."""
+
+    at: float
+    nodes: tuple[str, ...]
+    cpus: int
+
+
+class ResourceScheduler:
+    """Starts what can start; says why the others wait."""
+
+    def __init__(self, queue: JobQueue, ledger: Ledger, launcher: Launcher, engine: Engine) -> None:
+        """Decide over the jobs of *queue*; launch with *launcher*."""
+        self.last_plan: Plan | None = None
+        self.on_wakeup: Callable[[], None] = lambda: None
+        """Called when something is due sooner than `next_wakeup_s` said before."""
+        self._promised_at = FOREVER
+        self.run_times = RunTimes()
+        self._queue = queue
+        self._ledger = ledger
+        self._launcher = launcher
+        self._engine = engine
+        self._depth_max = ledger.admission.settings.follow_depth_max
+        self._blocked_until = 0.0
+
+    def schedule_pending_jobs(self) -> list[int]:
+        """Start every waiting job that can; return their ids, in the order of their start."""
+        with self._queue.turn() as turn:
+            return self.schedule(turn)
+
+    def schedule(self, turn: Turn) -> list[int]:
+        """Do the same inside a turn that is open already."""
+        for job in self._ledger.table.due(turn.now):
+            self._ledger.refresh(turn, job)
+        if turn.now < self._blocked_until:
+            return []
+        decided = self.last_plan = plan(self.snapshot(), turn.now)
+        started = []
+        for start in decided.starts:
+            job = self._ledger.table.jobs[start.job_id]
+            opens_lane = None if self._depth_max and not job.spec.interactive else 0
+            started.append(self._reserve(turn, job, start.shares, opens_lane))
+        self._follow(turn)
+        self._promise()
+        if started:
+            turn.afterwards(lambda: hit("reserve.after-commit"))
+        return started
+
+    def get_resource_stats(self) -> dict[str, Any]:
+        """Return totals and use of the machine, and the number of jobs by state."""
+        stats = self._ledger.tracker.get_stats()
+        with self._queue.lock:
+            return stats | {"by_state": dict(self._ledger.table.counts())}
+
+    def snapshot(self) -> Snapshot:
+        """Return what a decision is made from; the queue's lock is held as long as it is used."""
+        table = self._ledger.table
+        tracker = self._ledger.tracker
+        running = [
+            Running(job_id, shares, _ends_at(job), exclusive=job.spec.exclusive)
+            for job_id, shares in tracker.holdings().items()
+            if (job := table.jobs[job_id])
+        ]
+        return Snapshot(table.waiting(), running, tracker.free_nodes())
+
+    def back_off(self, why: str) -> None:
+        """Start nothing for a while: the engine had no room for a job."""
+        log.warning("no job is started for %g s: %s", _BACK_OFF_S, why)
+        with self._queue.lock:
+            self._blocked_until = self._queue.now() + _BACK_OFF_S
+
+    def next_wakeup_s(self) -> float:
+        """Return in how many seconds a turn will have something to do, though nothing happens."""
+        with self._queue.lock:
+            self._promised_at = self._next_wakeup_at()
+            return max(0.0, self._promised_at - self._queue.now())
+
+    def _next_wakeup_at(self) -> float:
+        at = [self._ledger.table.next_wakeup_at or FOREVER]
+        if self._blocked_until > self._queue.now():
+            at.append(self._blocked_until)
+        if self._ledger.lanes.has_followers:
+            at.append(self._queue.now() + _OVERDUE_S)
+        return min(at)
+
+    def _promise(self) -> None:
+        """See to it that whoever sleeps until the next wake-up does not sleep too long."""
+        if self._next_wakeup_at() < self._promised_at - _OVERDUE_S / 2:
+            self.on_wakeup()
+
+    # Why and when.
+
+    def reason(self, job: Job) -> str:
+        """Return why a waiting job waits, as squeue prints it."""
+        if job.state is not JobState.PENDING or job.allocation is not None:
+            return job.reason
+        shape = self._ledger.table.shape(job)
+        if shape is None or self.last_plan is None:
+            return job.reason
+        return self.last_plan.reason(shape, job.job_id)
+
+    def expected_starts(self, job_ids: Sequence[int]) -> Mapping[int, float]:
+        """Return when waiting jobs start if nothing changes; who cannot be told is missing."""
+        return forecast(self.snapshot(), self._queue.now(), set(job_ids))
+
+    def trial(self, job: Job) -> Trial:
+        """Return when and where a job that is not in the queue would start, behind all others."""
+        shape = self._ledger.admission.shape(job)
+        last = (shape.priority_tier + 1, job.job_id)
+        tried = self.snapshot().with_waiting(shape, Waiting(job.job_id, last, 1))
+        now = self._queue.now()
+        at = forecast(tried, now, {job.job_id}).get(job.job_id, now)
+        shares = place(shape, self._ledger.tracker.idle_nodes()) or ()
+        cpus = sum(len(share.cpus) for share in shares)
+        return Trial(at, tuple(share.node for share in shares), cpus)
+
+    # Lanes.
+
+    def _reserve(self, turn: Turn, job: Job, shares: Sequence[Any], lane: int | None) -> int:
+        job = self._ledger.reserve(turn, job, shares, lane)
+        if job.spec.interactive:
+            self._ledger.start(turn, job, 0, 0, "", turn.now)
+        else:
+            self._launcher.launch(turn, job)
+        return job.job_id
+
+    def _follow(self, turn: Turn) -> None:
+        """Fill the lanes with who is next in order."""
+        if not self._depth_max:
+            return
+        queues = self._ledger.table.queues
+        if not 0 < len(queues) <= _SHAPES_MAX:
+            return
+        heads = sorted(((queue[0].order, shape) for shape, queue in queues.items()), key=_order)
+        shape = heads[0][1]
+        depth = self.run_times.depth(shape, self._depth_max)
+        if depth > 1:
+            self._fill(turn, shape, depth, heads[1][0] if len(heads) > 1 else None)
+
+    def _fill(self, turn: Turn, shape: Shape, depth: int, before: Order | None) -> None:
+        """Let the next of *shape* stand in its lanes, but none that comes after *before*."""
+        jobs = self._ledger.table.jobs
+        short = [
+            (lane, len(line), jobs[line[0]])
+            for lane, line in self._ledger.lanes.lines()
+            if len(line) <= depth // 2
+        ]
+        following = self._next_of(shape, before)
+        for lane, length, head in short:
+            if self._ledger.admission.shape(head) != shape or head.ending is not None:
+                continue
+            assert head.allocation is not None
+            for job in islice(following, depth - length):
+                self._reserve(turn, job, head.allocation.shares, lane)
+
+    def _next_of(self, shape: Shape, before: Order | None) -> Iterator[Job]:
+        queues = self._ledger.table.queues
+        while waiting := queues.get(shape):
+            first = waiting[0]
+            if first.count < 1 or (before is not None and first.order > before):
+                return
+            yield self._ledger.table.jobs[first.job_id]
+
+    def note_run(self, job: Job, run_s: float) -> None:
+        """Learn how long a job has run."""
+        self.run_times.note(self._ledger.admission.shape(job), run_s)
+
+    def take_back_overdue(self) -> None:
+        """Take jobs back that have stood behind another one for too long: it is not so short."""
+        with self._queue.lock:
+            before = self._queue.now() - _OVERDUE_S
+            overdue = [
+                job
+                for _, line in self._ledger.lanes.lines()
+                for job in (self._ledger.table.jobs[each] for each in line[1:])
+                if job.allocation is not None and job.allocation.reserved_at < before
+            ]
+            if overdue:
+                self._engine.withdraw([_key(job) for job in overdue])
+
+
+def _order(head: tuple[Order, Shape]) -> Order:
+    return head[0]
+
+
+def _ends_at(job: Job) -> float:
+    if job.time_limit_s is None or not job.start_at:
+        reserved = job.allocation.reserved_at if job.allocation is not None else 0.0
+        return FOREVER if job.time_limit_s is None else reserved + job.time_limit_s
+    return job.start_at + job.suspended_s + job.time_limit_s
+
+
+def _key(job: Job) -> str:
+    assert job.allocation is not None
+    return str(UnitKey(job.job_id, job.allocation.attempt, BATCH))

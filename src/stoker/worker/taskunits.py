@@ -1,0 +1,113 @@
+"""From a step to what the engine runs for each of its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from stoker.core.models import Allocation, Job, NodeShare, Step
+from stoker.core.settings import Detected, Machine, Settings
+from stoker.core.units import expand_pattern
+from stoker.engines.base import Unit, UnitKey
+from stoker.worker.admission import Admission
+from stoker.worker.controller import StepRequest
+from stoker.worker.environment import step_variables
+from stoker.worker.launching import cores_of, pattern_fields
+
+
+class TaskUnits:
+    """Describes the tasks of steps to the engine."""
+
+    def __init__(
+        self,
+        admission: Admission,
+        settings: Settings,
+        machine: Machine,
+        detected: Detected,
+        home: Path,
+    ) -> None:
+        """Tasks find their way back to the Stoker at *home*."""
+        self._admission = admission
+        self._settings = settings
+        self._machine = machine
+        self._detected = detected
+        self._home = home
+
+    def of_step(
+        self, job: Job, step: Step, request: StepRequest, environment_key: str
+    ) -> list[Unit]:
+        """Return the units of all tasks, by number."""
+        return [
+            self._of_task(job, step, request, environment_key, task) for task in range(step.ntasks)
+        ]
+
+    def _of_task(
+        self, job: Job, step: Step, request: StepRequest, environment_key: str, task: int
+    ) -> Unit:
+        allocation = job.allocation
+        assert allocation is not None, f"job {job.job_id} runs without an allocation"
+        key = UnitKey(step.job_id, step.attempt, f"{step.step_id}.{task}")
+        return Unit(
+            key=str(key),
+            group=key.group,
+            leads=False,
+            token=allocation.token,
+            lane=None,
+            argv=request.argv,
+            executable=None,
+            search_path=True,
+            environment_key=environment_key,
+            environment=self._variables(job, allocation, step, request, task),
+            cwd=request.work_dir,
+            umask=request.umask,
+            stdin=_stream(request.stdin, 0, job, step, task),
+            stdout=_stream(request.stdout, 1, job, step, task),
+            stderr=(
+                None if request.stderr is None else _stream(request.stderr, 2, job, step, task)
+            ),
+            open_mode="append" if request.open_mode.startswith("a") else "truncate",
+            cpus=self._cores(allocation, step.node_of(task)),
+            nice=0,
+            rlimits=request.rlimits,
+            time_limit_s=_sooner(request.time_limit_s, job.time_limit_s),
+            kill_wait_s=self._settings.kill_wait_s,
+            warnings=(),
+            memory_mib=None,
+            notices={},
+        )
+
+    def _variables(
+        self, job: Job, allocation: Allocation, step: Step, request: StepRequest, task: int
+    ) -> Mapping[str, str | None]:
+        return step_variables(
+            job,
+            allocation,
+            self._admission.shape(job),
+            step,
+            task,
+            machine=self._machine,
+            cluster_name=self._settings.cluster_name,
+            host=self._detected.host,
+            home=str(self._home),
+            umask=request.umask,
+            cpus_per_task=request.cpus_per_task if request.cpus_per_task > 1 else None,
+        )
+
+    def _cores(self, allocation: Allocation, node: str) -> Sequence[int] | None:
+        shares: list[NodeShare] = [share for share in allocation.shares if share.node == node]
+        return cores_of(shares, self._machine, self._detected)
+
+
+def _stream(
+    pattern: str, descriptor: int, job: Job, step: Step, task: int
+) -> str | Mapping[str, int]:
+    if not pattern:
+        return {"fd": descriptor}
+    node = step.node_of(task)
+    fields = pattern_fields(job, node, step=step.step_id, task=task)
+    return expand_pattern(pattern, fields)
+
+
+def _sooner(one: float | None, other: float | None) -> float | None:
+    limits = [limit for limit in (one, other) if limit is not None]
+    return min(limits, default=None)

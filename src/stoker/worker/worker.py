@@ -1,0 +1,209 @@
+"""The worker: the rooms of the daemon put together, recovered, run and stopped in order."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from stoker.core.database import Database
+from stoker.core.enums import JobState
+from stoker.core.errors import StoreError
+from stoker.core.models import Job
+from stoker.core.repository import Repository
+from stoker.core.settings import Detected, Machine, Settings
+from stoker.engines.base import Engine, Evidence, UnitKey, group_key
+from stoker.worker.admission import Admission
+from stoker.worker.changes import Changes
+from stoker.worker.control import Control
+from stoker.worker.daemon import SchedulerDaemon
+from stoker.worker.household import DaemonHousehold
+from stoker.worker.intake import Intake
+from stoker.worker.launching import BATCH, Launcher
+from stoker.worker.ledger import Ledger
+from stoker.worker.nodes import NodeKeeper
+from stoker.worker.probe import Probe
+from stoker.worker.queue import JobQueue
+from stoker.worker.recovery import RecoveryManager, RecoveryResult
+from stoker.worker.reports import Reports
+from stoker.worker.resources import ResourceTracker
+from stoker.worker.rpc import ReadDraft, Rpc
+from stoker.worker.scheduler import ResourceScheduler
+from stoker.worker.selection import Selection
+from stoker.worker.server import Server
+from stoker.worker.service import Command, DaemonService
+from stoker.worker.signal_handler import SignalHandler
+from stoker.worker.steps import StepKeeper
+from stoker.worker.table import JobTable
+from stoker.worker.taskunits import TaskUnits
+from stoker.worker.updates import Updates
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """One daemon's insides; `work` runs until `request_stop`."""
+
+    def __init__(
+        self,
+        home: Path,
+        settings: Settings,
+        machine: Machine,
+        detected: Detected,
+        *,
+        database: Database,
+        engine: Engine,
+        commands: Mapping[str, Command],
+        read_draft: ReadDraft,
+    ) -> None:
+        """Put the rooms together; nothing runs, and nothing is read, before `work`."""
+        self.home = home
+        self.settings = settings
+        self.engine = engine
+        self.repository = Repository(database)
+        self.admission = Admission(machine, settings)
+        self.tracker = ResourceTracker(machine.nodes)
+        self.queue = JobQueue(self.repository, JobTable(self.admission.shape))
+        self.ledger = Ledger(self.queue, self.tracker, self.admission)
+        units = TaskUnits(self.admission, settings, machine, detected, home)
+        self.steps = StepKeeper(self.repository, engine, units)
+        self.launcher = Launcher(
+            engine, self.repository, self.admission, settings, machine, detected, home
+        )
+        self.scheduler = ResourceScheduler(self.queue, self.ledger, self.launcher, engine)
+        self.reports = Reports(self.queue, self.ledger, engine, self.steps, self.scheduler)
+        self.nodes = NodeKeeper(machine.nodes, self.tracker, self.repository)
+        self.intake = Intake(self.queue, self.ledger, self.admission, self.repository)
+        self.household = DaemonHousehold(home, database, engine, self)
+        self._turns = _Turns(settings.check_interval_s, self.scheduler)
+        self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._server = Server(home / "run" / "stokerd.sock", self._service(commands, read_draft))
+        self.queue.rebuild = self._rebuild
+        self.queue.on_news = self._server.jobs_changed
+        self.queue.on_lost_store = self._lose_store
+        self.launcher.on_failure = self.reports.take
+        self.scheduler.on_wakeup = self._turns.wake
+
+    def _service(self, commands: Mapping[str, Command], read_draft: ReadDraft) -> DaemonService:
+        selection = Selection(self.queue.table, self.repository)
+        changes = Changes(self.queue, self.ledger, selection, self.engine, self.steps)
+        self.control = Control(
+            queue=self.queue,
+            repository=self.repository,
+            admission=self.admission,
+            intake=self.intake,
+            selection=selection,
+            changes=changes,
+            updates=Updates(self.ledger, selection, self.admission, self.engine),
+            steps=self.steps,
+            nodes=self.nodes,
+            scheduler=self.scheduler,
+        )
+        return DaemonService(
+            queue=self.queue,
+            repository=self.repository,
+            controller=self.control,
+            commands=commands,
+            rpc=Rpc(self.control, self.household, read_draft),
+            steps=self.steps,
+            on_turn=self._turns.wake,
+        )
+
+    def work(
+        self, signals: SignalHandler | None = None, on_ready: Callable[[], None] = lambda: None
+    ) -> None:
+        """Recover, serve until `request_stop`, and stop everything in the reverse order.
+
+        Jobs go on: the engine outlives us.
+
+        Args:
+            signals: Whose callbacks are run here when a signal comes.
+            on_ready: Called once clients can connect.
+        """
+        with ExitStack() as stack:
+            stack.callback(os.close, self._stop_fd)
+            evidence = self.engine.open(self.reports.take)
+            stack.callback(self.engine.close)
+            self.recover(evidence)
+            stack.enter_context(self._server)
+            serving = threading.Thread(target=self._server.run, name="server", daemon=True)
+            serving.start()
+            stack.callback(serving.join, 10.0)
+            stack.callback(self._server.stop)
+            stack.enter_context(self._turns)
+            on_ready()
+            self._wait_for_stop(signals)
+
+    def request_stop(self) -> None:
+        """Make `work` return; from any thread, also before it has begun."""
+        os.eventfd_write(self._stop_fd, 1)
+
+    def _wait_for_stop(self, signals: SignalHandler | None) -> None:
+        sources: list[SignalHandler | int] = [self._stop_fd]
+        if signals is not None:
+            sources.append(signals)
+        while self._stop_fd not in select.select(sources, [], [])[0]:
+            if signals is not None:
+                signals.run_pending()
+
+    def recover(self, evidence: Evidence) -> RecoveryResult:
+        """Make memory, record and processes agree; only then may new jobs start."""
+        self.reports.boot_id = evidence.boot_id
+        self.intake.load()
+        running = list(evidence.running.values())
+        self.reports.take([*running, *evidence.events])
+        probe = Probe(
+            is_known=lambda job: _is_known(job, evidence),
+            never_ran=lambda _: True,
+            adopt=self._adopt,
+            kill_wait_s=self.settings.kill_wait_s,
+        )
+        result = RecoveryManager(ledger=self.ledger, probe=probe).recover_on_startup()
+        self.launcher.spool.keep_only({job.spec.script for job in self.queue.table})
+        self.reports.is_live = True
+        return result
+
+    def _rebuild(self) -> None:
+        self.ledger.rebuild()
+        self.nodes.load()
+        self.steps.load(list(self.queue.table))
+
+    def _adopt(self, job: Job) -> None:
+        """Take over a job that lives; what somebody asked for before we died is done now."""
+        if job.allocation is not None and job.ending is not None:
+            why = "requeued" if job.ending is not JobState.CANCELLED else "cancelled"
+            group = group_key(job.job_id, job.allocation.attempt)
+            self.engine.end(group, why, self.settings.kill_wait_s)
+
+    def _lose_store(self, error: StoreError) -> None:
+        """Stop: whether the last transaction is on record only the database can tell, anew."""
+        log.critical("the database failed: %s; stokerd stops, and jobs go on", error)
+        self.request_stop()
+
+
+def _is_known(job: Job, evidence: Evidence) -> bool:
+    if job.allocation is None:
+        return False
+    key = str(UnitKey(job.job_id, job.allocation.attempt, BATCH))
+    return job.spec.interactive or key in evidence.running or key in evidence.queued
+
+
+class _Turns(SchedulerDaemon):
+    """Drives the scheduler; sleeps until something is due, but never beyond the interval."""
+
+    def __init__(self, interval_s: float, scheduler: ResourceScheduler) -> None:
+        super().__init__(interval_s, scheduler=scheduler)
+        self._interval_s = interval_s
+        self._resource_scheduler = scheduler
+
+    def do_work(self) -> None:
+        try:
+            self._resource_scheduler.take_back_overdue()
+            super().do_work()
+        finally:
+            wait_s = self._resource_scheduler.next_wakeup_s()
+            self.check_interval = min(self._interval_s, max(wait_s, 0.001))
