@@ -1,0 +1,77 @@
+"""What an ended step used, as sacct's fields say it; empty where there is no figure.
+
+The kernel tells the peak of resident pages only, so the average and the least are the peak, and
+there is nothing to say about virtual sizes.
+
+Source: getrusage(2); sacct(1), "Job Accounting Fields".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from stoker.commands.accounting import Holding, Line
+from stoker.commands.sacct_style import Read, Style
+from stoker.core.models import Usage
+from stoker.core.units import format_duration
+
+BLOCK = 512
+"""Bytes in a block of getrusage(2)."""
+
+
+def _of_usage(read: Callable[[Line, Style, Usage], str]) -> Read:
+    """Read a figure of an ended step."""
+
+    def text(line: Line, style: Style) -> str:
+        return "" if line.usage is None else read(line, style, line.usage)
+
+    return text
+
+
+def _disk(blocks: int) -> str:
+    return f"{blocks * BLOCK / (1 << 20):.2f}M"
+
+
+def _usage_in(_line: Line, style: Style, usage: Usage, *, tasks: int = 1) -> str:
+    seconds = format_duration((usage.user_s + usage.system_s) / max(1, tasks))
+    memory = style.bytes(usage.max_rss_kib * 1024)
+    disk = usage.blocks_in * BLOCK
+    return f"cpu={seconds},energy=0,fs/disk={disk},mem={memory},pages={usage.major_faults}"
+
+
+def _usage_out(_line: Line, _style: Style, usage: Usage) -> str:
+    return f"energy=0,fs/disk={usage.blocks_out * BLOCK}"
+
+
+def _in_node(line: Line, _style: Style, _usage: Usage) -> str:
+    node = _first_node(line.held)
+    return ",".join(f"{name}={node}" for name in ("cpu", "energy", "fs/disk", "mem", "pages"))
+
+
+def _out_node(line: Line, _style: Style, _usage: Usage) -> str:
+    node = _first_node(line.held)
+    return f"energy={node},fs/disk={node}"
+
+
+def _first_node(held: Holding) -> str:
+    return held.nodes[0] if held.nodes else ""
+
+
+def _per_task(line: Line, _style: Style, usage: Usage) -> str:
+    return format_duration((usage.user_s + usage.system_s) / max(1, line.ntasks))
+
+
+RSS = _of_usage(lambda _, style, usage: style.bytes(usage.max_rss_kib * 1024))
+PAGES = _of_usage(lambda _line, _style, usage: str(usage.major_faults))
+READ = _of_usage(lambda _line, _style, usage: _disk(usage.blocks_in))
+WRITTEN = _of_usage(lambda _line, _style, usage: _disk(usage.blocks_out))
+CPU = _of_usage(_per_task)
+NODE = _of_usage(lambda line, _style, _usage: _first_node(line.held))
+TASK = _of_usage(lambda _line, _style, _usage: "0")
+IN = _of_usage(_usage_in)
+IN_AVERAGE = _of_usage(lambda line, *rest: _usage_in(line, *rest, tasks=line.ntasks))
+IN_NODE = _of_usage(_in_node)
+IN_TASK = _of_usage(lambda _line, _style, _usage: "cpu=0,fs/disk=0,mem=0,pages=0")
+OUT = _of_usage(_usage_out)
+OUT_NODE = _of_usage(_out_node)
+OUT_TASK = _of_usage(lambda _line, _style, _usage: "fs/disk=0")

@@ -1,0 +1,222 @@
+"""sacct against what a real one said of the same jobs, and on its own."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from stoker.commands.sacct import sacct
+from stoker.commands.sacct_fields import names
+from stoker.commands.sacct_options import OPTIONS
+from stoker.core.enums import JobState
+from stoker.worker.call import Answer, Call
+from support.recorded_cluster import (
+    ALICE,
+    NOW,
+    ROOT,
+    RecordedCluster,
+    ended,
+    recorded_jobs,
+    requeued,
+    running,
+)
+
+ROOM = Path(__file__).resolve().parents[3]
+REFERENCE = Path(os.environ.get("STOKER_REFERENCE", ROOM.parent / "shared" / "reference"))
+
+# Figures that were sampled there, and what the records here do not hold: command lines of steps,
+# priorities from age, the run that an earlier version of the accounting still charged.
+UNLIKE = {
+    "sacct-help",
+    "sacct-state-nodefailrq",
+    "sacct-parsed-requeued",
+    "sacct-parsed-nodefailrq",
+    "sacct-default",
+    "sacct-brief",
+    "sacct-l",
+    "sacct-l-P",
+    "sacct-all-fields-P",
+    "sacct-o-all",
+    "sacct-units-K",
+    "sacct-units-M",
+    "sacct-units-T",
+    "sacct-units-P",
+    "sacct-maxrss",
+    "sacct-json-two",
+    "sacct-yaml",
+    "sacct-batch-script",
+    "sacct-dbd-time-running",
+    "sacct-f-Priority",
+    "sacct-f-SubmitLine",
+    "sacct-f-Elapsed",
+    "sacct-f-ElapsedRaw",
+}
+SAMPLED = ("Ave", "Max", "Min", "TRESUsage", "CPUTime", "SystemCPU", "TotalCPU", "UserCPU", "Cons")
+
+
+@cache
+def recorded() -> dict[str, dict]:
+    path = REFERENCE / "slurm" / "sacct.jsonl"
+    if not path.exists():
+        return {}
+    cases = map(json.loads, path.read_text().splitlines())
+    return {case["id"]: case for case in cases if case["cmd"][0] == "sacct"}
+
+
+def comparable() -> list[str]:
+    return [
+        name
+        for name in recorded()
+        if name not in UNLIKE and not name.removeprefix("sacct-f-").startswith(SAMPLED)
+    ]
+
+
+def ask(*argv: str, cluster: RecordedCluster | None = None, owner=ALICE, **env: str) -> Answer:
+    cluster = cluster or RecordedCluster()
+    call = Call("sacct", argv, {"TZ": "UTC", **env}, "/home/alice", owner, cluster.now())
+    answer = sacct(call, cluster)
+    text = answer.out if isinstance(answer.out, str) else "".join(answer.out)
+    return Answer(text, answer.err, answer.code)
+
+
+def lines(*argv: str, **options) -> list[str]:
+    answer = ask("-n", "-P", *argv, **options)
+    assert answer.err == ""
+    assert isinstance(answer.out, str)
+    return answer.out.splitlines()
+
+
+@pytest.mark.skipif(not recorded(), reason="the recordings are not here (STOKER_REFERENCE)")
+def test_enough_cases_are_compared() -> None:
+    assert len(comparable()) > 150
+
+
+@pytest.mark.parametrize("name", comparable())
+def test_answers_as_a_real_sacct_did(name: str) -> None:
+    case = recorded()[name]
+    cluster = RecordedCluster() if case["setup"] else RecordedCluster([])
+    answer = ask(*case["cmd"][1:], cluster=cluster, **case.get("env", {}))
+    assert (answer.out, answer.err, answer.code) == (case["stdout"], case["stderr"], case["rc"])
+
+
+def test_json_has_the_keys_and_types_of_a_real_one() -> None:
+    if not recorded():
+        pytest.skip("the recordings are not here (STOKER_REFERENCE)")
+    theirs = json.loads(recorded()["sacct-json-two"]["stdout"])
+    ours = json.loads(ask("--json", "-j", "1,21,24").out)
+    assert list(ours["jobs"][0]) == list(theirs["jobs"][0])
+    assert list(ours["jobs"][0]["steps"][0]) == list(theirs["jobs"][0]["steps"][0])
+    assert list(ours["jobs"][0]["time"]) == list(theirs["jobs"][0]["time"])
+    assert ours["meta"] == theirs["meta"]
+
+
+def test_yaml_begins_and_ends_as_a_real_one() -> None:
+    text = ask("--yaml", "-j", "4").out
+    assert text.startswith("%YAML 1.1\n--- !!map\n!!str meta: !!map\n  !!str plugin: !!map\n")
+    assert text.endswith("  !!str working_directory: !!str /home/alice/sacct\n...\n")
+
+
+def test_root_sees_everybody_and_others_only_themselves() -> None:
+    assert "29|bobjob" in lines("-X", "-o", "jobid,jobname", owner=ROOT)
+    assert "29|bobjob" not in lines("-X", "-o", "jobid,jobname")
+
+
+def test_a_job_that_waits_for_its_second_run_shows_the_first_until_it_may_start() -> None:
+    again = requeued(
+        5, "again", JobState.REQUEUED, (0, 15), span=("51:00", "51:00", "51:01"), begin="59:00"
+    )
+    assert lines("-X", "-o", "state", cluster=RecordedCluster([again])) == ["REQUEUED"]
+    assert lines("-X", "-o", "state", "-j", "5", cluster=RecordedCluster([again])) == ["PENDING"]
+    assert lines("-X", "-D", "-o", "state", "-j", "5", cluster=RecordedCluster([again])) == [
+        "REQUEUED",
+        "PENDING",
+    ]
+
+
+def test_an_exit_status_that_nobody_knows_is_shown_as_it_is() -> None:
+    lost = ended(
+        5, "lost", JobState.FAILED, (-999, 0), raw=(0, 0), span=("51:00", "51:00", "51:01")
+    )
+    assert lines("-j", "5", "-o", "state,exitcode", cluster=RecordedCluster([lost])) == [
+        "FAILED|-999:0",
+        "FAILED|-999:0",
+    ]
+
+
+def test_out_of_memory_is_said_of_the_job_and_of_its_script() -> None:
+    eaten = ended(
+        5, "oom", JobState.OUT_OF_MEMORY, (0, 125), raw=(0, 9), span=("51:00", "51:00", "51:01")
+    )
+    assert lines("-j", "5", "-o", "state,exitcode", cluster=RecordedCluster([eaten])) == [
+        "OUT_OF_MEMORY|0:125",
+        "OUT_OF_MEMORY|0:125",
+    ]
+
+
+def test_suspension_does_not_count_as_elapsed() -> None:
+    record = running(5, "nap", span=("51:00", "51:00"), limit_s=600.0)
+    record.job.state, record.job.suspended_s = JobState.SUSPENDED, 40.0
+    found = lines(
+        "-j", "5", "-X", "-o", "state,elapsed,suspended", cluster=RecordedCluster([record])
+    )
+    assert found == ["SUSPENDED|00:01:00|00:00:40"]
+
+
+def test_the_window_begins_at_the_callers_midnight() -> None:
+    cluster = RecordedCluster([])
+    ask(cluster=cluster, TZ="Asia/Tokyo")
+    # 04:52 UTC is 13:52 in Tokyo, whose day began at 15:00 UTC.
+    assert cluster.asked[0].start_at == NOW - (13 * 3600 + 52 * 60 + 40)
+
+
+def test_several_jobs_options_add_up() -> None:
+    assert lines("-X", "-j", "3", "-j", "4", "-o", "jobid") == ["3", "4"]
+
+
+def test_scripts_and_environments_are_printed_on_request() -> None:
+    assert ask("-B", "-j", "3").out == f"Batch Script for 3\n{'-' * 80}\n#!/bin/sh\ntrue\n\n"
+    assert "\nA=1\nB=2\n" in ask("--env-vars", "-j", "3").out
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        (("-M", "mars"), "'mars' can't be reached now"),
+        (("-I", "x"), "Invalid range of cpus: x"),
+        (("-k", "soon"), "Invalid time limit specification: soon"),
+        (("-N", "node[2"), ""),
+    ],
+)
+def test_what_cannot_be_read_is_refused_in_one_sentence(
+    argv: tuple[str, ...], sentence: str
+) -> None:
+    answer = ask(*argv)
+    assert sentence in answer.err
+
+
+def test_every_field_can_be_shown_of_every_job_in_both_forms() -> None:
+    every = ",".join(names()) + ","
+    padded = ask("-a", "-D", "-o", every, "-S", "00:00").out.splitlines()
+    assert len({len(line) for line in padded[:2]}) == 1
+    width = len(names())
+    assert {line.count("\x1f") for line in lines("-a", "-D", "--delimiter=\x1f", "-o", every)} == {
+        width - 1
+    }
+    assert len(padded) > len(recorded_jobs())
+
+
+def test_the_header_can_be_cut_into_names_as_clients_do() -> None:
+    listed = ask("--helpformat").out.split()
+    assert listed == names()
+    assert ask("-P", "-X", "-o", ",".join(listed) + ",").code == 0
+
+
+def test_no_option_is_listed_twice() -> None:
+    words = [word for option in OPTIONS for word in (option.long, *option.aliases)]
+    letters = [option.short for option in OPTIONS if option.short]
+    assert len(words) == len(set(words))
+    assert len(letters) == len(set(letters))
