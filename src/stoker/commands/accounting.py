@@ -138,12 +138,12 @@ def runs_of(
         if attempt.attempt < job.restarts and attempt.end_state is not JobState.PENDING:
             yield _past_run(record, request, attempt, submit_at)
             submit_at = attempt.released_at
-    attempt = _current_attempt(record)
-    if attempt is None:
+    current = _current_attempt(record)
+    if current is None:
         reason = reason_of(job) if job.state is JobState.PENDING else Reason.NONE
         yield _run_without_resources(job, request, submit_at, reason)
     else:
-        yield _current_run(record, request, attempt, submit_at, now)
+        yield _current_run(record, request, current, submit_at, now)
 
 
 def order_of(run: Run) -> tuple[int, int, int, int]:
