@@ -7,8 +7,11 @@ accepted and waits with that reason.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
+
+import msgspec
 
 from stoker.core.enums import Hold, Reason
 from stoker.core.errors import Infeasible, InvalidSpec
@@ -38,6 +41,23 @@ class Admission:
         self._idle = {node.name: _idle(node) for node in machine.nodes}
         self._shape = lru_cache(maxsize=_SHAPES_MAX)(self._new_shape)
         self._feasible: dict[Shape, bool] = {}
+
+    def change_partition(self, name: str, changes: Mapping[str, object]) -> None:
+        """Change a partition until the next start, as `scontrol update` does.
+
+        Raises:
+            InvalidSpec: There is none of that name, or a value says nothing sensible.
+        """
+        if name not in self.partitions:
+            raise InvalidSpec(
+                f"invalid partition specified: {name}", "ESLURM_INVALID_PARTITION_NAME"
+            )
+        changed = msgspec.structs.replace(self.partitions[name], **changes)
+        try:
+            self.partitions[name] = msgspec.convert(msgspec.to_builtins(changed), Partition)
+        except msgspec.ValidationError as error:
+            raise InvalidSpec(f"cannot change the partition: {error}") from None
+        self._shape.cache_clear()
 
     def partition_of(self, spec: JobSpec) -> Partition:
         """Return the partition that the specification names, or the default one.
@@ -141,7 +161,7 @@ class Admission:
         per_node, per_cpu = self._memory(spec, partition)
         required = tuple(expand_hosts(spec.node_list)) if spec.node_list else ()
         nodes_min = max(spec.min_nodes or 1, len(required))
-        nodes_max = spec.max_nodes or spec.min_nodes or len(self.machine.nodes)
+        nodes_max = spec.max_nodes or spec.min_nodes or partition.max_nodes or len(self._idle)
         return Shape(
             partition=partition_name,
             priority_tier=partition.priority_tier,

@@ -6,6 +6,8 @@ again by recovery if we died in between (`job.ending` says what was asked for).
 
 from __future__ import annotations
 
+import os
+
 from stoker.core.enums import AllocationState, Hold, JobState
 from stoker.core.errors import NotAllowed, UnknownJob
 from stoker.core.lifecycle import Event, next_state
@@ -14,7 +16,7 @@ from stoker.core.units import JobRef
 from stoker.engines.base import Engine, UnitKey, group_key
 from stoker.worker.launching import BATCH
 from stoker.worker.ledger import Ledger
-from stoker.worker.outcomes import Outcome
+from stoker.worker.outcomes import Outcome, on_request
 from stoker.worker.queue import JobQueue, Turn
 from stoker.worker.selection import Selection, Target
 from stoker.worker.steps import StepKeeper
@@ -36,7 +38,7 @@ class Changes:
     ) -> None:
         """Record through *ledger*, act through *engine*."""
         self._queue = queue
-        self._ledger = ledger
+        self.ledger = ledger
         self._selection = selection
         self._engine = engine
         self._steps = steps
@@ -54,9 +56,9 @@ class Changes:
         job = target.job
         if target.tasks is not None:
             for task in target.tasks:
-                self._ledger.cancel_task(turn, job, task, by.user_id)
+                self.ledger.cancel_task(turn, job, task, by.user_id)
         elif job.allocation is None:
-            self._ledger.cancel_waiting(turn, job, by.user_id)
+            self.ledger.cancel_waiting(turn, job, by.user_id)
         elif job.ending is not JobState.CANCELLED:
             job.ended_by = by.user_id
             self.end_running(turn, job, JobState.CANCELLED, "cancelled")
@@ -71,10 +73,12 @@ class Changes:
         group = group_key(job.job_id, job.allocation.attempt)
         if job.spec.interactive and not self._has_open_steps(job):
             self._steps.end_all(turn, job, turn.now)
-            self._ledger.finish(
-                turn, job, Outcome(state=JobState.CANCELLED, at=turn.now, signal=15)
-            )
+            self.ledger.finish(turn, job, on_request(job, turn.now))
         turn.afterwards(lambda: self._engine.end(group, why, self._kill_wait_s))
+
+    def expire(self, turn: Turn, job: Job) -> None:
+        """End an allocation without a process of its own that has used up its time."""
+        self.end_running(turn, job, JobState.TIMEOUT, "timeout")
 
     def _has_open_steps(self, job: Job) -> bool:
         return any(not step.end_at for step in self._steps.steps(job))
@@ -86,12 +90,10 @@ class Changes:
         group = group_key(job.job_id, job.allocation.attempt)
         self._steps.end_all(turn, job, turn.now)
         state = JobState.FAILED if code or signal else JobState.COMPLETED
-        if job.ending is not None:
-            state = JobState.CANCELLED
         outcome = Outcome(
             state=state, at=turn.now, code=code, signal=signal, raw_code=code, raw_signal=signal
         )
-        self._ledger.finish(turn, job, outcome)
+        self.ledger.finish(turn, job, outcome if job.ending is None else on_request(job, turn.now))
         turn.afterwards(lambda: self._engine.end(group, "ended", self._kill_wait_s))
 
     def requeue(self, turn: Turn, ref: JobRef, by: Owner, *, hold: bool) -> None:
@@ -109,7 +111,7 @@ class Changes:
             raise NotAllowed("Requested operation is presently disabled", "ESLURM_DISABLED")
         if job.state.has_ended:
             job.ending = ending
-            self._ledger.requeue(turn, job)
+            self.ledger.requeue(turn, job)
         elif job.allocation is not None:
             self.end_running(turn, job, ending, "requeued")
         elif hold:
@@ -188,7 +190,7 @@ class Changes:
             turn.afterwards(lambda: self._engine.withdraw([key]))
             turn.touch(job)
         else:
-            self._ledger.replace(turn, job)
+            self.ledger.replace(turn, job)
 
     def release(self, turn: Turn, ref: JobRef, by: Owner) -> None:
         """Let held jobs go."""
@@ -196,7 +198,7 @@ class Changes:
             if job.hold is Hold.ADMIN and by.user_id not in (_ROOT, job.owner.user_id):
                 raise NotAllowed("Access/permission denied", "ESLURM_ACCESS_DENIED")
             job.hold = Hold.NONE
-            self._ledger.replace(turn, job)
+            self.ledger.replace(turn, job)
 
     def _waiting(self, turn: Turn, ref: JobRef, by: Owner) -> list[Job]:
         """Return the waiting jobs that *ref* names; single tasks get records of their own."""
@@ -213,7 +215,7 @@ class Changes:
             if tasks is None:
                 found.append(job)
             else:
-                found += [self._ledger.split(turn, job, task) for task in tasks]
+                found += [self.ledger.split(turn, job, task) for task in tasks]
         return found
 
     def _nothing(self, ref: JobRef) -> Exception:
@@ -221,6 +223,12 @@ class Changes:
         if self._selection.ended(ref):
             return NotAllowed("Job/step already completing or completed", _ENDED)
         return UnknownJob(str(ref))
+
+
+def check_operator(by: Owner) -> None:
+    """Raise unless *by* runs the machine or this daemon."""
+    if by.user_id not in (_ROOT, os.geteuid()):
+        raise NotAllowed("Access/permission denied", "ESLURM_ACCESS_DENIED")
 
 
 def check_owner(job: Job, by: Owner) -> None:

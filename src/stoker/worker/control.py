@@ -5,9 +5,12 @@ Source: the protocol `worker.controller.Controller`, whose docstrings say what e
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
+from stoker.core.enums import JobState
 from stoker.core.errors import InvalidSpec, NotAllowed
 from stoker.core.models import Allocation, Job, Owner, Partition, Step
 from stoker.core.repository import HistoryFilter, Repository
@@ -16,10 +19,11 @@ from stoker.core.units import JobRef
 from stoker.scheduling.snapshot import Shape
 from stoker.worker import peers
 from stoker.worker.admission import Admission
-from stoker.worker.changes import Changes, check_owner
+from stoker.worker.changes import Changes, check_operator, check_owner
 from stoker.worker.configuration import slurm_configuration
 from stoker.worker.controller import (
     HistoryQuery,
+    Host,
     NodeStatus,
     Record,
     StepRequest,
@@ -66,6 +70,7 @@ class Control:
         self._scheduler = scheduler
         self._settings: Settings = admission.settings
         self._machine: Machine = admission.machine
+        self._started_at = queue.now()
 
     @property
     def cluster_name(self) -> str:
@@ -78,7 +83,7 @@ class Control:
 
     def partitions(self) -> Sequence[Partition]:
         """Return the partitions in the order of the configuration."""
-        return self._machine.partitions
+        return tuple(self._admission.partitions.values())
 
     def nodes(self) -> Sequence[NodeStatus]:
         """Return the nodes in the machine's order, as they stand now."""
@@ -87,6 +92,17 @@ class Control:
     def configuration(self) -> Mapping[str, str]:
         """Return Slurm's names for what is configured."""
         return slurm_configuration(self._settings, self._machine)
+
+    def host(self) -> Host:
+        """Return the machine underneath the nodes."""
+        uname = os.uname()
+        return Host(
+            name=uname.nodename,
+            architecture=uname.machine,
+            system=f"{uname.sysname} {uname.release} {uname.version}",
+            booted_at=self._started_at - time.clock_gettime(time.CLOCK_BOOTTIME),
+            started_at=self._started_at,
+        )
 
     def user_id(self, name: str) -> int | None:
         """Return the id of the machine's user of that name; None if there is none."""
@@ -206,6 +222,15 @@ class Control:
     def update_node(self, name: str, by: Owner, state: str, reason: str) -> None:
         """Drain, undrain, take down or bring back a node."""
         self._nodes.update(self._queue.current, name, by, state, reason)
+
+    def update_partition(self, name: str, by: Owner, changes: Mapping[str, object]) -> None:
+        """Change a partition until the next start."""
+        check_operator(by)
+        self._admission.change_partition(name, changes)
+        turn = self._queue.current
+        for job in list(self._queue.table):
+            if job.partition == name and job.state is JobState.PENDING:
+                self._changes.ledger.replace(turn, job)
 
     # Steps.
 

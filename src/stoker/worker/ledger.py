@@ -57,6 +57,8 @@ class Ledger:
     def enter(self, turn: Turn, job: Job) -> None:
         """Take a new job into the queue."""
         self.table.add(job)
+        if job.spec.deadline_at:
+            self.table.wake_at(job.spec.deadline_at, job)
         self.refresh(turn, job)
 
     def refresh(self, turn: Turn, job: Job) -> None:
@@ -64,6 +66,9 @@ class Ledger:
         turn.touch(job)
         if job.state is not JobState.PENDING or job.allocation is not None:
             self.table.displace(job)
+            return
+        if job.spec.deadline_at and turn.now >= job.spec.deadline_at:
+            self.end(turn, job, Outcome(state=JobState.DEADLINE, at=turn.now))
             return
         reason = self._obstacle(turn, job)
         if reason is None:

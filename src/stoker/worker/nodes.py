@@ -9,10 +9,11 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from stoker.core.errors import InvalidSpec, NotAllowed
+from stoker.core.errors import InvalidSpec
 from stoker.core.models import Node, Owner
 from stoker.core.repository import NodeState, Repository
 from stoker.scheduling.snapshot import FreeNode
+from stoker.worker.changes import check_operator
 from stoker.worker.controller import NodeStatus
 from stoker.worker.queue import Turn
 from stoker.worker.resources import ResourceTracker
@@ -57,8 +58,7 @@ class NodeKeeper:
         """
         if name not in self._nodes:
             raise InvalidSpec(f"Invalid node name specified: {name}", "ESLURM_INVALID_NODE_NAME")
-        if by.user_id not in (0, os.geteuid()):
-            raise NotAllowed("Access/permission denied", "ESLURM_ACCESS_DENIED")
+        check_operator(by)
         word = state.upper()
         if word in _CLEARING:
             self._states.pop(name, None)

@@ -60,10 +60,9 @@ def _verdict(job: Job, end: Ended) -> tuple[JobState, int, int, str, str]:
     if end.oom:
         text = f"the kernel ended a process of it: the limit is {_memory(job)} MiB"
         return JobState.OUT_OF_MEMORY, 0, _OUT_OF_MEMORY, Reason.OUT_OF_MEMORY, text
-    if job.ending is JobState.CANCELLED:
-        return JobState.CANCELLED, 0, _SIGTERM, Reason.NONE, ""
-    if job.ending is not None and job.ending.has_ended:
-        return job.ending, 0, _SIGTERM, Reason.NONE, job.message
+    if job.ending is not None:
+        wanted = on_request(job, end.at)
+        return wanted.state, wanted.code, wanted.signal, wanted.reason, wanted.message
     if end.why == "timeout":
         return JobState.TIMEOUT, 0, 0, Reason.TIME_LIMIT, "it ran into its time limit"
     if not end.status_known:
@@ -75,6 +74,20 @@ def _verdict(job: Job, end: Ended) -> tuple[JobState, int, int, str, str]:
     if end.exit_code:
         return JobState.FAILED, end.exit_code, 0, Reason.NON_ZERO_EXIT_CODE, ""
     return JobState.COMPLETED, 0, 0, Reason.NONE, ""
+
+
+def on_request(job: Job, at: float) -> Outcome:
+    """Return the outcome of a job that ends because ``job.ending`` says so."""
+    if job.ending is JobState.TIMEOUT:
+        return Outcome(
+            state=JobState.TIMEOUT,
+            at=at,
+            code=job.exit_code,
+            reason=Reason.TIME_LIMIT,
+            message=job.message or "it ran into its time limit",
+        )
+    state = job.ending if job.ending is not None and job.ending.has_ended else JobState.CANCELLED
+    return Outcome(state=state, at=at, signal=_SIGTERM, message=job.message)
 
 
 def _memory(job: Job) -> int:

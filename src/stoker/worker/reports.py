@@ -104,8 +104,7 @@ class Reports:
             return
         if all(step.end_at for step in self._steps.steps(job)):
             self._steps.end_all(turn, job, turn.now)
-            cancelled = outcomes.Outcome(state=JobState.CANCELLED, at=turn.now, signal=15)
-            self._ledger.finish(turn, job, cancelled)
+            self._ledger.finish(turn, job, outcomes.on_request(job, turn.now))
 
     def _start(self, turn: Turn, job: Job, allocation: Allocation, event: Started) -> None:
         if allocation.state is not AllocationState.RESERVED:

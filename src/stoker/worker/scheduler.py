@@ -75,6 +75,8 @@ class ResourceScheduler:
         self.last_plan: Plan | None = None
         self.on_wakeup: Callable[[], None] = lambda: None
         """Called when something is due sooner than `next_wakeup_s` said before."""
+        self.on_overlong: Callable[[Turn, Job], None] = lambda _, __: None
+        """Called for an allocation without a process that has used up its time."""
         self._promised_at = FOREVER
         self.run_times = RunTimes()
         self._queue = queue
@@ -93,6 +95,8 @@ class ResourceScheduler:
         """Do the same inside a turn that is open already."""
         for job in self._ledger.table.due(turn.now):
             self._ledger.refresh(turn, job)
+            if _is_overlong(job, turn.now):
+                self.on_overlong(turn, job)
         if turn.now < self._blocked_until:
             return []
         decided = self.last_plan = plan(self.snapshot(), turn.now)
@@ -101,6 +105,8 @@ class ResourceScheduler:
             job = self._ledger.table.jobs[start.job_id]
             opens_lane = None if self._depth_max and not job.spec.interactive else 0
             started.append(self._reserve(turn, job, start.shares, opens_lane))
+        if decided.is_cut:
+            self.on_wakeup()
         self._follow(turn)
         self._promise()
         if started:
@@ -129,6 +135,7 @@ class ResourceScheduler:
         log.warning("no job is started for %g s: %s", _BACK_OFF_S, why)
         with self._queue.lock:
             self._blocked_until = self._queue.now() + _BACK_OFF_S
+        self.on_wakeup()
 
     def next_wakeup_s(self) -> float:
         """Return in how many seconds a turn will have something to do, though nothing happens."""
@@ -158,7 +165,8 @@ class ResourceScheduler:
         shape = self._ledger.table.shape(job)
         if shape is None or self.last_plan is None:
             return job.reason
-        return self.last_plan.reason(shape, job.job_id)
+        is_at_limit = job.is_array_rest and not self._ledger.table.startable(job.job_id)
+        return self.last_plan.reason(shape, job.job_id, is_at_limit=is_at_limit)
 
     def expected_starts(self, job_ids: Sequence[int]) -> Mapping[int, float]:
         """Return when waiting jobs start if nothing changes; who cannot be told is missing."""
@@ -181,6 +189,8 @@ class ResourceScheduler:
         job = self._ledger.reserve(turn, job, shares, lane)
         if job.spec.interactive:
             self._ledger.start(turn, job, 0, 0, "", turn.now)
+            if job.time_limit_s is not None:
+                self._ledger.table.wake_at(_ends_at(job), job)
         else:
             self._launcher.launch(turn, job)
         return job.job_id
@@ -189,14 +199,13 @@ class ResourceScheduler:
         """Fill the lanes with who is next in order."""
         if not self._depth_max:
             return
-        queues = self._ledger.table.queues
-        if not 0 < len(queues) <= _SHAPES_MAX:
+        fronts = self._ledger.table.waiting()
+        if not 0 < len(fronts) <= _SHAPES_MAX:
             return
-        heads = sorted(((queue[0].order, shape) for shape, queue in queues.items()), key=_order)
-        shape = heads[0][1]
+        shape = fronts[0].shape
         depth = self.run_times.depth(shape, self._depth_max)
         if depth > 1:
-            self._fill(turn, shape, depth, heads[1][0] if len(heads) > 1 else None)
+            self._fill(turn, shape, depth, fronts[1].jobs[0].order if len(fronts) > 1 else None)
 
     def _fill(self, turn: Turn, shape: Shape, depth: int, before: Order | None) -> None:
         """Let the next of *shape* stand in its lanes, but none that comes after *before*."""
@@ -240,8 +249,8 @@ class ResourceScheduler:
                 self._engine.withdraw([_key(job) for job in overdue])
 
 
-def _order(head: tuple[Order, Shape]) -> Order:
-    return head[0]
+def _is_overlong(job: Job, now: float) -> bool:
+    return job.spec.interactive and job.start_at > 0 and job.ending is None and now >= _ends_at(job)
 
 
 def _ends_at(job: Job) -> float:

@@ -45,7 +45,7 @@ class DaemonService:
         steps: StepKeeper,
         on_turn: Callable[[], None],
     ) -> None:
-        """Serve *commands* and *rpc*; *on_turn* is called after each turn that changed something."""
+        """Serve *commands* and *rpc*; *on_turn* is called after a turn that changed something."""
         self._queue = queue
         self._repository = repository
         self._controller = controller

@@ -91,6 +91,7 @@ class Worker:
     def _service(self, commands: Mapping[str, Command], read_draft: ReadDraft) -> DaemonService:
         selection = Selection(self.queue.table, self.repository)
         changes = Changes(self.queue, self.ledger, selection, self.engine, self.steps)
+        self.scheduler.on_overlong = changes.expire
         self.control = Control(
             queue=self.queue,
             repository=self.repository,
