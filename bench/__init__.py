@@ -1,0 +1,1 @@
+"""Benchmarks: programs that check their own results before they print a figure."""

@@ -1,0 +1,29 @@
+"""All benchmarks, one after the other: ``python -m bench``."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+
+BENCHMARKS = (
+    ("bench.latency",),
+    ("bench.throughput", "--jobs", "1000"),
+    ("bench.throughput", "--jobs", "10000", "--rounds", "1"),
+    ("bench.recovery",),
+)
+
+
+def main() -> int:
+    """Run them; each prints its figures."""
+    for name, *arguments in BENCHMARKS:
+        sys.argv = [name, *arguments]
+        try:
+            runpy.run_module(name, run_name="__main__")
+        except SystemExit as end:
+            if end.code:
+                return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

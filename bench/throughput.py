@@ -1,0 +1,151 @@
+"""How fast jobs go through: submission to last committed end, beside a bare loop.
+
+The loop (C, or Python where there is no compiler) spawns the same commands with the same
+parallelism in the same run, before and after; the ratio is rate over rate. Each job is checked to
+have run once and to be on record as COMPLETED.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from bench.house import compiled_loop, cpu_s, figure, keep, median, private_stoker, say, timed
+from stoker.client.client import Client
+from stoker.core.messages import Draft
+
+_SCRIPT = "#!/bin/bash\n:\n"
+
+
+def main() -> int:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(prog="python -m bench.throughput", description=__doc__)
+    parser.add_argument("--jobs", type=int, default=1000, help="jobs of a kind (default 1000)")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each; medians are shown")
+    parser.add_argument("--parallel", type=int, default=len(os.sched_getaffinity(0)))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="stoker-bench-") as name:
+        figures = _measure(Path(name), options)
+    keep(f"throughput-{options.jobs}", figures)
+    return 0
+
+
+def _measure(directory: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+    loop = _loop(directory, options.parallel)
+    script = directory / "job.sh"
+    script.write_text(_SCRIPT)
+    script.chmod(0o755)
+    kinds: list[tuple[str, Callable[[Client, int], int], list[str], float]] = [
+        ("no-op commands, an array", _array, ["true"], 0.6),
+        ("no-op commands, one by one", _singles, ["true"], 0.6),
+        ("batch scripts, an array", _scripts, [str(script)], 0.75),
+    ]
+    os.chdir(directory)
+    figures = []
+    for label, submit, command, budget in kinds:
+        ratios, costs, rates = [], [], []
+        for number in range(options.rounds):
+            bare_s = timed(loop, options.jobs, command)
+            ours_s, stokerd_s, shepherd_s = _run(submit, options.jobs, options.parallel)
+            bare_s = (bare_s + timed(loop, options.jobs, command)) / 2
+            ratios.append(bare_s / ours_s)
+            rates.append(options.jobs / ours_s)
+            costs.append((stokerd_s * 1e3 / options.jobs, shepherd_s * 1e3 / options.jobs))
+            say(
+                f"{label}, {number + 1}/{options.rounds}: {rates[-1]:.0f} jobs/s, "
+                f"{ratios[-1]:.2f} of the loop, stokerd {costs[-1][0]:.3f} + shepherd "
+                f"{costs[-1][1]:.3f} ms of CPU a job"
+            )
+        figures += [
+            figure(f"{label}: rate over the bare loop's", median(ratios), "", f">= {budget}"),
+            figure(f"{label}: rate", median(rates), "jobs/s"),
+            figure(f"{label}: stokerd", median([cost[0] for cost in costs]), "ms CPU/job"),
+            figure(f"{label}: shepherd", median([cost[1] for cost in costs]), "ms CPU/job"),
+            figure(
+                f"{label}: both", median([sum(cost) for cost in costs]), "ms CPU/job", "<= 0.35"
+            ),
+        ]
+    return figures
+
+
+def _loop(directory: Path, parallel: int) -> Callable[[int, list[str]], None]:
+    program = compiled_loop(directory)
+    if program is None:
+        say("no C compiler here: the bare loop is Python's, and slower than C's would be")
+        return lambda jobs, command: _python_loop(jobs, command, parallel)
+
+    def run(jobs: int, command: list[str]) -> None:
+        out = directory / "loop-out"
+        out.mkdir(exist_ok=True)
+        subprocess.run([program, str(jobs), str(parallel), out, *command], check=True)
+
+    return run
+
+
+def _python_loop(jobs: int, command: list[str], parallel: int) -> None:
+    started = ended = 0
+    while ended < jobs:
+        while started < jobs and started - ended < parallel:
+            os.posix_spawnp(command[0], command, os.environ)
+            started += 1
+        os.wait()
+        ended += 1
+
+
+def _run(
+    submit: Callable[[Client, int], int], jobs: int, parallel: int
+) -> tuple[float, float, float]:
+    """Return seconds in all, CPU seconds of stokerd, CPU seconds of the shepherd."""
+    with private_stoker(total_cpus=parallel, total_memory="64G", affinity="false") as client:
+        status = client.status()
+        pids = status["stokerd"]["pid"], status["shepherd"]["pid"]
+        before = [cpu_s(pid) for pid in pids]
+        counted: list[int] = []
+        seconds = timed(lambda: counted.append(submit(client, jobs)))
+        used = [cpu_s(pid) - start for pid, start in zip(pids, before, strict=True)]
+        tally = client.status()["jobs"]
+        if counted != [jobs]:
+            raise SystemExit(f"cannot trust the run: {counted} of {jobs} jobs completed; {tally}")
+        return seconds, used[0], used[1]
+
+
+def _array(client: Client, jobs: int) -> int:
+    job_id = client.submit(f"--array=0-{jobs - 1}", "--output=/dev/null", "--", "true")
+    return _completed(client, [job_id])
+
+
+def _scripts(client: Client, jobs: int) -> int:
+    Path("out").mkdir(exist_ok=True)
+    words = (f"--array=0-{jobs - 1}", "--output=out/%a.out")
+    return _completed(client, [client.submit(*words, script=_SCRIPT)])
+
+
+def _singles(client: Client, jobs: int) -> int:
+    return _completed(client, list(client.submit_many(_drafts(jobs))))
+
+
+def _drafts(jobs: int) -> Iterator[Draft]:
+    for _ in range(jobs):
+        yield Draft(words=("--output=/dev/null", "--", "true"))
+
+
+def _completed(client: Client, job_ids: list[int]) -> int:
+    """Wait for the jobs; return how many completed, each of them once."""
+    for start in range(0, len(job_ids), 2000):
+        with suppress(TimeoutError):
+            client.wait(*job_ids[start : start + 2000], timeout_s=600)
+    return sum(
+        client.tally(*job_ids[start : start + 2000]).get("COMPLETED", 0)
+        for start in range(0, len(job_ids), 2000)
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
