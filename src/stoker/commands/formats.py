@@ -13,6 +13,7 @@ Source: squeue(1) and sinfo(1), ``--format`` and ``--Format``; the rest as recor
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Generic, NamedTuple, TypeVar
 
 Record = TypeVar("Record")
@@ -80,7 +81,49 @@ class Layout(Generic[Record]):
 
 def parse_short(text: str, fields: Mapping[str, Field[Record]], every: str) -> Layout[Record]:
     """Compile a format of letters: ``%.18i %.9P``; *every* is what ``%all`` stands for."""
-    text = text.replace("%all", every)
+    columns, unknown = _short_columns(text.replace("%all", every), fields)
+    return Layout(columns, unknown)
+
+
+def parse_long(
+    text: str,
+    fields: Mapping[str, Field[Record]],
+    every: str = "",
+    by_letter: Mapping[str, Field[Record]] = MappingProxyType({}),
+) -> Layout[Record]:
+    """Compile a format of names: ``JobID:10-,Name:.12``; *fields* are by their names in lower case.
+
+    Each word is a name, and after a colon a ``.`` for the right, a width and a suffix. If *every*
+    is given, the word ``all`` stands for that format of letters.
+    """
+    columns: list[Column[Record]] = []
+    unknown = []
+    for word in filter(None, text.split(",")):
+        name, colon, size = word.partition(":")
+        is_right, width, suffix = _size(size) if colon else (False, LONG_WIDTH, "")
+        if every and name.lower() == "all":
+            columns += _short_columns(every, by_letter)[0]
+            continue
+        field = fields.get(name.lower())
+        columns.append(Column(field, width, is_right, suffix))
+        if field is None:
+            unknown.append(name)
+    return Layout(columns, unknown)
+
+
+def whole_on_the_right(text: str, width: int, is_right: bool) -> str:  # noqa: FBT001 - a Fit
+    """Fit a text that Slurm never cuts when it is right-aligned."""
+    return text if is_right else text[:width]
+
+
+def figure_whole_on_the_right(text: str, width: int, is_right: bool) -> str:  # noqa: FBT001
+    """Fit a time: one that is a figure is not cut when it is right-aligned; a word is."""
+    return text if is_right and text[:1].isdigit() else text[:width]
+
+
+def _short_columns(
+    text: str, fields: Mapping[str, Field[Record]]
+) -> tuple[list[Column[Record]], list[str]]:
     first, *rest = text.split("%")
     columns: list[Column[Record]] = [Column(None, suffix=first)]
     unknown = []
@@ -92,39 +135,7 @@ def parse_short(text: str, fields: Mapping[str, Field[Record]], every: str) -> L
         else:
             columns.append(Column(None, suffix=f"%{word}"))
             unknown.append(left[:1])
-    return Layout(columns, unknown)
-
-
-def parse_long(text: str, fields: Mapping[str, Field[Record]]) -> Layout[Record]:
-    """Compile a format of names: ``JobID:10-,Name:.12``; *fields* are by their names in lower case.
-
-    Each word is a name, and after a colon a ``.`` for the right, a width and a suffix.
-    """
-    columns: list[Column[Record]] = []
-    unknown = []
-    for word in filter(None, text.split(",")):
-        name, colon, size = word.partition(":")
-        is_right, width, suffix = _size(size) if colon else (False, LONG_WIDTH, "")
-        field = fields.get(name.lower())
-        columns.append(Column(field, width, is_right, suffix))
-        if field is None:
-            unknown.append(name)
-    return Layout(columns, unknown)
-
-
-def cut(text: str, width: int, _is_right: bool) -> str:  # noqa: FBT001 - a Fit
-    """Fit a text by cutting it."""
-    return text[:width]
-
-
-def whole_on_the_right(text: str, width: int, is_right: bool) -> str:  # noqa: FBT001 - a Fit
-    """Fit a text that Slurm never cuts when it is right-aligned."""
-    return text if is_right else text[:width]
-
-
-def figure_whole_on_the_right(text: str, width: int, is_right: bool) -> str:  # noqa: FBT001
-    """Fit a time: one that is a figure is not cut when it is right-aligned; a word is."""
-    return text if is_right and text[:1].isdigit() else text[:width]
+    return columns, unknown
 
 
 def _size(word: str) -> tuple[bool, int, str]:

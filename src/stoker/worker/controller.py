@@ -53,6 +53,20 @@ class NodeStatus(msgspec.Struct, frozen=True):
     allocated_gres: Mapping[str, int] = {}
 
 
+class Host(msgspec.Struct, frozen=True):
+    """The machine underneath the nodes, and since when the daemon runs on it.
+
+    ``system`` is what uname(1) says: kernel, release and version.
+    """
+
+    name: str
+    architecture: str
+    system: str
+    address: str = "127.0.0.1"
+    booted_at: float = 0.0
+    started_at: float = 0.0
+
+
 class Record(msgspec.Struct, frozen=True):
     """An accounting record: a job, all its attempts in order, the numbered steps of all attempts.
 
@@ -74,6 +88,16 @@ class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
     partitions: tuple[str, ...] = ()
     start_at: float | None = None
     end_at: float | None = None
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """When and where a job would start that was not submitted; the id is used up, as in Slurm."""
+
+    job_id: int
+    at: float
+    nodes: tuple[str, ...]
+    cpus: int
+    partition: str
 
 
 class StepRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +145,10 @@ class Controller(Protocol):
 
     def nodes(self) -> Sequence[NodeStatus]:
         """Return the nodes in the machine's order, as they stand now."""
+        ...
+
+    def host(self) -> Host:
+        """Return the machine underneath the nodes."""
         ...
 
     def configuration(self) -> Mapping[str, str]:
@@ -188,8 +216,13 @@ class Controller(Protocol):
         """
         ...
 
-    def try_submit(self, submission: Submission) -> tuple[float, Sequence[str], int]:
-        """Return when and on which nodes with how many CPUs the job would start; it is not kept."""
+    def try_submit(self, submission: Submission) -> Trial:
+        """Return when and on which nodes the job would start; it is not kept.
+
+        Raises:
+            InvalidSpec: It says nothing sensible.
+            Infeasible: No node could ever run it.
+        """
         ...
 
     def cancel(self, ref: JobRef, by: Owner) -> None:
@@ -226,6 +259,14 @@ class Controller(Protocol):
 
     def update_node(self, name: str, by: Owner, state: str, reason: str) -> None:
         """Drain, undrain, take down or bring back a node: DRAIN, UNDRAIN, DOWN, RESUME."""
+        ...
+
+    def update_partition(self, name: str, by: Owner, changes: Mapping[str, object]) -> None:
+        """Change a partition: keys are names of fields of `Partition`.
+
+        Raises:
+            InvalidSpec: There is no such partition.
+        """
         ...
 
     # Steps.

@@ -183,12 +183,14 @@ def _word_test(option: str, words: frozenset[str]) -> Test:
 
 
 def _unknown_users(names: Iterable[str], call: Call, controller: Controller) -> list[str]:
-    """Complain about names that nobody has: neither the caller nor the owner of any job."""
-    strangers = {name for name in names if not name.isdecimal() and name != call.owner.user_name}
-    if strangers:
-        everyone = itertools.chain(controller.active_jobs(), controller.recent_jobs())
-        strangers -= {job.owner.user_name for job in everyone}
-    return [f"squeue: error: Invalid user: {name}\n" for name in names if name in strangers]
+    """Complain about names that no user has."""
+    return [
+        f"squeue: error: Invalid user: {name}\n"
+        for name in names
+        if not name.isdecimal()
+        and name != call.owner.user_name
+        and controller.user_id(name) is None
+    ]
 
 
 def _known_nodes(text: str, controller: Controller) -> frozenset[str]:
