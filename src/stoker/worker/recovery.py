@@ -8,8 +8,6 @@ from. A job whose processes are fine is adopted; that is no recovery, and no fai
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,12 +18,12 @@ import msgspec
 
 from stoker.core.database import Database
 from stoker.core.enums import HOLDING, AllocationState
-from stoker.core.errors import StoreError
 from stoker.core.models import Job
 from stoker.core.processes import age_s
 from stoker.core.repository import Repository
 from stoker.core.settings import detect, home_directory, load_settings, machine_of
 from stoker.worker.admission import Admission
+from stoker.worker.homelock import only_daemon
 from stoker.worker.ledger import Ledger
 from stoker.worker.probe import Probe
 from stoker.worker.queue import JobQueue
@@ -153,8 +151,11 @@ def _adopt(job: Job, ledger: Ledger, probe: Probe) -> None:
 
 @contextmanager
 def _ledger_at_home(home: Path) -> Iterator[Ledger | None]:
-    """Open the records of a home directory whose daemon is not running; None if it has none."""
-    _check_no_daemon(home)
+    """Open the records of a home directory; None if it has none.
+
+    Raises:
+        UserError: Its daemon is running, and does this itself.
+    """
     settings = load_settings(home)
     path = home / "stoker.db"
     if not settings.database_url and not path.exists():
@@ -162,27 +163,8 @@ def _ledger_at_home(home: Path) -> Iterator[Ledger | None]:
         return
     machine = machine_of(settings, detect())
     admission = Admission(machine, settings)
-    with Database(settings.database_url or f"sqlite:///{path}") as database:
+    with only_daemon(home), Database(settings.database_url or f"sqlite:///{path}") as database:
         queue = JobQueue(Repository(database), JobTable(admission.shape))
         ledger = Ledger(queue, ResourceTracker(machine.nodes), admission)
         queue.rebuild = ledger.rebuild
         yield ledger
-
-
-def _check_no_daemon(home: Path) -> None:
-    try:
-        # By the descriptor's name: a home may be deeper than a socket's address may be long.
-        directory = os.open(home / "run", os.O_PATH | os.O_CLOEXEC)
-    except OSError:
-        return
-    try:
-        with socket.socket(socket.AF_UNIX) as caller:
-            caller.connect(f"/proc/self/fd/{directory}/stokerd.sock")
-    except OSError:
-        return
-    finally:
-        os.close(directory)
-    raise StoreError(
-        f"cannot recover the jobs in {home}: its daemon is running and does it itself; "
-        "stop it first (`stoker down`), or give a ledger"
-    )
