@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from stoker.commands.drafts import read_draft
+from stoker.commands.submission import read_draft
 from stoker.commands.table import COMMANDS
 from stoker.worker.main import main as run
 

@@ -97,10 +97,16 @@ class Admission:
         """Refuse what no node could ever give; a held job is not checked for that, as in Slurm.
 
         Raises:
-            InvalidSpec: It names nodes that are not there, or not in its partition.
+            InvalidSpec: Its partition takes no jobs, or it names nodes that are not there.
             Infeasible: No node has what it wants of each.
         """
-        self._check_names(job)
+        partition = self.partitions.get(job.partition, self.default_partition)
+        if partition.state in ("DRAIN", "INACTIVE"):
+            raise InvalidSpec(
+                f"partition {partition.name} takes no jobs: its state is {partition.state}",
+                "ESLURM_PARTITION_NOT_AVAIL",
+            )
+        self._check_names(job.spec, partition)
         if job.hold is Hold.NONE and not self._fits_some_node(job):
             raise Infeasible("Requested node configuration is not available")
 
@@ -130,8 +136,7 @@ class Admission:
             self._feasible[shape] = known
         return known
 
-    def _check_names(self, job: Job) -> None:
-        spec = job.spec
+    def _check_names(self, spec: JobSpec, partition: Partition) -> None:
         required = expand_hosts(spec.node_list) if spec.node_list else []
         excluded = expand_hosts(spec.exclude) if spec.exclude else []
         for name in (*required, *excluded):
@@ -139,7 +144,6 @@ class Admission:
                 raise InvalidSpec(
                     f"invalid node name specified: {name}", "ESLURM_INVALID_NODE_NAME"
                 )
-        partition = self.partitions.get(job.partition, self.default_partition)
         if not set(required).issubset(partition.nodes):
             raise InvalidSpec(
                 f"requested nodes are not in partition {partition.name}",

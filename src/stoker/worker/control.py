@@ -28,6 +28,7 @@ from stoker.worker.controller import (
     Record,
     StepRequest,
     Submission,
+    TrialStart,
 )
 from stoker.worker.intake import Intake
 from stoker.worker.nodes import NodeKeeper
@@ -178,14 +179,14 @@ class Control:
         """Take a job in; the same key gives the same job."""
         return self._intake.submit(self._queue.current, submission)
 
-    def try_submit(self, submission: Submission) -> tuple[float, Sequence[str], int]:
+    def try_submit(self, submission: Submission) -> TrialStart:
         """Return when and where the job would start; it uses up an id, as in Slurm."""
         turn = self._queue.current
         job = self._intake.job_of(turn, submission)
         self._admission.check(job)
         job.job_id = self._queue.give_id(turn)
         start = self._scheduler.trial(job)
-        return start.at, start.nodes, start.cpus
+        return TrialStart(job.job_id, start.at, tuple(start.nodes), start.cpus, job.partition)
 
     def cancel(self, ref: JobRef, by: Owner) -> None:
         """Cancel what *ref* names; what has ended is left alone."""

@@ -90,7 +90,7 @@ class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
     end_at: float | None = None
 
 
-class Trial(msgspec.Struct, frozen=True):
+class TrialStart(msgspec.Struct, frozen=True):
     """When and where a job would start that was not submitted; the id is used up, as in Slurm."""
 
     job_id: int
@@ -216,7 +216,7 @@ class Controller(Protocol):
         """
         ...
 
-    def try_submit(self, submission: Submission) -> Trial:
+    def try_submit(self, submission: Submission) -> TrialStart:
         """Return when and on which nodes the job would start; it is not kept.
 
         Raises:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 
 from stoker.core.enums import Hold, JobState, Reason
-from stoker.core.models import Job
-from stoker.core.units import Condition, Dependency
+from stoker.core.models import NO_TASK, Job
+from stoker.core.units import Condition, Dependency, TaskSet
 
 
 class Verdict(Enum):
@@ -71,6 +71,30 @@ def _judge_end(kind: str, records: Sequence[Job]) -> Verdict:
 
 def _met_if(is_met: bool) -> Verdict:  # noqa: FBT001 - it is the whole message
     return Verdict.MET if is_met else Verdict.NEVER
+
+
+def partners(job: Job, records: Sequence[Job]) -> Sequence[Job]:
+    """Return, of another array's records, those that correspond to the job's own tasks.
+
+    To what is no array, every task corresponds.
+    """
+    tasks = job.array if job.array is not None else TaskSet([job.array_task_id])
+    return [
+        each
+        for each in records
+        if not each.array_job_id
+        or each.array_task_id in tasks
+        or (each.array is not None and each.array.intersection(tasks))
+    ]
+
+
+def completed_tasks(records: Sequence[Job]) -> TaskSet:
+    """Return the tasks of these records that have completed."""
+    return TaskSet(
+        each.array_task_id
+        for each in records
+        if each.array_task_id != NO_TASK and each.state is JobState.COMPLETED
+    )
 
 
 def obstacle(job: Job, now: float) -> Reason | None:

@@ -67,6 +67,8 @@ class Ledger:
         if job.state is not JobState.PENDING or job.allocation is not None:
             self.table.displace(job)
             return
+        if job.is_array_rest and job.dependency is not None:
+            self._let_go_corresponding(turn, job)
         if job.spec.deadline_at and turn.now >= job.spec.deadline_at:
             self.end(turn, job, Outcome(state=JobState.DEADLINE, at=turn.now))
             return
@@ -100,6 +102,23 @@ class Ledger:
                 return Reason.DEPENDENCY
         return self.admission.obstacle(job)
 
+    def _let_go_corresponding(self, turn: Turn, rest: Job) -> None:
+        """Give the tasks whose partners by ``aftercorr`` have completed records of their own."""
+        assert rest.dependency is not None
+        conditions = [each for each in rest.dependency.conditions if each.kind == "aftercorr"]
+        if not conditions:
+            return
+        ready = copy.copy(rest.array)
+        for condition in conditions:
+            assert ready is not None
+            ready = ready.intersection(
+                eligibility.completed_tasks(self._records(turn, rest, condition))
+            )
+        for task in ready or ():
+            job = self.split(turn, rest, task)
+            if job is not rest:
+                self.refresh(turn, job)
+
     def _wake_for_delay(self, turn: Turn, job: Job) -> None:
         assert job.dependency is not None
         delays = [each.delay_min for each in job.dependency.conditions if each.delay_min]
@@ -118,7 +137,8 @@ class Ledger:
                 found[each.job_id] = each
         if active := self.table.get(condition.job_id):
             found[active.job_id] = active
-        return [each for each in found.values() if _is_named(each, condition)]
+        named = [each for each in found.values() if _is_named(each, condition)]
+        return eligibility.partners(job, named) if condition.kind == "aftercorr" else named
 
     # Starting.
 

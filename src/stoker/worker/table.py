@@ -99,6 +99,7 @@ class JobTable:
         self._arrays: dict[int, set[int]] = {}
         self._running_tasks: dict[int, int] = {}
         self._dependents: dict[int, set[int]] = {}
+        self._awaited: dict[int, frozenset[int]] = {}
         self._namesakes: dict[tuple[int, str], set[int]] = {}
         self._wakeups: list[tuple[float, int]] = []
 
@@ -118,6 +119,7 @@ class JobTable:
             self._arrays,
             self._running_tasks,
             self._dependents,
+            self._awaited,
             self._namesakes,
             self._wakeups,
         ):
@@ -145,7 +147,7 @@ class JobTable:
     def learn_names(self, job: Job) -> None:
         """Index a job by its name and by what it depends on."""
         self._namesakes.setdefault((job.owner.user_id, job.name), set()).add(job.job_id)
-        self.watch_dependencies(job)
+        self._watch_dependencies(job)
 
     def forget_names(self, job: Job) -> None:
         """Undo `learn_names`, before name or dependency change."""
@@ -229,10 +231,10 @@ class JobTable:
 
     # Dependencies.
 
-    def watch_dependencies(self, job: Job) -> None:
-        """Remember which jobs this one waits for."""
-        for awaited in _awaited(job):
-            self._dependents.setdefault(awaited, set()).add(job.job_id)
+    def _watch_dependencies(self, job: Job) -> None:
+        awaited = self._awaited[job.job_id] = _awaited(job)
+        for each in awaited:
+            self._dependents.setdefault(each, set()).add(job.job_id)
 
     def dependents(self, job: Job) -> list[Job]:
         """Return the jobs that wait for this one, or for its array."""
@@ -242,8 +244,9 @@ class JobTable:
         return [self.jobs[each] for each in sorted(found)]
 
     def _forget_dependencies(self, job: Job) -> None:
-        for awaited in _awaited(job):
-            _discard(self._dependents, awaited, job.job_id)
+        # Not what the job waits for now: conditions that were met are no longer in it.
+        for each in self._awaited.pop(job.job_id, ()):
+            _discard(self._dependents, each, job.job_id)
 
     # Times.
 
@@ -252,13 +255,13 @@ class JobTable:
         heapq.heappush(self._wakeups, (at, job.job_id))
 
     def due(self, now: float) -> list[Job]:
-        """Return the jobs whose time has come; each is told once."""
-        found = []
+        """Return the jobs whose time has come; each is told once, however often it asked."""
+        found: dict[int, Job] = {}
         while self._wakeups and self._wakeups[0][0] <= now:
             _, job_id = heapq.heappop(self._wakeups)
             if job := self.jobs.get(job_id):
-                found.append(job)
-        return found
+                found[job_id] = job
+        return list(found.values())
 
     @property
     def next_wakeup_at(self) -> float | None:
@@ -279,10 +282,10 @@ def waiting_jobs(jobs: Iterable[Job]) -> list[Job]:
     return sorted((job for job in jobs if job.state is JobState.PENDING), key=by_submission)
 
 
-def _awaited(job: Job) -> set[int]:
+def _awaited(job: Job) -> frozenset[int]:
     if job.dependency is None:
-        return set()
-    return {each.job_id for each in job.dependency.conditions if each.job_id}
+        return frozenset()
+    return frozenset(each.job_id for each in job.dependency.conditions if each.job_id)
 
 
 def _discard(index: dict[_Key, set[int]], key: _Key, job_id: int) -> None:
