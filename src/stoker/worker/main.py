@@ -7,15 +7,14 @@ the background waits at a pipe for one word: that we listen, or why we cannot.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import gc
 import logging
 import logging.handlers
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import stoker
@@ -24,6 +23,7 @@ from stoker.core.errors import StokerError, UserError
 from stoker.core.settings import detect, home_directory, load_settings, machine_of
 from stoker.engines.local import LocalEngine
 from stoker.worker.failpoints import arm
+from stoker.worker.homelock import only_daemon
 from stoker.worker.rpc import ReadDraft
 from stoker.worker.service import Command
 from stoker.worker.signal_handler import SignalHandler
@@ -63,7 +63,7 @@ def _prepare(
 ) -> Worker:
     # The terminal that a first command was typed in may close: the daemon stays.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    stack.enter_context(_only_daemon(home))
+    stack.enter_context(only_daemon(home))
     _start_log(home, to_file=options.background)
     arm(os.environ)
     settings = load_settings(home, os.environ, _flags(options.set))
@@ -139,29 +139,6 @@ class _Herald:
                 os.write(self._descriptor, text.encode("utf-8", "replace"))
                 os.close(self._descriptor)
             self._descriptor = None
-
-
-@contextmanager
-def _only_daemon(home: Path) -> Iterator[None]:
-    """Hold the home's lock; its file says who does."""
-    for directory in (home, home / "run", home / "log", home / "spool"):
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = home / "run" / "stokerd.lock"
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(descriptor, 20).decode().strip() or "?"
-            raise UserError(
-                f"cannot start stokerd in {home}: stokerd {holder} (pid) serves it already; "
-                "`stoker down` stops it"
-            ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _start_log(home: Path, *, to_file: bool) -> None:

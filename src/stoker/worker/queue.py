@@ -170,6 +170,13 @@ class JobQueue:
         assert self._turn is not None, "jobs change only inside a turn"
         return self._turn
 
+    def when_recorded(self, action: Action) -> None:
+        """Do this once the open turn is on record, or now if there is none."""
+        if self._turn is None:
+            action()
+        else:
+            self._turn.afterwards(action)
+
     @contextmanager
     def turn(self) -> Iterator[Turn]:
         """Change jobs; a turn inside a turn is the same turn.

@@ -8,7 +8,7 @@ it is filled from the allocations on record.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -108,11 +108,14 @@ class ResourceTracker(Observable):
     ) -> None:
         """Track *nodes*, or a single one of the stated size."""
         super().__init__()
+        self.tell_when: Callable[[Callable[[], None]], None] = lambda tell: tell()
+        """Calls what tells the observers when a change is final: at once, or once on record."""
         self._lock = threading.RLock()
         self._nodes = tuple(nodes) or (Node("localhost", 0, total_cpus, total_memory_mib),)
         self._held: dict[int, tuple[NodeShare, ...]] = {}
         self._notices: list[tuple[int, dict[str, Any]]] = []
         self._depth = 0
+        self._is_refilling = False
         with self._lock:
             self._total_cpus = sum(node.cpus for node in self._nodes)
             self._used_cpus = 0
@@ -130,10 +133,12 @@ class ResourceTracker(Observable):
                 finally:
                     self._depth -= 1
                     if not self._depth:
-                        notices, self._notices = self._notices, notices
+                        notices = [] if self._is_refilling else self._notices
+                        self._notices, self._is_refilling = [], False
         finally:
             # What was changed before an error is changed all the same.
-            self._tell(notices)
+            if notices:
+                self.tell_when(lambda: self._tell(notices))
 
     def _tell(self, notices: Sequence[tuple[int, dict[str, Any]]]) -> None:
         for cpus, stats in notices:
@@ -224,14 +229,17 @@ class ResourceTracker(Observable):
             self._books[node].accepts = accepts
 
     def clear(self) -> None:
-        """Forget all holders, to be filled anew from the record; nobody is told."""
-        with self._lock:
+        """Forget all holders, to be filled anew from the record.
+
+        Nobody is told of that, nor of what is taken anew in the same `changing` block.
+        """
+        with self.changing():
+            self._is_refilling = True
             accepting = {name: book.accepts for name, book in self._books.items()}
             self._books = {node.name: _NodeBook(node) for node in self._nodes}
             for name, accepts in accepting.items():
                 self._books[name].accepts = accepts
             self._held.clear()
-            self._notices.clear()
             self._used_cpus = 0
 
     def get_stats(self) -> dict[str, Any]:

@@ -41,6 +41,7 @@ from stoker.worker.steps import StepKeeper
 from stoker.worker.table import JobTable
 from stoker.worker.taskunits import TaskUnits
 from stoker.worker.updates import Updates
+from stoker.worker.watch import ProcessWatch
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ class Worker:
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._server = Server(home / "run" / "stokerd.sock", self._service(commands, read_draft))
         self.queue.rebuild = self._rebuild
+        self.tracker.tell_when = self.queue.when_recorded
         self.queue.on_news = self._server.jobs_changed
         self.queue.on_lost_store = self._lose_store
         self.launcher.on_failure = self.reports.take
@@ -160,9 +162,10 @@ class Worker:
         probe = Probe(
             is_known=lambda job: _is_known(job, evidence),
             never_ran=lambda _: True,
-            adopt=self._adopt,
             kill_wait_s=self.settings.kill_wait_s,
         )
+        watch = ProcessWatch(self.reports.take, probe)
+        probe.adopt = lambda job: self._adopt(job) if probe.is_known(job) else watch.watch(job)
         result = RecoveryManager(ledger=self.ledger, probe=probe).recover_on_startup()
         self.launcher.spool.keep_only({job.spec.script for job in self.queue.table})
         self.reports.is_live = True
@@ -174,7 +177,7 @@ class Worker:
         self.steps.load(list(self.queue.table))
 
     def _adopt(self, job: Job) -> None:
-        """Take over a job that lives; what somebody asked for before we died is done now."""
+        """Take over a job that the engine knows; what was asked for before we died is done now."""
         if job.allocation is not None and job.ending is not None:
             why = "requeued" if job.ending is not JobState.CANCELLED else "cancelled"
             group = group_key(job.job_id, job.allocation.attempt)
