@@ -31,10 +31,9 @@ def judge(dependency: Dependency, lookup: Lookup, now: float) -> tuple[Verdict, 
     verdicts = [(each, judge_condition(each, lookup(each), now)) for each in dependency.conditions]
     open_ones = tuple(each for each, verdict in verdicts if verdict is not Verdict.MET)
     found = {verdict for _, verdict in verdicts}
-    if dependency.any_of:
-        overall = next(v for v in (Verdict.MET, Verdict.WAITING, Verdict.NEVER) if v in found)
-    else:
-        overall = next(v for v in (Verdict.NEVER, Verdict.WAITING, Verdict.MET) if v in found)
+    order = (Verdict.MET, Verdict.WAITING, Verdict.NEVER)
+    ranked = order if dependency.any_of else reversed(order)
+    overall = next((each for each in ranked if each in found), Verdict.MET)
     if overall is Verdict.MET:
         return overall, None
     return overall, Dependency(any_of=dependency.any_of, conditions=open_ones)
