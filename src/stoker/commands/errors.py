@@ -32,6 +32,7 @@ _TEXTS = {
     "ESLURM_REQUESTED_NODES_NOT_IN_PARTITION": (2004, "Requested nodes not in this partition"),
     "ESLURM_TOO_MANY_REQUESTED_CPUS": (2005, "More processors requested than permitted"),
     "ESLURM_INVALID_NODE_COUNT": (2006, "Node count specification invalid"),
+    "ESLURM_ERROR_ON_DESC_TO_RECORD_COPY": (2007, "Unable to create job record, try again"),
     "ESLURM_JOB_MISSING_SIZE_SPECIFICATION": (
         2008,
         "Job size specification needs to be provided",
@@ -113,6 +114,10 @@ _TEXTS = {
     "ESLURMD_STEP_NOTSUSPENDED": (4029, "Step is not currently suspended"),
 }
 
+# Names that Slurm has no number for; its commands print the text of a parameter that is too long.
+for _name in ("ESLURM_JOB_SCRIPT_TOO_LARGE", "ESLURM_ENVIRONMENT_TOO_LARGE"):
+    _TEXTS[_name] = _TEXTS["ESLURM_PATHNAME_TOO_LONG"]
+
 SLURM_ERRORS = {name: SlurmError(*facts) for name, facts in _TEXTS.items()}
 
 
@@ -146,3 +151,17 @@ def describe(error: Exception) -> str:
 def exit_status(error: Exception) -> int:
     """Return the number of the Slurm error as an exit status, for commands that end with it."""
     return SLURM_ERRORS.get(code_of(error), SLURM_ERRORS["SLURM_ERROR"]).number & 0xFF
+
+
+def refusal(program: str, what: str, error: Exception) -> str:
+    """Return the lines that say that *what* failed, as in ``Batch job submission failed``.
+
+    What the error says beyond Slurm's text stands on a line before it.
+    """
+    code, text, detail = code_of(error), describe(error), str(error)
+    if code == "ESLURM_INVALID_GRES":
+        return f"{program}: error: {text}\n"
+    lines = f"{program}: error: {what}: {text}\n"
+    if detail.lower().startswith(text.lower()) or text.lower().startswith(detail.lower()):
+        return lines
+    return f"{program}: error: {detail}\n{lines}"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from stoker.core.enums import JobState
-from stoker.core.errors import InvalidSpec, NotAllowed
+from stoker.core.errors import Infeasible, InvalidSpec, NotAllowed
 from stoker.core.models import Allocation, Job, Owner, Partition, Step
 from stoker.core.repository import HistoryFilter, Repository
 from stoker.core.settings import Machine, Settings
@@ -184,6 +184,8 @@ class Control:
         turn = self._queue.current
         job = self._intake.job_of(turn, submission)
         self._admission.check(job)
+        if self._admission.obstacle(job) is not None:
+            raise Infeasible("Requested node configuration is not available")
         job.job_id = self._queue.give_id(turn)
         start = self._scheduler.trial(job)
         return TrialStart(job.job_id, start.at, tuple(start.nodes), start.cpus, job.partition)

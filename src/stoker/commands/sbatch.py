@@ -1,0 +1,229 @@
+"""sbatch: read a script and what is asked for, queue it, print its id, and wait if asked to.
+
+Directives are overruled by ``SBATCH_*`` variables, these by options; a wrong value is an error
+wherever it stands.
+
+Source: sbatch(1); messages and exit codes are recorded.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from datetime import datetime
+from errno import EFBIG
+from typing import Any, Final
+
+from stoker.commands import joboptions, variables
+from stoker.commands.demands import check_demands, refused
+from stoker.commands.directives import SCRIPT_MAX, ScriptError, check_script, no_script
+from stoker.commands.errors import describe, refusal
+from stoker.commands.exports import read_export_file
+from stoker.commands.options import EarlyAnswer, Parsed, parse
+from stoker.commands.readers import take_all
+from stoker.commands.submission import (
+    Program,
+    submission_of,
+    take_directives,
+    wishes_of,
+)
+from stoker.commands.wishes import OptionError, Wishes
+from stoker.core.enums import JobState
+from stoker.core.errors import Infeasible, InvalidSpec, StokerError
+from stoker.core.models import Job
+from stoker.core.units import compress_hosts
+from stoker.worker.call import Answer, Call, Conversation, ReadFile, Request, Say, UntilEnded
+from stoker.worker.controller import Controller, Submission
+
+_WRAPPED: Final = "#!/bin/sh\n# This script was created by sbatch --wrap.\n\n{}\n"
+_FAILED: Final = "Batch job submission failed"
+_ALL_CLUSTERS: Final = "all"
+
+
+def sbatch(call: Call, controller: Controller) -> Conversation:
+    """Queue a batch script."""
+    try:
+        return (yield from _submission(call, controller))
+    except EarlyAnswer as early:
+        return early.answer
+    except OptionError as error:
+        return Answer(err=error.text, code=error.code)
+    except ScriptError as error:
+        lines = "".join(f"sbatch: {line}\n" for line in error.lines)
+        return Answer(err=lines, code=exit_error(call))
+    except StokerError as error:
+        return Answer(err=refusal("sbatch", _FAILED, error), code=exit_error(call))
+
+
+def exit_error(call: Call) -> int:
+    """Return the exit status of an error of Slurm's own: SLURM_EXIT_ERROR, or 1."""
+    text = call.environment.get("SLURM_EXIT_ERROR", "")
+    return int(text) & 0xFF if text.isdecimal() and text.isascii() and len(text) < 10 else 1
+
+
+def check_cluster(wishes: Wishes, controller: Controller) -> None:
+    """Refuse every cluster but this one.
+
+    Raises:
+        OptionError: Another is wanted.
+    """
+    for name in wishes.clusters.split(",") if wishes.clusters else ():
+        if name not in (controller.cluster_name, _ALL_CLUSTERS):
+            raise OptionError(
+                f"{wishes.program}: error: No cluster '{name}' known by database.\n"
+                f"{wishes.program}: error: '{name}' can't be reached now, or it is an invalid "
+                "entry for --cluster.  Use 'sacctmgr list clusters' to see available clusters.\n",
+                1,
+            )
+
+
+def options_shown(wishes: Wishes) -> str:
+    """Return what ``-v`` prints first: the options that were set."""
+    rule = f"{wishes.program}: {'-' * 20} {'-' * 20}\n"
+    rows = "".join(
+        f"{wishes.program}: {name:<20}: {value}\n" for name, value in sorted(wishes.shown.items())
+    )
+    return (
+        f"{wishes.program}: defined options\n{rule}{rows}{rule}"
+        f"{wishes.program}: end of defined options\n"
+    )
+
+
+def notes_of(wishes: Wishes) -> str:
+    """Return what is to be said of the options before anything is done."""
+    shown = options_shown(wishes) if wishes.verbose else ""
+    return shown + "".join(f"{wishes.program}: {note}\n" for note in wishes.notes)
+
+
+def read_node_file(wishes: Wishes) -> Generator[ReadFile, bytes, None]:
+    """Fill in the nodes that ``--nodefile`` names."""
+    if wishes.node_file:
+        try:
+            content = yield ReadFile(wishes.node_file)
+        except OSError:
+            wishes.fail(f"error: Unable to open file {wishes.node_file}")
+        names = content.decode("utf-8", "surrogateescape").replace(",", " ").split()
+        wishes.spec["node_list"] = ",".join(names)
+
+
+def _submission(call: Call, controller: Controller) -> Conversation:
+    parsed = parse("sbatch", joboptions.SBATCH, call.argv, stop_at_operand=True)
+    take_all(wishes_of(call), parsed.values)
+    if parsed.operands[:1] == [":"]:
+        raise refused("ESLURM_NOT_SUPPORTED")
+    program = yield from _program(call, parsed)
+    wishes = wishes_of(call)
+    if not parsed.has("wrap"):
+        foreign = not (parsed.has("ignore-pbs") or "SBATCH_IGNORE_PBS" in call.environment)
+        take_directives(wishes, program.script, _shown_name(parsed), foreign=foreign)
+    take_all(wishes, variables.chosen(variables.SBATCH, call.environment))
+    take_all(wishes, parsed.values)
+    check_cluster(wishes, controller)
+    yield from read_node_file(wishes)
+    export_file = yield from _export_file(wishes)
+    submission = submission_of(call, wishes, program, export_file)
+    check_demands(submission, wishes.layout, controller)
+    if "test-only" in wishes.shown:
+        return _tested(wishes, submission, controller)
+    job = controller.submit(submission)
+    return (yield from _told(wishes, job, controller))
+
+
+def _program(call: Call, parsed: Parsed) -> Generator[ReadFile, bytes, Program]:
+    """Return the script: wrapped, named, or from standard input."""
+    if parsed.has("wrap"):
+        if parsed.operands:
+            raise ScriptError("error: Script arguments not permitted with --wrap option.")
+        script = _WRAPPED.format(parsed.last("wrap")).encode("utf-8", "surrogateescape")
+        return Program(name="wrap", script=script)
+    name, *arguments = parsed.operands or ["-"]
+    path, script = yield from _read_script(call, name)
+    check_script(script)
+    return Program(
+        name=posixpath.basename(name) if path else "sbatch",
+        script=script,
+        argv=tuple(arguments),
+        path=path,
+    )
+
+
+def _read_script(call: Call, name: str) -> Generator[ReadFile, bytes, tuple[str, bytes]]:
+    """Return a script's absolute path ("" for standard input) and its text."""
+    if name == "-":
+        return "", (yield ReadFile("-", SCRIPT_MAX))
+    first_error: OSError | None = None
+    for path in _candidates(call, name):
+        try:
+            return posixpath.join(call.work_dir, path), (yield ReadFile(path, SCRIPT_MAX))
+        except OSError as error:
+            if error.errno == EFBIG:
+                raise InvalidSpec(
+                    f"Batch script exceeds the limit of {SCRIPT_MAX} bytes",
+                    "ESLURM_PATHNAME_TOO_LONG",
+                ) from None
+            first_error = first_error or error
+    if isinstance(first_error, IsADirectoryError):
+        raise no_script()
+    raise ScriptError(f"error: Unable to open file {name}")
+
+
+def _candidates(call: Call, name: str) -> Iterator[str]:
+    """Yield where a script may be: here, and for a bare name in the directories of PATH."""
+    yield name
+    if "/" not in name:
+        for directory in call.environment.get("PATH", "").split(":"):
+            if directory:
+                yield posixpath.join(directory, name)
+
+
+def _shown_name(parsed: Parsed) -> str:
+    return parsed.operands[0] if parsed.operands else "sbatch"
+
+
+def _export_file(wishes: Wishes) -> Generator[ReadFile, bytes, Mapping[str, str] | None]:
+    if not wishes.export_file:
+        return None
+    try:
+        return read_export_file((yield ReadFile(wishes.export_file)))
+    except OSError:
+        wishes.fail(f"error: Could not open user environment file {wishes.export_file}")
+
+
+def _tested(wishes: Wishes, submission: Submission, controller: Controller) -> Answer:
+    """Say when the job would start."""
+    try:
+        trial = controller.try_submit(submission)
+    except (InvalidSpec, Infeasible) as error:
+        return Answer(err=f"allocation failure: {describe(error)}\n", code=1)
+    at = datetime.fromtimestamp(trial.at, wishes.zone).strftime("%Y-%m-%dT%H:%M:%S")
+    return Answer(
+        err=f"{notes_of(wishes)}sbatch: Job {trial.job_id} to start at {at} using {trial.cpus} "
+        f"processors on nodes {compress_hosts(trial.nodes)} in partition {trial.partition}\n"
+    )
+
+
+def _told(wishes: Wishes, job: Job, controller: Controller) -> Generator[Request, Any, Answer]:
+    """Print the job's id; with ``--wait`` return when it has ended, with its exit code."""
+    job_id = job.array_job_id or job.job_id
+    out = _receipt(wishes, job_id, controller.cluster_name)
+    if "wait" not in wishes.shown:
+        return Answer(out=out, err=notes_of(wishes))
+    yield Say(out=out, err=notes_of(wishes))
+    ended: Sequence[Job] = yield UntilEnded((job_id,))
+    return Answer(code=max(map(_exit_code, ended), default=1))
+
+
+def _receipt(wishes: Wishes, job_id: int, cluster_name: str) -> str:
+    if "parsable" in wishes.shown:
+        return f"{job_id};{cluster_name}\n" if wishes.clusters else f"{job_id}\n"
+    if wishes.quiet:
+        return ""
+    place = f" on cluster {cluster_name}" if wishes.clusters else ""
+    return f"Submitted batch job {job_id}{place}\n"
+
+
+def _exit_code(job: Job) -> int:
+    """Return what ``--wait`` makes of an ended job: its code, or 1 if it did not end by itself."""
+    if job.exit_signal or (job.state is not JobState.COMPLETED and not job.exit_code):
+        return 1
+    return job.exit_code & 0xFF

@@ -1,0 +1,358 @@
+"""A controller that holds jobs, partitions and nodes in memory, and notes what it is asked to do.
+
+`converse` plays the caller's side of a command: its files, its descriptors, what it waits for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from errno import EISDIR, ENOENT
+from typing import Any
+
+import msgspec
+
+from stoker.core.enums import Hold, JobState
+from stoker.core.errors import Infeasible, InvalidSpec, UnknownJob
+from stoker.core.models import (
+    Allocation,
+    Job,
+    JobSpec,
+    Node,
+    NodeShare,
+    Owner,
+    Partition,
+    Step,
+)
+from stoker.core.settings import Machine, Settings
+from stoker.core.units import JobRef
+from stoker.scheduling.snapshot import Shape
+from stoker.worker.admission import Admission
+from stoker.worker.call import Answer, Call, Conversation, ReadFile, Request, Say
+from stoker.worker.controller import (
+    HistoryQuery,
+    Host,
+    NodeStatus,
+    Record,
+    StepRequest,
+    Submission,
+    TrialStart,
+)
+
+ALICE = Owner(2001, "alice", 2001, "alice")
+BOB = Owner(2002, "bob", 2002, "bob")
+ROOT = Owner(0, "root", 0, "root")
+
+NODES = (Node("node1", 0, 8, 16_000), Node("node2", 1, 8, 16_000))
+PARTITIONS = (
+    Partition(name="debug", nodes=("node1", "node2"), is_default=True),
+    Partition(name="short", nodes=("node1", "node2"), max_time_s=600.0, default_time_s=300.0),
+    Partition(name="long", nodes=("node1",), max_time_s=604_800.0, default_time_s=86_400.0),
+)
+MACHINE = Machine(
+    nodes=NODES,
+    partitions=PARTITIONS,
+    default_mem_per_cpu_mib=1000,
+    default_time_s=None,
+    binds_cores=False,
+)
+"""The cluster of the recordings."""
+
+
+class FakeController:
+    """The queue as commands see it, without scheduler, database and engine."""
+
+    cluster_name = "test"
+
+    def __init__(self, machine: Machine = MACHINE, now: float = 1_795_495_069.0) -> None:
+        self.machine = machine
+        self.admission = Admission(machine, Settings())
+        self.moment = now
+        self.jobs: dict[int, Job] = {}
+        self.step_records: dict[int, list[Step]] = {}
+        self.submissions: list[Submission] = []
+        self.calls: list[tuple[Any, ...]] = []
+        self.refusals: dict[str, Exception] = {}
+        """What the method of that name raises."""
+        self.next_id = 1
+        self.starts_at_once = False
+        """Whether an interactive job runs from its submission on."""
+        self.free_steps: list[bool] = []
+        """For each step that is asked for, whether it can begin; then all can."""
+
+    # Looking.
+
+    def now(self) -> float:
+        return self.moment
+
+    def partitions(self) -> Sequence[Partition]:
+        return self.machine.partitions
+
+    def nodes(self) -> Sequence[NodeStatus]:
+        return [NodeStatus(node, "IDLE", 0, 0) for node in self.machine.nodes]
+
+    def host(self) -> Host:
+        return Host("vm", "x86_64", "Linux")
+
+    def configuration(self) -> Mapping[str, str]:
+        return {"ClusterName": self.cluster_name, "MaxArraySize": "1001"}
+
+    def user_id(self, name: str) -> int | None:
+        return {"alice": 2001, "bob": 2002, "root": 0}.get(name)
+
+    def active_jobs(self) -> Iterable[Job]:
+        return [job for job in self.jobs.values() if not job.state.has_ended]
+
+    def recent_jobs(self) -> Sequence[Job]:
+        return [job for job in self.jobs.values() if job.state.has_ended]
+
+    def find(self, ref: JobRef) -> Sequence[Job]:
+        found = [job for job in self.jobs.values() if _is_named(job, ref)]
+        if not found:
+            raise UnknownJob(str(ref))
+        return found
+
+    def history(self, query: HistoryQuery) -> Sequence[Record]:
+        ids = {ref.job_id for ref in query.refs}
+        return [Record(job, (), ()) for job in self.jobs.values() if job.job_id in ids]
+
+    def last_allocations(self, jobs: Sequence[Job]) -> Mapping[int, Allocation]:
+        return {job.job_id: job.allocation for job in jobs if job.allocation is not None}
+
+    def shape(self, job: Job) -> Shape:
+        return self.admission.shape(job)
+
+    def reason(self, job: Job) -> str:
+        return job.reason
+
+    def expected_starts(self, job_ids: Sequence[int]) -> Mapping[int, float]:
+        return {}
+
+    def script(self, job: Job) -> bytes:
+        return self.submissions[-1].script if self.submissions else b""
+
+    def environment(self, job: Job) -> Sequence[str]:
+        return self.submissions[-1].environment if self.submissions else ()
+
+    # Changing.
+
+    def submit(self, submission: Submission) -> Job:
+        self._note("submit", submission)
+        job = self._job_of(submission)
+        job.job_id, self.next_id = self.next_id, self.next_id + 1
+        job.array_job_id = job.job_id if job.array is not None else 0
+        self.submissions.append(submission)
+        self.jobs[job.job_id] = job
+        if self.starts_at_once:
+            self.start(job)
+        return job
+
+    def try_submit(self, submission: Submission) -> TrialStart:
+        self._note("try_submit", submission)
+        job = self._job_of(submission)
+        if self.admission.obstacle(job) is not None:
+            raise Infeasible("Requested node configuration is not available")
+        self.next_id += 1
+        return TrialStart(self.next_id - 1, self.moment, ("node1",), job.spec.cpus, job.partition)
+
+    def cancel(self, ref: JobRef, by: Owner) -> None:
+        self._note("cancel", str(ref), by.user_name)
+
+    def signal(self, ref: JobRef, by: Owner, signal: int, scope: str) -> None:
+        self._note("signal", str(ref), by.user_name, signal, scope)
+
+    def hold(self, ref: JobRef, by: Owner, *, as_user: bool = False) -> None:
+        self._note("hold", str(ref), by.user_name, as_user)
+
+    def release(self, ref: JobRef, by: Owner) -> None:
+        self._note("release", str(ref), by.user_name)
+
+    def requeue(self, ref: JobRef, by: Owner, *, hold: bool = False) -> None:
+        self._note("requeue", str(ref), by.user_name, hold)
+
+    def suspend(self, ref: JobRef, by: Owner) -> None:
+        self._note("suspend", str(ref), by.user_name)
+
+    def resume(self, ref: JobRef, by: Owner) -> None:
+        self._note("resume", str(ref), by.user_name)
+
+    def update(self, ref: JobRef, by: Owner, changes: Mapping[str, object]) -> None:
+        self._note("update", str(ref), by.user_name, dict(changes))
+
+    def update_node(self, name: str, by: Owner, state: str, reason: str) -> None:
+        self._note("update_node", name, by.user_name, state, reason)
+
+    def update_partition(self, name: str, by: Owner, changes: Mapping[str, object]) -> None:
+        self._note("update_partition", name, by.user_name, dict(changes))
+
+    # Steps.
+
+    def create_step(self, job: Job, request: StepRequest) -> Step | None:
+        self._note("create_step", job.job_id, request)
+        if self.free_steps and not self.free_steps.pop(0):
+            return None
+        steps = self.step_records.setdefault(job.job_id, [])
+        step = Step(
+            job_id=job.job_id,
+            attempt=0,
+            step_id=str(len(steps)),
+            name=request.name,
+            state=JobState.RUNNING,
+            start_at=self.moment,
+            ntasks=request.ntasks,
+            nodes=("node1",),
+            tasks_per_node=(request.ntasks,),
+        )
+        steps.append(step)
+        return step
+
+    def steps(self, job: Job) -> Sequence[Step]:
+        return self.step_records.get(job.job_id, [])
+
+    def signal_step(self, job: Job, step_id: str, by: Owner, signal: int) -> None:
+        self._note("signal_step", job.job_id, step_id, by.user_name, signal)
+
+    def finish_allocation(self, job: Job, code: int, signal: int) -> None:
+        self._note("finish_allocation", job.job_id, code, signal)
+        job.state = JobState.COMPLETED if (code, signal) == (0, 0) else JobState.FAILED
+
+    # Beyond the protocol, for tests.
+
+    def add(self, job_id: int, *, spec: Mapping[str, Any] | None = None, **fields: Any) -> Job:
+        """Put a job in; *fields* are those of Job, *spec* those of its specification."""
+        given = {"partition": "debug", "owner": ALICE, "submit_at": self.moment, **fields}
+        job = Job(job_id=job_id, spec=JobSpec(**{"name": "wrap", **(spec or {})}), **given)
+        self.jobs[job_id] = job
+        self.next_id = max(self.next_id, job_id + 1)
+        return job
+
+    def start(self, job: Job) -> Job:
+        """Let a job run on the first cores of node1."""
+        share = NodeShare("node1", tuple(range(job.spec.cpus)), 1000)
+        job.state = JobState.RUNNING
+        job.start_at = self.moment
+        job.allocation = Allocation(job.job_id, 0, (share,), "token", self.moment)
+        return job
+
+    def called(self, method: str) -> list[tuple[Any, ...]]:
+        """Return the arguments of every call of a method."""
+        return [call[1:] for call in self.calls if call[0] == method]
+
+    def _note(self, method: str, *arguments: Any) -> None:
+        self.calls.append((method, *arguments))
+        if method in self.refusals:
+            raise self.refusals[method]
+
+    def _job_of(self, submission: Submission) -> Job:
+        if submission.array is not None and submission.array.tasks.last > 1000:
+            raise InvalidSpec("Invalid job array specification", "ESLURM_INVALID_ARRAY")
+        spec = submission.spec
+        partition = self.admission.partition_of(spec)
+        job = Job(
+            job_id=0,
+            spec=spec,
+            spec_digest=repr(spec).encode("utf-8", "surrogateescape"),
+            owner=submission.owner,
+            submit_at=self.moment,
+            partition=partition.name,
+            hold=Hold.USER if submission.hold else Hold.NONE,
+            time_limit_s=self.admission.time_limit_s(spec, partition),
+            array=submission.array.tasks if submission.array else None,
+        )
+        self.admission.check(job)
+        return job
+
+
+def _is_named(job: Job, ref: JobRef) -> bool:
+    if ref.tasks is None:
+        return ref.job_id in (job.job_id, job.array_job_id)
+    waiting = job.array is not None and any(task in job.array for task in ref.tasks)
+    return job.array_job_id == ref.job_id and (waiting or job.array_task_id in ref.tasks)
+
+
+class Heard(msgspec.Struct):
+    """All that a caller was told, and what it was asked for on the way."""
+
+    out: str
+    err: str
+    code: int
+    requests: list[Request]
+
+
+Reply = Callable[[Request], Any]
+
+
+def converse(
+    conversation: Answer | Conversation,
+    *,
+    files: Mapping[str, bytes] | None = None,
+    replies: Reply | Iterable[Any] = (),
+) -> Heard:
+    """Play the caller of a command to its end.
+
+    Args:
+        files: By path as the command asks for it; ``"-"`` is standard input.
+        replies: What other requests give, in order or by a function; an exception is thrown in.
+    """
+    if isinstance(conversation, Answer):
+        return _heard(conversation, "", "", [])
+    reply = replies if callable(replies) else _in_order(replies)
+    out = err = ""
+    requests: list[Request] = []
+    gift: Any = None
+    while True:
+        try:
+            request = _give(conversation, gift)
+        except StopIteration as stop:
+            return _heard(stop.value, out, err, requests)
+        requests.append(request)
+        match request:
+            case Say():
+                out, err, gift = out + request.out, err + request.err, None
+            case ReadFile():
+                gift = _file(request.path, files or {})
+            case _:
+                gift = reply(request)
+
+
+def call_of(
+    program: str,
+    *argv: str,
+    environment: Mapping[str, str] | None = None,
+    work_dir: str = "/home/alice/work",
+    owner: Owner = ALICE,
+    **changes: Any,
+) -> Call:
+    """Return a call, by default of alice in her directory, in UTC."""
+    surroundings = {"PATH": "/usr/local/bin:/usr/bin:/bin", "TZ": "UTC", **(environment or {})}
+    now = changes.pop("now", 1_795_495_069.0)
+    return Call(program, argv, surroundings, work_dir, owner, now, **changes)
+
+
+def _give(conversation: Generator[Request, Any, Answer], gift: Any) -> Request:
+    if isinstance(gift, BaseException):
+        return conversation.throw(gift)
+    return conversation.send(gift)
+
+
+def _in_order(replies: Iterable[Any]) -> Reply:
+    rest = iter(replies)
+
+    def reply(request: Request) -> Any:
+        for gift in rest:
+            return gift
+        raise AssertionError(f"the command asked for more than the test gives: {request}")
+
+    return reply
+
+
+def _file(path: str, files: Mapping[str, bytes]) -> bytes | OSError:
+    if path in files:
+        return files[path]
+    if any(name.startswith(f"{path}/") for name in files):
+        return IsADirectoryError(EISDIR, "Is a directory", path)
+    return FileNotFoundError(ENOENT, "No such file or directory", path)
+
+
+def _heard(answer: Answer, out: str, err: str, requests: list[Request]) -> Heard:
+    text = answer.out if isinstance(answer.out, str) else "".join(answer.out)
+    return Heard(out + text, err + answer.err, answer.code, requests)
