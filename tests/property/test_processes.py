@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from stoker.core.processes import Stat, parse_stat
 
-TAIL = " S 1 %d %d 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 %d 1000 200 18446744073709551615"
+TAIL = " S 1 %d %d 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 %d 1000 200" + " 7" * 28
 
 
 @given(
@@ -19,3 +19,10 @@ TAIL = " S 1 %d %d 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 %d 1000 200 18446744073
 def test_the_name_may_hold_anything(name, pid, session, ticks):
     text = b"%d (%s)" % (pid, name) + (TAIL % (pid, session, ticks)).encode()
     assert parse_stat(text) == Stat(session=session, start_ticks=ticks)
+
+
+def test_one_in_the_midst_of_an_exec_is_told_from_those_that_have_no_memory():
+    text = "1 (sh) S 1 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 99 %d 200" + " 7" * 26 + " %d 0"
+    assert not parse_stat((text % (1000, 5)).encode()).is_in_exec
+    assert parse_stat((text % (1000, 0)).encode()).is_in_exec
+    assert not parse_stat((text % (0, 0)).encode()).is_in_exec

@@ -31,6 +31,11 @@ _NOBODY = frozenset({errno.ESRCH, errno.EINVAL, errno.ENOENT})
 _FIELD_STATE = 3
 _FIELD_SESSION = 6
 _FIELD_START = 22
+_FIELD_MEMORY = 23
+_FIELD_ENVIRONMENT_END = 51
+_EXEC_MAX_S = 1.0
+"""How long an exec may take before we take the process for one without environment."""
+_EXEC_PAUSE_S = 0.0005
 
 
 class ProcessIdentity(NamedTuple):
@@ -46,6 +51,8 @@ class Stat(NamedTuple):
 
     session: int
     start_ticks: int
+    is_in_exec: bool = False
+    """Whether it has got its new memory, but not yet its new environment."""
 
 
 @lru_cache(maxsize=1)
@@ -56,10 +63,13 @@ def boot_id() -> str:
 
 def parse_stat(text: bytes) -> Stat:
     """Read a /proc/PID/stat; the process's own name may hold spaces, brackets and newlines."""
-    fields = text[text.rindex(b")") + 1 :].split()
+    # Numbered as in proc(5), from 1.
+    fields = [b""] * _FIELD_STATE + text[text.rindex(b")") + 1 :].split()
     return Stat(
-        session=int(fields[_FIELD_SESSION - _FIELD_STATE]),
-        start_ticks=int(fields[_FIELD_START - _FIELD_STATE]),
+        session=int(fields[_FIELD_SESSION]),
+        start_ticks=int(fields[_FIELD_START]),
+        # Kernel threads and zombies have no memory at all.
+        is_in_exec=fields[_FIELD_MEMORY] != b"0" and fields[_FIELD_ENVIRONMENT_END] == b"0",
     )
 
 
@@ -238,7 +248,18 @@ def _pids() -> Sequence[int]:
 def _environment(pid: int) -> Sequence[bytes]:
     if pid == os.getpid():
         return ()
+    path, give_up_at = Path(f"/proc/{pid}/environ"), time.monotonic() + _EXEC_MAX_S
     try:
-        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        # Empty for a moment during exec: who is looked for then must not be missed.
+        while not (text := path.read_bytes()) and _is_in_exec(pid):
+            if time.monotonic() > give_up_at:
+                break
+            time.sleep(_EXEC_PAUSE_S)
     except OSError:
         return ()
+    return text.split(b"\0")
+
+
+def _is_in_exec(pid: int) -> bool:
+    stat = _stat(pid)
+    return stat is not None and stat.is_in_exec

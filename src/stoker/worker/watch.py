@@ -43,22 +43,23 @@ class ProcessWatch:
             if key in self._watched:
                 return
             self._watched.add(key)
+        # Opened now: once the process is gone, its exit status cannot be asked for any more.
+        leader = self._probe.leader(job)
+        pidfd = processes.open_pidfd(leader) if leader is not None else None
         threading.Thread(
-            target=self._see_out, args=(key, job), name=f"watches {key}", daemon=True
+            target=self._see_out, args=(key, job, leader, pidfd), name=f"watches {key}", daemon=True
         ).start()
 
-    def _see_out(self, key: UnitKey, job: Job) -> None:
+    def _see_out(
+        self, key: UnitKey, job: Job, leader: ProcessIdentity | None, pidfd: int | None
+    ) -> None:
         try:
-            leader = self._probe.leader(job)
-            pidfd = processes.open_pidfd(leader) if leader is not None else None
-            try:
-                end = self._await_end(key, job, leader, pidfd)
-            finally:
-                if pidfd is not None:
-                    os.close(pidfd)
-            self._report([end])
+            self._report([self._await_end(key, job, leader, pidfd)])
         except Exception:
             log.exception("job %s is not watched any more; the next start recovers it", key.job_id)
+        finally:
+            if pidfd is not None:
+                os.close(pidfd)
 
     def _await_end(
         self, key: UnitKey, job: Job, leader: ProcessIdentity | None, pidfd: int | None
