@@ -6,10 +6,10 @@ STAMP := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo format lint types floors test test-all bench check clean
+.PHONY: help setup demo format lint types floors test test-all conformance bench check clean
 
 help: ## print the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make the virtual environment with Stoker and its tools in it
 
@@ -39,6 +39,9 @@ floors: setup ## check that imports go down only
 
 test: setup ## run the tests
 	$(PYTEST) -n auto --dist worksteal
+
+conformance: setup ## replay recorded cases of a real Slurm: CASES=DIR, K=PATTERN, SHOW=ID
+	cd tests && ../$(BIN)/python -m conformance $(if $(CASES),--cases '$(abspath $(CASES))') $(if $(K),-k '$(K)') $(if $(SHOW),--show '$(SHOW)') $(ARGS)
 
 bench: setup ## measure: throughput, latency, recovery
 	$(BIN)/python -m bench

@@ -1,0 +1,224 @@
+"""A private Stoker that looks like the recorded cluster, and what a replay does to it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from conformance.sandbox import ALICE
+from stoker.cli.names import ensure_names
+from stoker.core.database import Database
+from stoker.core.repository import NEXT_JOB_ID, Repository
+
+PARTITIONS = """\
+cluster_name = "test"
+default_mem_per_cpu = "1000M"
+affinity = false
+
+[[partitions]]
+name = "debug"
+default = true
+
+[[partitions]]
+name = "short"
+max_time = "10"
+default_time = "5"
+
+[[partitions]]
+name = "long"
+nodes = "node1"
+max_time = "7-0"
+default_time = "1-0"
+"""
+SETTINGS: Mapping[str, Mapping[str, str]] = {
+    "jobenv": {"gres": "gpu:2"},
+    "scontrol": {
+        "gres": "gpu:2",
+        "nodes": "node[1-3]",
+        "total_cpus": "24",
+        "total_memory": "48000M",
+    },
+    "sacct": {"kill_wait_s": "3", "min_job_age_s": "10"},
+    "more": {"kill_wait_s": "5", "min_job_age_s": "10"},
+    "limits": {"max_job_count": "50", "max_array_size": "101"},
+}
+"""What is said of each file's cluster in the recordings' index."""
+
+DATABASE = "stoker.db"
+COMMAND_LIMIT_S = 60.0
+SETTLE_LIMIT_S = 12.0
+TIMEOUT_LIMIT_S = 120.0
+
+
+class Ran(dict[str, Any]):
+    """What a command did: ``stdout``, ``stderr``, ``rc``."""
+
+
+class Cluster:
+    """One home, its commands, and a working directory; `close` ends what it started."""
+
+    def __init__(self, file: str, first_id: int) -> None:
+        self.in_world = os.environ.get("CONFORMANCE_WORLD") == "1"
+        self.as_root = os.geteuid() == 0 and self.in_world
+        self.home, self.directory = self._places(file)
+        (self.home / "stoker.toml").write_text(PARTITIONS)
+        self._begin_ids_at(first_id)
+        self.bin = ensure_names(self.home)
+        if self.as_root:
+            for path in (self.home, *self.home.rglob("*"), self.directory):
+                os.chown(path, ALICE, ALICE)
+        settings = {
+            "nodes": "node[1-2]",
+            "total_cpus": "16",
+            "total_memory": "32000M",
+            **SETTINGS.get(file, {}),
+        }
+        self.environment = {
+            "PATH": f"{self.bin}:/usr/local/bin:/usr/bin:/bin",
+            "HOME": str(self.directory.parent),
+            "USER": "alice",
+            "LOGNAME": "alice",
+            "SHELL": "/bin/bash",
+            "TZ": "UTC",
+            "LANG": "C.UTF-8",
+            "SLURM_CONF": f"/srv/slurm/{file}/etc/slurm.conf",
+            "STOKER_HOME": str(self.home),
+            **{f"STOKER_{name.upper()}": value for name, value in settings.items()},
+        }
+
+    def _places(self, file: str) -> tuple[Path, Path]:
+        if self.in_world:
+            home, directory = Path("/srv/slurm") / file, Path("/home/alice") / file
+        else:
+            root = Path(tempfile.mkdtemp(prefix="stoker-"))
+            home, directory = root / "state", root / "home" / "alice" / file
+        for path in (home, directory):
+            path.mkdir(parents=True, exist_ok=True)
+        return home, directory
+
+    def _begin_ids_at(self, first_id: int) -> None:
+        """Let ids begin where they did in the recording: they stand in the cases' commands."""
+        with Database.at(self.home / DATABASE) as database, database.transaction() as connection:
+            Repository(database).set_counter(connection, NEXT_JOB_ID, max(1, first_id))
+
+    def run(
+        self,
+        command: str | list[str],
+        *,
+        user: str = "alice",
+        stdin: str | None = None,
+        env: Mapping[str, str] | None = None,
+        limit_s: float = COMMAND_LIMIT_S,
+    ) -> Ran:
+        """Run a command as a user, in the working directory."""
+        argv = ["sh", "-c", command] if isinstance(command, str) else command
+        who: dict[str, Any] = {}
+        if self.as_root and user != "root":
+            # The daemon serves its own user and root: bob's jobs are alice's here.
+            who = {"user": ALICE, "group": ALICE, "extra_groups": []}
+        given = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
+        try:
+            done = subprocess.run(
+                argv,
+                cwd=self.directory,
+                env={**self.environment, **(env or {})},
+                check=False,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=limit_s,
+                **given,
+                **who,
+            )
+        except subprocess.TimeoutExpired as late:
+            return Ran(
+                stdout=_text(late.stdout),
+                stderr=_text(late.stderr),
+                rc=f"still running after {limit_s:.0f} s, killed",
+            )
+        except OSError as error:
+            return Ran(stdout="", stderr=f"{argv[0]}: {error.strerror}\n", rc=127)
+        return Ran(stdout=done.stdout, stderr=done.stderr, rc=done.returncode)
+
+    def states(self) -> dict[str, str]:
+        """Return the states of all jobs that squeue knows."""
+        text = self.run(["squeue", "-h", "-t", "all", "-o", "%i %T"])["stdout"]
+        return dict(line.split(None, 1) for line in text.splitlines() if " " in line)
+
+    def wait_until(self, holds: Callable[[], bool], limit_s: float) -> bool:
+        """Wait for a condition; say whether it came to be."""
+        deadline = time.monotonic() + limit_s
+        while not holds():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        return True
+
+    def wait_for_job(self, job_id: int, state: str) -> bool:
+        """Wait until a job is in a state; ``done``: until it has ended."""
+
+        def holds() -> bool:
+            found = {
+                text
+                for name, text in self.states().items()
+                if re.split(r"[_.]", name)[0] == str(job_id)
+            }
+            if state == "done":
+                return not found & {"PENDING", "RUNNING", "COMPLETING", "SUSPENDED"}
+            return state in found
+
+        return self.wait_until(holds, COMMAND_LIMIT_S)
+
+    def settle(self, *, limits: bool = False) -> None:
+        """Wait until nothing changes any more; with *limits*, until short limits have struck."""
+        if limits:
+
+            def over() -> bool:
+                text = self.run("squeue -h -t R,CG -o '%l %T'")["stdout"]
+                return "1:00 " not in text
+
+            self.wait_until(over, TIMEOUT_LIMIT_S)
+        seen: list[dict[str, str]] = []
+
+        def calm() -> bool:
+            seen.append(self.states())
+            return (
+                len(seen) > 8
+                and all(each == seen[-1] for each in seen[-9:])
+                and "COMPLETING" not in seen[-1].values()
+            )
+
+        self.wait_until(calm, SETTLE_LIMIT_S)
+
+    def clear(self, keep: set[int]) -> None:
+        """Cancel every job but those of the set-up, and wait until they are gone."""
+
+        def left() -> list[str]:
+            text = self.run(["squeue", "-h", "-o", "%F"])["stdout"]
+            return [word for word in text.split() if word.isdecimal() and int(word) not in keep]
+
+        if found := left():
+            self.run(["scancel", *found], user="root")
+            self.wait_until(lambda: not left(), 10.0)
+
+    def next_id(self) -> int:
+        """Return an upper bound of the ids that were given out so far."""
+        status = self.run(
+            ["sacct", "-a", "-X", "-n", "-P", "-D", "-S", "2000-01-01", "-o", "jobidraw"]
+        )["stdout"]
+        return max((int(word) for word in status.split() if word.isdecimal()), default=0) + 1
+
+    def close(self) -> None:
+        """End the daemon and what runs; where there is a world of its own, it ends with us."""
+        self.run([sys.executable, "-m", "stoker.cli.people", "down", "--cancel"], limit_s=20.0)
+
+
+def _text(data: bytes | str | None) -> str:
+    return data.decode("utf-8", "replace") if isinstance(data, bytes) else data or ""

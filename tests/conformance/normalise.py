@@ -1,0 +1,218 @@
+"""What legitimately differs between two runs of the same case, and nothing else.
+
+Both texts are brought into one form, line by line: times of day, ids of processes, priorities that
+come from age, plugin names, directories. Names and ids of ours are replaced by the recorded ones.
+Where that changed a line, its runs of blanks count as one, since padding follows the text; all
+other lines are compared to the letter. Spans of time may differ by what a slower or faster machine
+makes of them.
+
+Source: the recordings' index, "normalise".
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+SPAN_SLACK_S = 150
+"""By how many seconds a span of elapsed time may differ from the recorded one."""
+
+_STAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?")
+_EPOCH = re.compile(r"\b1[78]\d{8}\b")
+_CLOCK_OF_LOG = re.compile(r"\[\d{4}-\d\d-\d\dT[\d:.]+\]")
+_LONG_SPAN = re.compile(r"\b(?:(\d+)-)?(\d\d):(\d\d):(\d\d)\b(?![.\d])")
+_SHORT_SPAN = re.compile(r"(?<![\d:.-])(\d{1,2}):(\d\d)(?![:\d])")
+_CPU_SPAN = re.compile(r"\b\d\d:\d\d\.\d{3}\b|\b\d\d:\d\d\.0\+")
+
+_Rule = tuple[re.Pattern[str], str]
+
+_RULES: tuple[_Rule, ...] = (
+    (_CLOCK_OF_LOG, "[STAMP]"),
+    (_STAMP, "STAMP"),
+    (_EPOCH, "EPOCH"),
+    (re.compile(r"AllocNode:Sid=\S+"), "AllocNode:Sid=SID"),
+    (re.compile(r"\b(Priority)=\d+"), r"\1=PRIORITY"),
+    (re.compile(r"(\"priority\": )\d+"), r"\1 0"),
+    (re.compile(r"slurmstepd(?:-node\d+)?:"), "slurmstepd:"),
+    (re.compile(r"/srv/slurm/[^\s:'\"]*/slurm_script"), "SCRIPT"),
+    (re.compile(r"(LLN|SLURMD_VERSION|SLURM_TASK_PID|SLURM_LAUNCH_NODE_IPADDR)=\S+"), r"\1=X"),
+    (re.compile(r"(SLURM_(?:SRUN_COMM|STEP_LAUNCHER)_(?:PORT|HOST))=\S+"), r"\1=X"),
+    (re.compile(r"(SLURM_(?:TOPOLOGY_ADDR|PRIO_PROCESS))=\S+"), r"\1=X"),
+    (re.compile(r"(TMPDIR|SLURM_CONF|STOKER_HOME)=\S+"), r"\1=X"),
+    (re.compile(r"(Pid|pid|PID)[= ]+\d+"), r"\1=PID"),
+)
+
+# Fields of sacct whose values are sampled usage: blank in one run and a figure in the next.
+_SAMPLED = re.compile(
+    r"(?:Ave|Max|Min)(?:CPU|DiskRead|DiskWrite|Pages|RSS|VMSize).*|AveCPUFreq|TRESUsage.*"
+    r"|ConsumedEnergy.*|(?:System|Total|User)CPU|CPUTime(?:RAW)?|Priority|DBIndex|ElapsedRaw"
+    r"|ResvCPURAW",
+    re.IGNORECASE,
+)
+
+
+class Side(NamedTuple):
+    """What is known of a run: ids to be replaced, users of jobs, and directories."""
+
+    ids: Mapping[int, int]
+    foreign: frozenset[int] = frozenset()
+    words: Sequence[tuple[str, str]] = ()
+
+
+RECORDED = Side({})
+
+
+class Line(NamedTuple):
+    """A line in its common form; ``is_replaced`` says that padding no longer counts."""
+
+    text: str
+    is_replaced: bool
+
+
+def same(theirs: str, ours: str, side: Side, command: str) -> bool:
+    """Return whether two outputs of a command say the same."""
+    if theirs == ours:
+        return True
+    if theirs.lstrip().startswith("{") and "json" in command:
+        return same_document(theirs, ours)
+    left, right = _lines(theirs, RECORDED, command), _lines(ours, side, command)
+    return len(left) == len(right) and all(
+        _same_line(one, other, command) for one, other in zip(left, right, strict=True)
+    )
+
+
+def same_document(theirs: str, ours: str) -> bool:
+    """Return whether two JSON documents have the same keys, and values of the same types."""
+    try:
+        return _fits(json.loads(theirs), json.loads(ours))
+    except ValueError:
+        return False
+
+
+def canonical(text: str, side: Side, command: str) -> list[str]:
+    """Return the lines in their common form, for showing a difference."""
+    return [line.text for line in _lines(text, side, command)]
+
+
+def _lines(text: str, side: Side, command: str) -> list[Line]:
+    lines = text.split("\n")
+    if re.search(r"\bs(?:acct|stat)\b", command):
+        lines = _without_sampled(lines)
+    return [_canonical(line, side) for line in lines]
+
+
+def _canonical(line: str, side: Side) -> Line:
+    before = line
+    numbers = {int(word) for word in re.findall(r"\d+", line)}
+    if numbers & side.foreign:
+        line = line.replace("alice", "bob").replace("2001", "2002")
+    for ours, theirs in side.words:
+        line = line.replace(ours, theirs)
+    if side.ids:
+        line = re.sub(r"(?<![\d.:])\d+", lambda found: _recorded_id(found, side.ids), line)
+    for pattern, form in _RULES:
+        line = pattern.sub(form, line)
+    return Line(line, line != before)
+
+
+def _recorded_id(match: re.Match[str], ids: Mapping[int, int]) -> str:
+    return str(ids.get(int(match[0]), match[0]))
+
+
+def _same_line(one: Line, other: Line, command: str) -> bool:
+    if one.text == other.text:
+        return True
+    left, right = one.text, other.text
+    if one.is_replaced or other.is_replaced:
+        left, right = _collapsed(left), _collapsed(right)
+    return left == right or _same_but_spans(left, right, command)
+
+
+def _collapsed(text: str) -> str:
+    return re.sub(r" +", " ", text).strip()
+
+
+def _same_but_spans(left: str, right: str, command: str) -> bool:
+    """Whether two lines differ in nothing but spans of time that are near each other."""
+    patterns = [_CPU_SPAN, _LONG_SPAN]
+    if re.search(r"\bsqueue\b", command):
+        patterns.append(_SHORT_SPAN)
+    before = left, right
+    for pattern in patterns:
+        ones, others = list(pattern.finditer(left)), list(pattern.finditer(right))
+        if len(ones) != len(others):
+            return False
+        if not all(_near(a, b) for a, b in zip(ones, others, strict=True)):
+            return False
+        left, right = pattern.sub("SPAN", left), pattern.sub("SPAN", right)
+    return before != (left, right) and _collapsed(left) == _collapsed(right)
+
+
+def _near(one: re.Match[str], other: re.Match[str]) -> bool:
+    if one.re is _CPU_SPAN:
+        return True
+    return abs(_seconds(one) - _seconds(other)) <= SPAN_SLACK_S
+
+
+def _seconds(match: re.Match[str]) -> int:
+    units = (86400, 3600, 60, 1)[-len(match.groups()) :]
+    return sum(int(part or 0) * unit for part, unit in zip(match.groups(), units, strict=True))
+
+
+# Tables with sampled figures.
+
+
+def _without_sampled(lines: Sequence[str]) -> list[str]:
+    if not lines:
+        return []
+    if len(lines) > 1 and re.fullmatch(r"(?:-+ )+", lines[1]):
+        return list(_blanked(lines, _spans(lines[1])))
+    if "|" in lines[0]:
+        return list(_emptied(lines, "|"))
+    return list(lines)
+
+
+def _spans(dashes: str) -> list[tuple[int, int]]:
+    return [match.span() for match in re.finditer(r"-+", dashes)]
+
+
+def _blanked(lines: Sequence[str], spans: Sequence[tuple[int, int]]) -> Iterator[str]:
+    sampled = [(a, b) for a, b in spans if _SAMPLED.match(lines[0][a:b].strip() or "-")]
+    yield from lines[:2]
+    for line in lines[2:]:
+        for start, end in sampled:
+            line = line[:start] + " " * (min(end, len(line)) - start) + line[end:]  # noqa: PLW2901
+        yield line
+
+
+def _emptied(lines: Sequence[str], mark: str) -> Iterator[str]:
+    names = lines[0].split(mark)
+    yield lines[0]
+    for line in lines[1:]:
+        cells = line.split(mark)
+        if len(cells) != len(names):
+            yield line
+            continue
+        yield mark.join(
+            "" if _SAMPLED.fullmatch(name) else cell
+            for name, cell in zip(names, cells, strict=True)
+        )
+
+
+# Documents.
+
+
+def _fits(one: Any, other: Any) -> bool:
+    """Whether two values have the same keys and types; null, and an empty list, fit everything."""
+    if one is None or other is None:
+        return True
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_fits(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return not one or all(any(_fits(each, known) for known in one) for each in other)
+    if isinstance(one, bool) or isinstance(other, bool):
+        return isinstance(one, bool) and isinstance(other, bool)
+    numbers = (int, float)
+    return type(one) is type(other) or (isinstance(one, numbers) and isinstance(other, numbers))

@@ -1,0 +1,199 @@
+"""Replays one group of cases: a program that reads the group and writes what each case did.
+
+It runs inside the world that `conformance.sandbox` makes. Groups come in, and results go out, as
+lines of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from conformance.cases import Case, Group, Step, steps_of
+from conformance.cluster import COMMAND_LIMIT_S, Cluster
+from conformance.ids import learnt, translated, translated_argv
+
+_KILLED = re.compile(r"still running after (\d+) s")
+
+
+class Replay:
+    """One group on one cluster."""
+
+    def __init__(self, group: Group) -> None:
+        self.group = group
+        self.steps = steps_of(group.setup)
+        self.cluster = Cluster(group.file, self._first_id())
+        self.setup_ids: dict[int, int] = {}
+        self.foreign: list[int] = []
+        self.kept_files: set[str] = set()
+
+    def _first_id(self) -> int:
+        """Return the id that the recording's first job of this group had, as far as we can tell."""
+        if ids := [step.job_id for step in self.steps if step.job_id]:
+            return ids[0]
+        for case in self.group.cases:
+            if match := re.search(r"Submitted batch job (\d+)", case.raw["stdout"]):
+                return int(match[1])
+        return 1
+
+    def results(self) -> Iterator[dict[str, Any]]:
+        """Do the set-up, then case after case; what each did."""
+        try:
+            self._set_up()
+            for case in self.group.cases:
+                yield self._guarded(case)
+        finally:
+            self.cluster.close()
+
+    def _set_up(self) -> None:
+        for step in self.steps:
+            if step.file:
+                self._write(step.file, step.command)
+            elif step.user == "bob" and self.group.file == "sacct":
+                # One user's daemon: a second user's job would be taken for one of the first's.
+                continue
+            else:
+                self._do(step)
+        if self.steps:
+            limits = any(" -t 1 " in text for text in self.group.setup)
+            self.cluster.settle(limits=limits)
+        self.kept_files = {path.name for path in self.cluster.directory.iterdir()}
+
+    def _do(self, step: Step) -> None:
+        ran = self.cluster.run(translated(step.command, self.setup_ids), user=step.user)
+        if step.job_id:
+            found = re.search(r"job (\d+)", ran["stdout"] + ran["stderr"])
+            ours = int(found[1]) if found else self.cluster.next_id() - 1
+            self.setup_ids[step.job_id] = ours
+            if step.user == "bob":
+                self.foreign.append(ours)
+
+    def _guarded(self, case: Case) -> dict[str, Any]:
+        try:
+            return self._play(case)
+        except Exception:  # noqa: BLE001 - a broken case must not end the group
+            return {"id": case.id, "error": traceback.format_exc(limit=3)}
+
+    def _play(self, case: Case) -> dict[str, Any]:
+        raw = case.raw
+        self._write_inputs(raw)
+        first = self.cluster.next_id()
+        ids = dict(self.setup_ids)
+        ran = self.cluster.run(
+            self._command(raw["cmd"], ids),
+            user=raw.get("user", "alice"),
+            stdin=raw.get("stdin"),
+            env=raw.get("env"),
+            limit_s=_limit(raw["rc"]),
+        )
+        given = range(first, self.cluster.next_id())
+        ids |= learnt(raw["stdout"] + raw["stderr"], ran["stdout"] + ran["stderr"], given)
+        then = [self._follow(each, ids, given) for each in raw.get("then") or []]
+        files = self._files(raw.get("files") or {}, ids, given)
+        if not self.steps:
+            self.cluster.clear(set())
+        self._remove_new_files()
+        return {
+            "id": case.id,
+            **ran,
+            "then": then,
+            "files": files,
+            "ids": {str(theirs): ours for theirs, ours in ids.items()},
+            "given": [given.start, given.stop],
+            "foreign": self.foreign,
+            "directory": str(self.cluster.directory),
+            "home": str(self.cluster.home),
+        }
+
+    def _command(self, command: str | list[str], ids: Mapping[int, int]) -> str | list[str]:
+        if isinstance(command, str):
+            return translated(command, ids)
+        return translated_argv(command, ids)
+
+    def _follow(self, each: Mapping[str, Any], ids: dict[int, int], given: range) -> dict[str, Any]:
+        if "wait" in each:
+            latest = max(given, default=0)
+            return {"waited": not latest or self.cluster.wait_for_job(latest, each["wait"])}
+        command = each["cmd"]
+        self._guess(command, ids, given)
+        ran = self.cluster.run(self._command(command, ids))
+        ids |= learnt(each["stdout"], ran["stdout"], given)
+        return dict(ran)
+
+    def _guess(self, command: str | list[str], ids: dict[int, int], given: range) -> None:
+        """Take an id that is nowhere printed for that of the one job there can be."""
+        text = command if isinstance(command, str) else " ".join(command)
+        named = re.findall(r"(?:-j|job|jobid=) ?(\d+)", text)
+        for word in named:
+            if int(word) not in ids and len(given):
+                ids[int(word)] = given[-1]
+
+    def _files(
+        self, expected: Mapping[str, str], ids: Mapping[int, int], given: range
+    ) -> dict[str, str]:
+        if not expected:
+            return {}
+        jobs = list(given) or list(self.setup_ids.values())[-1:]
+        for job_id in jobs:
+            self.cluster.wait_for_job(job_id, "done")
+        found = {}
+        for name in expected:
+            ours = name.replace("JOBID", str(jobs[-1] if jobs else 0))
+            path = self.cluster.directory / re.sub(
+                r"\d+", lambda match: str(ids.get(int(match[0]), int(match[0]))), ours
+            )
+            if not path.exists():
+                path = self.cluster.directory / ours
+            if path.is_file():
+                found[name] = path.read_text(errors="replace")
+        return found
+
+    def _write_inputs(self, raw: Mapping[str, Any]) -> None:
+        if script := raw.get("script"):
+            self._write("job.sh", script)
+        for name, text in (raw.get("input_files") or {}).items():
+            self._write(name, text)
+
+    def _write(self, name: str, text: str) -> None:
+        path = self.cluster.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755 if text.startswith("#!") else 0o644)
+        if self.cluster.as_root:
+            shutil.chown(path, "alice", "alice")
+
+    def _remove_new_files(self) -> None:
+        for path in self.cluster.directory.iterdir():
+            if path.name in self.kept_files:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _limit(expected: object) -> float:
+    match = _KILLED.match(str(expected))
+    return float(match[1]) if match else COMMAND_LIMIT_S
+
+
+def main() -> None:
+    """Replay the group on standard input."""
+    data = json.loads(sys.stdin.read())
+    cases = tuple(
+        Case(data["file"], raw["id"], raw["topic"], tuple(data["setup"]), raw)
+        for raw in data["cases"]
+    )
+    group = Group(data["file"], tuple(data["setup"]), cases)
+    for result in Replay(group).results():
+        sys.stdout.write(json.dumps(result) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

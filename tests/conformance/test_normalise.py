@@ -1,0 +1,145 @@
+"""What the comparison lets pass, and above all what it does not."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conformance.cases import load
+from conformance.ids import learnt, translated, translated_argv
+from conformance.normalise import RECORDED, Side, same
+from conformance.verdicts import accepted_reasons, judge
+
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = Path(os.environ.get("STOKER_REFERENCE", ROOT.parent / "shared" / "reference"))
+
+
+def alike(
+    theirs: str, ours: str, command: str = "scontrol show job 1", side: Side = RECORDED
+) -> bool:
+    return same(theirs, ours, side, command)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("SubmitTime=2026-11-24T04:50:43 x", "SubmitTime=2027-01-02T11:22:33 x"),
+        ("Priority=1281 Nice=0", "Priority=4294901759 Nice=0"),
+        ("AllocNode:Sid=vm:1234", "AllocNode:Sid=box:7"),
+        ("RunTime=00:00:03 TimeLimit=01:00:00", "RunTime=00:00:01 TimeLimit=01:00:00"),
+        ("slurmstepd-node1: error: x", "slurmstepd: error: x"),
+    ],
+)
+def test_what_differs_between_two_runs_passes(theirs: str, ours: str) -> None:
+    assert alike(theirs, ours)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("ExitCode=0:15", "ExitCode=0:11"),
+        ("JobState=TIMEOUT", "JobState=FAILED"),
+        ("TimeLimit=01:00:00", "TimeLimit=02:00:00"),
+        ("NumCPUs=2", "NumCPUs=1"),
+        ("Reason=None ", "Reason=None"),
+        ("a  b", "a b"),
+        ("line\n", "line"),
+        ("SubmitTime=Unknown", "SubmitTime=2026-11-24T04:50:43"),
+    ],
+)
+def test_what_a_user_would_see_does_not_pass(theirs: str, ours: str) -> None:
+    assert not alike(theirs, ours)
+
+
+def test_exit_codes_are_no_times() -> None:
+    assert not alike("1|0:15", "1|0:11", "sacct -P")
+    assert alike("    0:15 1", "    0:11 1", "squeue")
+
+
+def test_ids_are_compared_as_the_recorded_ones_and_padding_follows() -> None:
+    side = Side({7: 42})
+    assert alike("                42 debug", "                 7 debug", "squeue", side)
+    assert not alike("                43 debug", "                 7 debug", "squeue", side)
+
+
+def test_a_line_of_a_second_users_job_shows_the_second_user() -> None:
+    side = Side({}, foreign=frozenset({8}))
+    assert alike(" 8 bobs  bob R", " 8 bobs alice R", "squeue", side)
+    assert not alike(" 9 mine  bob R", " 9 mine alice R", "squeue", side)
+
+
+def test_sampled_figures_of_accounting_do_not_count_but_their_column_does() -> None:
+    theirs = "JobID|MaxRSS|State\n1.batch|1780K|COMPLETED\n"
+    assert alike(theirs, "JobID|MaxRSS|State\n1.batch||COMPLETED\n", "sacct -P")
+    assert not alike(theirs, "JobID|MaxRSS|State\n1.batch||FAILED\n", "sacct -P")
+    assert not alike(theirs, "JobID|State\n1.batch|COMPLETED\n", "sacct -P")
+
+
+def test_documents_are_compared_by_keys_and_types() -> None:
+    command = "squeue --json"
+    theirs = json.dumps({"jobs": [{"id": 1, "name": "a", "flags": [], "account": None}]})
+    assert alike(
+        theirs,
+        json.dumps({"jobs": [{"id": 9, "name": "b", "flags": ["X"], "account": "x"}]}),
+        command,
+    )
+    assert not alike(
+        theirs,
+        json.dumps({"jobs": [{"id": "9", "name": "b", "flags": [], "account": None}]}),
+        command,
+    )
+    assert not alike(theirs, json.dumps({"jobs": [{"id": 9, "name": "b", "flags": []}]}), command)
+
+
+def test_commands_are_said_with_our_ids_where_ids_stand() -> None:
+    ids = {13: 11, 9: 4, 1: 2}
+    assert translated("sacct -j 13,9_2 -n 13", ids) == "sacct -j 11,4_2 -n 13"
+    assert translated_argv(["scancel", "9", "13_[1-2]"], ids) == ["scancel", "4", "11_[1-2]"]
+    assert (
+        translated("sleep 1; scontrol show job 13 | head -9", ids)
+        == "sleep 1; scontrol show job 11 | head -9"
+    )
+    assert translated("sbatch -d afterok:13:9 -n 9 x", ids) == "sbatch -d afterok:11:4 -n 9 x"
+
+
+def test_ids_are_learnt_from_what_both_printed() -> None:
+    assert learnt("Submitted batch job 57\n", "Submitted batch job 12\n", range(12, 13)) == {57: 12}
+    assert learnt("Submitted batch job 57\n", "error: no\n", range(12, 13)) == {}
+
+
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_comparing_is_symmetric_and_every_text_is_like_itself(one: str, other: str) -> None:
+    assert same(one, one, RECORDED, "squeue")
+    assert same(one, other, RECORDED, "squeue") == same(other, one, RECORDED, "squeue")
+
+
+def recordings() -> list:
+    return load(REFERENCE / "slurm") if (REFERENCE / "slurm").is_dir() else []
+
+
+def test_every_recording_matches_itself() -> None:
+    cases = recordings()
+    if not cases:
+        pytest.skip("the recordings are not here (STOKER_REFERENCE)")
+    for case in cases:
+        result = {
+            **{name: case.raw[name] for name in ("stdout", "stderr", "rc")},
+            "then": [{"waited": True, **each} for each in case.raw.get("then") or []],
+            "files": case.raw.get("files") or {},
+            "directory": "/home/alice/x",
+        }
+        assert judge(case, result, {}).kind == "match", case.id
+
+
+def test_each_accepted_difference_is_of_a_recorded_case() -> None:
+    reasons = accepted_reasons()
+    assert all(reason.endswith(".") for reason in reasons.values())
+    known = {case.id for case in recordings()}
+    if not known:
+        pytest.skip("the recordings are not here (STOKER_REFERENCE)")
+    assert set(reasons) <= known

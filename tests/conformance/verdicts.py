@@ -1,0 +1,115 @@
+"""Whether a replayed case matches its recording; if not, where."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from conformance.cases import Case
+from conformance.normalise import RECORDED, Side, canonical, same
+
+ACCEPTED = Path(__file__).with_name("differences.toml")
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """A case's outcome: ``parts`` are the names of what differs, none if it matches."""
+
+    case: Case
+    parts: tuple[str, ...]
+    result: Mapping[str, Any]
+    reason: str = ""
+    """Why a difference is accepted."""
+
+    @property
+    def kind(self) -> str:
+        """Return ``match``, ``accepted`` or ``differ``."""
+        if not self.parts:
+            return "match"
+        return "accepted" if self.reason else "differ"
+
+
+def accepted_reasons(path: Path = ACCEPTED) -> dict[str, str]:
+    """Return the accepted differences: by case id, the reason."""
+    found = tomllib.loads(path.read_text())
+    return {case_id: found["reasons"][key] for case_id, key in found["accepted"].items()}
+
+
+def judge(case: Case, result: Mapping[str, Any], reasons: Mapping[str, str]) -> Verdict:
+    """Compare a case with what its replay did."""
+    parts = tuple(name for name, *_ in _differences(case, result))
+    return Verdict(case, parts, result, reasons.get(case.id, ""))
+
+
+def explain(verdict: Verdict) -> str:
+    """Return the differences of a case for people, in common form."""
+    lines = [f"case {verdict.case.id}: {verdict.case.line}"]
+    if verdict.case.setup:
+        lines += [f"  set-up: {step}" for step in verdict.case.setup]
+    if "error" in verdict.result:
+        return "\n".join([*lines, str(verdict.result["error"])])
+    side = side_of(verdict.result)
+    for name, command, theirs, ours in _differences(verdict.case, verdict.result):
+        lines.append(f"--- {name} of: {command}")
+        lines += difflib.unified_diff(
+            canonical(str(theirs), RECORDED, command),
+            canonical(str(ours), side, command),
+            "recorded",
+            "stoker",
+            lineterm="",
+        )
+    return "\n".join(lines)
+
+
+def side_of(result: Mapping[str, Any]) -> Side:
+    """Return how our texts of a result are brought into the recorded form."""
+    ids = {ours: int(theirs) for theirs, ours in result.get("ids", {}).items()}
+    words = []
+    directory = result.get("directory", "")
+    if not directory.startswith("/home/alice"):
+        parent = directory.rpartition("/")[0]
+        words = [
+            (directory, f"/home/alice/{directory.rpartition('/')[2]}"),
+            (parent, "/home/alice"),
+        ]
+    return Side(ids, frozenset(result.get("foreign", ())), words)
+
+
+_Difference = tuple[str, str, Any, Any]
+
+
+def _differences(case: Case, result: Mapping[str, Any]) -> Iterator[_Difference]:
+    if "error" in result:
+        yield "replay", case.line, "", result["error"]
+        return
+    side = side_of(result)
+    yield from _of_command("", case.line, case.raw, result, side)
+    for number, (theirs, ours) in enumerate(
+        zip(case.raw.get("then") or (), result["then"], strict=True), 1
+    ):
+        if "wait" in theirs:
+            if not ours["waited"]:
+                yield f"then {number}", f"wait for {theirs['wait']}", "", "it did not come to be"
+            continue
+        command = theirs["cmd"] if isinstance(theirs["cmd"], str) else " ".join(theirs["cmd"])
+        yield from _of_command(f"then {number} ", command, theirs, ours, side)
+    for name, text in (case.raw.get("files") or {}).items():
+        ours = result["files"].get(name)
+        if ours is None:
+            yield f"file {name}", case.line, text, "(it is not there)"
+        elif not same(text, ours, side, case.line):
+            yield f"file {name}", case.line, text, ours
+
+
+def _of_command(
+    prefix: str, command: str, theirs: Mapping[str, Any], ours: Mapping[str, Any], side: Side
+) -> Iterator[_Difference]:
+    if theirs["rc"] != ours["rc"]:
+        yield f"{prefix}rc", command, theirs["rc"], ours["rc"]
+    for stream in ("stdout", "stderr"):
+        if not same(theirs[stream], ours[stream], side, command):
+            yield prefix + stream, command, theirs[stream], ours[stream]
