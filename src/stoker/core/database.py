@@ -18,15 +18,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from stoker.core.errors import StoreError
-from stoker.core.schema import APPLICATION_ID, SCHEMA_VERSION
+from stoker.core.schema import APPLICATION_ID, SCHEMA_VERSION, metadata
 
 _HEADER = b"SQLite format 3\0"
+_VERSION_TABLE = (
+    "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
+    "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+)
+_SET_VERSION = text("INSERT INTO alembic_version VALUES (:version)")
 _PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
 
 
@@ -227,17 +232,38 @@ def _bring_up_to_date(engine: Engine, path: Path | None) -> None:
             _check_pages(connection, path)
     if found == SCHEMA_VERSION:
         return
-    if found is not None and found > SCHEMA_VERSION:
+    if found is None:
+        _make(engine)
+        return
+    if found > SCHEMA_VERSION:
         raise StoreError(
             f"cannot use the database {path or engine.url}: its version {found} is newer than "
             f"this Stoker's {SCHEMA_VERSION}; install the newer Stoker, or restore an older backup"
         )
-    if found is not None and path is not None:
+    if path is not None:
         shutil.copy2(path, path.with_name(f"{path.name}.before-{SCHEMA_VERSION}"))
-    # Alembic takes longer to import than the rest of a start, and most starts need no migration.
+    # Alembic takes longer to import than the rest of a start, and hardly any start migrates.
     from stoker.core.migrations import upgrade  # noqa: PLC0415
 
     upgrade(engine, SCHEMA_VERSION)
+
+
+def _make(engine: Engine) -> None:
+    """Make an empty database what all migrations would make of it; a test compares the two."""
+    with engine.connect() as connection:
+        if tables := connection.dialect.get_table_names(connection):
+            raise StoreError(
+                f"cannot use the database {engine.url}: it holds tables of another program, "
+                f"{tables[0]} for one; name another database"
+            )
+        is_sqlite = _is_sqlite(engine.url)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_sqlite else "BEGIN")
+        metadata.create_all(connection)
+        connection.exec_driver_sql(_VERSION_TABLE)
+        connection.execute(_SET_VERSION, {"version": SCHEMA_VERSION})
+        if is_sqlite:
+            connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
+        connection.exec_driver_sql("COMMIT")
 
 
 def _version(connection: Connection) -> str | None:

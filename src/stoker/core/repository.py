@@ -21,7 +21,16 @@ from sqlalchemy.sql import ColumnElement, Select
 from stoker.core.database import Database
 from stoker.core.enums import AllocationState, Hold, JobState
 from stoker.core.models import Allocation, Job, JobSpec, NodeShare, Owner, Step, Usage
-from stoker.core.schema import allocations, contents, counters, jobs, specs, steps, submissions
+from stoker.core.schema import (
+    allocations,
+    contents,
+    counters,
+    jobs,
+    nodes,
+    specs,
+    steps,
+    submissions,
+)
 from stoker.core.units import TaskSet, format_dependency, parse_dependency
 
 _CHUNK = 500
@@ -59,6 +68,16 @@ class HistoryFilter(msgspec.Struct, frozen=True, kw_only=True):
     end_at: float | None = None
 
 
+class NodeState(msgspec.Struct, frozen=True):
+    """What an operator said of a node: DRAIN or DOWN, or "" for nothing; and why."""
+
+    name: str
+    state: str
+    reason: str
+    reason_at: float
+    reason_user: str
+
+
 class Repository:
     """The queries; it keeps nothing but a cache of specifications."""
 
@@ -93,6 +112,10 @@ class Repository:
     def add_submissions(self, connection: Connection, keys: dict[str, int], at: float) -> None:
         """Remember which job a submission key made."""
         _add(connection, submissions, [(key, job_id, at) for key, job_id in keys.items()])
+
+    def save_node_state(self, connection: Connection, said: NodeState) -> None:
+        """Record what an operator said of a node."""
+        _write(connection, nodes, ("name",), [msgspec.structs.astuple(said)])
 
     def set_counter(self, connection: Connection, name: str, value: int) -> None:
         """Set a counter that only grows."""
@@ -185,6 +208,12 @@ class Repository:
         query = select(submissions.c.key, submissions.c.job_id).where(submissions.c.at >= since)
         with self.database.reader() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
+
+    def node_states(self) -> list[NodeState]:
+        """Return what operators said of nodes, where that still stands."""
+        with self.database.reader() as connection:
+            rows = connection.execute(select(nodes).where(nodes.c.state != ""))
+            return [NodeState(*row) for row in rows]
 
     def counts(self) -> dict[str, int]:
         """Return the number of job records by state."""

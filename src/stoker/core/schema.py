@@ -143,3 +143,14 @@ steps = Table(
     PrimaryKeyConstraint("job_id", "attempt", "step_id"),
     sqlite_with_rowid=False,
 )
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("state", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("reason_at", Float, nullable=False),
+    Column("reason_user", String, nullable=False),
+    sqlite_with_rowid=False,
+)

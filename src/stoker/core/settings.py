@@ -114,9 +114,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = 64
     affinity: Annotated[
         bool,
-        Meta(
-            description="Whether jobs are bound to their cores; off if more CPUs are stated than exist."
-        ),
+        Meta(description="Whether jobs are bound to cores; never if more are stated than exist."),
     ] = True
     log_level: Annotated[str, Meta(description="DEBUG, INFO, WARNING or ERROR.")] = "INFO"
     partitions: Annotated[
@@ -174,7 +172,7 @@ def _default_text(default: Any) -> str:
 
 
 def _description(annotation: Any) -> str:
-    return next(meta.description for meta in annotation.__metadata__ if meta.description)
+    return next(str(meta.description) for meta in annotation.__metadata__ if meta.description)
 
 
 def _from_file(path: Path, *, required: bool) -> dict[str, Any]:
