@@ -101,6 +101,14 @@ class JobView:
         return self.job.array_job_id or self.job.job_id
 
     @property
+    def display_id(self) -> str:
+        """Return the id as Slurm shows it; the last task that waits is shown as what it is."""
+        job = self.job
+        if job.array is not None and len(job.array) == 1:
+            return f"{job.array_job_id}_{job.array.first}"
+        return job.display_id
+
+    @property
     def is_array_part(self) -> bool:
         """Whether the job is a task of an array, or its rest."""
         return self.job.array is not None or self.job.array_task_id != NO_TASK
@@ -109,6 +117,8 @@ class JobView:
     def tasks_text(self) -> str | None:
         """Return the task's number, or the waiting tasks with their limit; None outside arrays."""
         job = self.job
+        if job.array is not None and len(job.array) == 1:
+            return str(job.array.first)
         if job.array is not None:
             limit = f"%{job.array_limit}" if job.array_limit else ""
             return f"{job.array.format(self.scene.tasks_width_max)}{limit}"

@@ -1,0 +1,241 @@
+"""scontrol: the command line, and which word leads where.
+
+Options may stand anywhere; words may be abbreviated. Without words, commands are read from standard
+input until ``quit``, as from an interactive scontrol.
+
+Source: scontrol(1); the wording as recorded.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from stoker.commands.options import (
+    USAGE,
+    VERSION_OPTION,
+    EarlyAnswer,
+    Option,
+    help_text,
+    parse,
+)
+from stoker.commands.scontrol import control, hosts, jobs, machine, small
+from stoker.commands.scontrol.update import update
+from stoker.commands.scontrol.words import Line, failure, meant
+from stoker.worker.call import Answer, Call, Conversation, ReadFile, Say
+from stoker.worker.controller import Controller
+
+OPTIONS: Final = (
+    Option("all", "a", help="hidden partitions too", meaning="meaningless"),
+    Option("cluster", "M", "required", "this cluster", "meaningless", "NAME", ("clusters",)),
+    Option("details", "d", help="show more of each job"),
+    Option("federation", help="the federation's jobs", meaning="meaningless"),
+    Option("future", "F", help="nodes to come", meaning="meaningless"),
+    Option("help", "h", help="show this help"),
+    Option("hide", help="no hidden partitions", meaning="meaningless"),
+    Option("local", help="this cluster's jobs", meaning="meaningless"),
+    Option("oneliner", "o", help="a line for each record"),
+    Option("quiet", "Q", help="say nothing of what fails"),
+    Option("sibling", help="other clusters' jobs", meaning="meaningless"),
+    Option("uid", "u", "required", "act as this user", "meaningless", "USER"),
+    USAGE,
+    Option("verbose", "v", help="say more", meaning="meaningless"),
+    VERSION_OPTION,
+)
+
+Act = Callable[[Line, Sequence[str]], Answer | Conversation]
+Show = Callable[[Line, str | None], Answer | Conversation]
+
+
+class _Keyword(NamedTuple):
+    """What a word does, and how many words it wants at least."""
+
+    act: Act
+    words_min: int = 0
+
+
+def _nothing(_line: Line, _word: str | None) -> Answer:
+    return Answer()
+
+
+def _says(text: str, err: str = "", code: int = 0) -> Show:
+    return lambda _line, _word: Answer(out=text, err=err, code=code)
+
+
+def _show_list(
+    show: Callable[[Line, str], Answer | Conversation],
+) -> Show:
+    """Return *show* for a word that must be there."""
+
+    def shown(line: Line, word: str | None) -> Answer | Conversation:
+        if word is None:
+            text = help_text("scontrol", OPTIONS)
+            return Answer(out=text, err="invalid encode argument\n", code=1)
+        return show(line, word)
+
+    return shown
+
+
+_ENTITIES: Final[Mapping[str, Show]] = MappingProxyType(
+    {
+        "a|liases": _nothing,
+        "as|soc_mgr": _says("Current Association Manager state\n\n"),
+        "bb|stat": _nothing,
+        "bu|rstbuffer": _nothing,
+        "c|onfig": machine.show_config,
+        "d|aemons": _says("slurmctld slurmd\n"),
+        "dw|stat": _nothing,
+        "fe|deration": _nothing,
+        "fr|ontend": _says("No nodes in the system\n"),
+        "hostl|ist": _show_list(hosts.show_host_list),
+        "hostlists|orted": _show_list(hosts.show_host_list_sorted),
+        "host|names": hosts.show_host_names,
+        "j|obs": jobs.show_jobs,
+        "jobid": jobs.show_jobs,
+        "l|icenses": _says("No licenses configured in Slurm.\n"),
+        "n|odes": machine.show_nodes,
+        "p|artitions": machine.show_partitions,
+        "r|eservations": _says("No reservations in the system\n"),
+        "sl|urmd": _says(
+            "",
+            "scontrol: error: slurm_slurmd_info: Connection refused\n"
+            "slurm_load_slurmd_status: Connection refused\n",
+            1,
+        ),
+        "st|eps": jobs.show_steps,
+        "t|opology": _says("", "scontrol: error: No topology information available\n"),
+    }
+)
+
+
+def show(line: Line, words: Sequence[str]) -> Answer | Conversation:
+    """Show what the words name: ``job 5``, ``hostnames=n[1-2]``."""
+    name, equals, value = words[0].partition("=")
+    if len(words) > 2:
+        return failure("too many arguments for keyword:show")
+    shown = meant(name, _ENTITIES)
+    if shown is None:
+        return failure(f"invalid entity:{words[0]} for keyword:show ")
+    return shown(line, value if equals else words[1] if words[1:] else None)
+
+
+def _help(_line: Line, _words: Sequence[str]) -> Answer:
+    return Answer(out=help_text("scontrol", OPTIONS))
+
+
+def _ignore(_line: Line, _words: Sequence[str]) -> Answer:
+    return Answer()
+
+
+_KEYWORDS: Final[Mapping[str, _Keyword]] = MappingProxyType(
+    {
+        "abo|rt": _Keyword(small.shut_down),
+        "all": _Keyword(_ignore),
+        "cancel_|reboot": _Keyword(small.unsupported),
+        "cl|uster": _Keyword(_ignore),
+        "comp|leting": _Keyword(small.completing),
+        "cre|ate": _Keyword(small.unsupported),
+        "del|ete": _Keyword(small.unsupported),
+        "det|ails": _Keyword(_ignore),
+        "err|numstr": _Keyword(small.error_text, 1),
+        "fs|dampeningfactor": _Keyword(small.unsupported, 1),
+        "gete|nt": _Keyword(_ignore),
+        "hel|p": _Keyword(_help),
+        "hid|e": _Keyword(_ignore),
+        "hold": _Keyword(control.hold, 1),
+        "holdu": _Keyword(control.hold_as_user, 1),
+        "listp|ids": _Keyword(small.list_processes),
+        "not|ify": _Keyword(small.notify, 2),
+        "one|liner": _Keyword(_ignore),
+        "pid|info": _Keyword(small.job_of_process, 1),
+        "pin|g": _Keyword(small.ping),
+        "qui|et": _Keyword(_ignore),
+        "reb|oot": _Keyword(small.unsupported),
+        "rec|onfigure": _Keyword(small.reconfigure),
+        "rel|ease": _Keyword(control.release, 1),
+        "req|ueue": _Keyword(control.requeue, 1),
+        "requeueh|old": _Keyword(control.requeue_and_hold, 1),
+        "res|ume": _Keyword(control.resume, 1),
+        "sched|loglevel": _Keyword(small.set_debug, 1),
+        "setd|ebug": _Keyword(small.set_debug, 1),
+        "setdebugf|lags": _Keyword(small.set_debug, 1),
+        "sho|w": _Keyword(show, 1),
+        "shu|tdown": _Keyword(small.shut_down),
+        "sus|pend": _Keyword(control.suspend, 1),
+        "tak|eover": _Keyword(small.unsupported),
+        "tok|en": _Keyword(small.unsupported),
+        "top": _Keyword(control.top, 1),
+        "uh|old": _Keyword(control.hold_as_user, 1),
+        "upd|ate": _Keyword(update),
+        "ver|bose": _Keyword(_ignore),
+        "vers|ion": _Keyword(small.version),
+        "wai|t_job": _Keyword(small.wait_for_job, 1),
+        "wri|te": _Keyword(small.write),
+    }
+)
+_QUITS: Final = frozenset({"exit", "quit", "!!"})
+
+
+def scontrol(call: Call, controller: Controller) -> Answer | Conversation:
+    """Show or change what the words name."""
+    try:
+        parsed = parse("scontrol", OPTIONS, call.argv)
+    except EarlyAnswer as early:
+        return early.answer
+    line = Line(
+        call,
+        controller,
+        is_oneliner=parsed.has("oneliner"),
+        has_details=parsed.has("details"),
+        is_quiet=parsed.has("quiet"),
+    )
+    if not parsed.operands:
+        return _interactive(line)
+    return _quieted(line, _obey(line, parsed.operands))
+
+
+def _obey(line: Line, words: Sequence[str]) -> Answer | Conversation:
+    word, rest = words[0], words[1:]
+    keyword = meant(word, _KEYWORDS)
+    if keyword is None:
+        return failure(f"invalid keyword: {word}")
+    if keyword.act is update and not rest:
+        return failure("too few arguments for update keyword")
+    if len(rest) < keyword.words_min:
+        return failure(f"too few arguments for keyword:{word}")
+    return keyword.act(line, rest)
+
+
+def _quieted(line: Line, answer: Answer | Conversation) -> Answer | Conversation:
+    if line.is_quiet and isinstance(answer, Answer):
+        return Answer(out=answer.out, code=answer.code)
+    return answer
+
+
+def _interactive(line: Line) -> Conversation:
+    """Obey the lines of standard input; the status is that of the last one that failed."""
+    content: bytes = yield ReadFile("-")
+    code = 0
+    for text in content.decode(errors="replace").splitlines():
+        yield Say(out=f"scontrol: {text}\n")
+        words = _words(text)
+        if words and words[0].lower() in _QUITS:
+            break
+        if not words:
+            continue
+        answer = _obey(line, words)
+        if not isinstance(answer, Answer):
+            answer = yield from answer
+        yield Say(out="".join(answer.out), err=answer.err)
+        code = answer.code or code
+    return Answer(code=code)
+
+
+def _words(text: str) -> list[str]:
+    """Split a line as a shell does; one with an open quote, at its blanks."""
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()

@@ -1,0 +1,187 @@
+"""scontrol hold, release, requeue, suspend, resume and top: what happens to whole jobs.
+
+A trouble with one job does not keep the others from being dealt with; the exit status tells. The
+tasks of an array are spoken of together: those that have ended, and the rest.
+
+Source: scontrol(1); the wording as recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from stoker.commands.errors import code_of, strerror
+from stoker.commands.scontrol.words import Line, job_refs
+from stoker.core.enums import JobState
+from stoker.core.errors import StokerError, UnknownJob
+from stoker.core.models import NO_TASK, Job
+from stoker.core.units import JobRef, TaskSet
+from stoker.worker.call import Answer
+
+Act = Callable[[JobRef], None]
+
+_FINISHED = "ESLURM_JOB_FINISHED"
+_UNKNOWN = "ESLURM_INVALID_JOB_ID"
+
+
+def hold(line: Line, words: Sequence[str]) -> Answer:
+    """Keep jobs from starting."""
+    return _held(line, words, lambda ref: line.controller.hold(ref, line.call.owner))
+
+
+def hold_as_user(line: Line, words: Sequence[str]) -> Answer:
+    """Keep jobs from starting so that their owner may release them."""
+    return _held(line, words, lambda ref: line.controller.hold(ref, line.call.owner, as_user=True))
+
+
+def release(line: Line, words: Sequence[str]) -> Answer:
+    """Let held jobs go."""
+    return _held(line, words, lambda ref: line.controller.release(ref, line.call.owner))
+
+
+def requeue(line: Line, words: Sequence[str]) -> Answer:
+    """Let jobs run again."""
+    return _each(
+        line,
+        words,
+        lambda ref: line.controller.requeue(ref, line.call.owner),
+        takes_ended=True,
+    )
+
+
+def requeue_and_hold(line: Line, words: Sequence[str]) -> Answer:
+    """Let jobs wait again, held."""
+    ids = [word for word in words if not word.lower().startswith("state=")]
+    return _each(
+        line,
+        ids,
+        lambda ref: line.controller.requeue(ref, line.call.owner, hold=True),
+        takes_ended=True,
+    )
+
+
+def suspend(line: Line, words: Sequence[str]) -> Answer:
+    """Stop the processes of running jobs."""
+    return _each(
+        line,
+        words,
+        lambda ref: line.controller.suspend(ref, line.call.owner),
+        unknown="Unexpected message received",
+    )
+
+
+def resume(line: Line, words: Sequence[str]) -> Answer:
+    """Continue suspended jobs."""
+    return _each(
+        line,
+        words,
+        lambda ref: line.controller.resume(ref, line.call.owner),
+        unknown="Unexpected message received",
+    )
+
+
+def top(line: Line, words: Sequence[str]) -> Answer:
+    """Put jobs before all others of their owner, the first of them first."""
+    refs = [ref for _, ref in job_refs(words)]
+    mine = [job for job in line.controller.active_jobs() if job.owner == line.call.owner]
+    highest = max((job.priority for job in mine if job.state is JobState.PENDING), default=0)
+    ranks = {ref: highest + len(refs) - at for at, ref in enumerate(refs) if ref is not None}
+    return _each(
+        line,
+        words,
+        lambda ref: line.controller.update(ref, line.call.owner, {"priority": ranks[ref]}),
+    )
+
+
+def _held(line: Line, words: Sequence[str], act: Act) -> Answer:
+    """Act on each job; Slurm says twice what is wrong with a single one."""
+    errors = []
+    for text in _ids(line, words):
+        for label, code in failures(line, text, act):
+            message = strerror(code)
+            if label:
+                errors.append(f"{label}: {message}")
+            else:
+                errors += [f"{message} for job {text}", f"slurm_suspend error: {message}"]
+    return answer(line, errors)
+
+
+def _each(
+    line: Line, words: Sequence[str], act: Act, *, unknown: str = "", takes_ended: bool = False
+) -> Answer:
+    errors = []
+    for text in _ids(line, words):
+        for label, code in failures(line, text, act, takes_ended=takes_ended):
+            message = unknown if unknown and code == _UNKNOWN else strerror(code)
+            errors.append(f"{label}: {message}" if label else f"{message} for job {text}")
+    return answer(line, errors)
+
+
+def answer(line: Line, errors: Sequence[str]) -> Answer:
+    """Return an answer that says *errors*, unless it is to be quiet."""
+    text = "".join(f"{error}\n" for error in errors)
+    return Answer(err="" if line.is_quiet else text, code=int(bool(errors)))
+
+
+def failures(
+    line: Line, text: str, act: Act, *, takes_ended: bool = False
+) -> Iterator[tuple[str, str]]:
+    """Act on what an id names, and return what went wrong: whose trouble (``1_1-4``), its name.
+
+    For a single job nobody is named. If some of an array went wrong, the rest is told as well.
+    With *takes_ended* a job that has ended is acted on, too.
+    """
+    ref = next(ref for _, ref in job_refs([text]))
+    try:
+        jobs = line.controller.find(ref) if ref else []
+    except UnknownJob:
+        jobs = []
+    if ref is None or not jobs:
+        yield "", _UNKNOWN
+        return
+    ended = [job for job in jobs if job.state.has_ended]
+    live = [job for job in jobs if not job.state.has_ended]
+    if ended and (live or not takes_ended):
+        yield _label(ref, ended), _FINISHED
+        if not live:
+            return
+    code = _attempt(ref, act)
+    if code or (ended and live):
+        yield _label(ref, live or ended), code or "SLURM_SUCCESS"
+
+
+def _attempt(ref: JobRef, act: Act) -> str:
+    try:
+        act(ref)
+    except StokerError as error:
+        return code_of(error)
+    return ""
+
+
+def _label(ref: JobRef, jobs: Sequence[Job]) -> str:
+    """Return the tasks that a message is about; "" for a job that is no array."""
+    tasks: list[int] = []
+    for job in jobs:
+        if job.array is not None:
+            tasks += job.array if ref.tasks is None else job.array.intersection(ref.tasks)
+        elif job.array_task_id != NO_TASK:
+            tasks.append(job.array_task_id)
+    if not tasks or (ref.tasks is not None and len(ref.tasks) == 1):
+        return ""
+    return f"{jobs[0].array_job_id}_{TaskSet(tasks).format()}"
+
+
+def _ids(line: Line, words: Sequence[str]) -> Iterator[str]:
+    """Return the ids in *words*; ``jobname=NAME`` stands for the caller's jobs of that name."""
+    for word in words:
+        key, equals, value = word.partition("=")
+        if equals and key.lower() in ("jobname", "name"):
+            yield from named_ids(line, value)
+        else:
+            yield from (text for text, _ in job_refs([word]))
+
+
+def named_ids(line: Line, name: str) -> list[str]:
+    """Return the ids of the jobs of that name that have not ended; arrays are named once."""
+    jobs = (job for job in line.controller.active_jobs() if job.name == name)
+    return list(dict.fromkeys(str(job.array_job_id or job.job_id) for job in jobs))

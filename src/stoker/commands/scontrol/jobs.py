@@ -1,0 +1,270 @@
+"""scontrol show job and show step: a record for each, in Slurm's layout.
+
+A record is a list of lines; they stand below one another, or with ``--oneliner`` side by side.
+
+Source: scontrol(1) "show job"; the layout as recorded, blanks at line ends and all.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from stoker.commands.errors import describe
+from stoker.commands.jobview import Gallery, JobView, Scene, with_last_allocations
+from stoker.commands.scontrol.words import Line, failure
+from stoker.commands.stepview import StepView, step_views, steps_of
+from stoker.core.enums import HOLDING
+from stoker.core.errors import UnknownJob
+from stoker.core.models import Job, NodeShare
+from stoker.core.units import (
+    JobRef,
+    NotationError,
+    compress_hosts,
+    expand_hosts,
+    format_duration,
+    format_exit_code,
+    format_memory,
+    format_time_limit,
+    parse_job_ref,
+)
+from stoker.worker.call import Answer
+
+
+def show_jobs(line: Line, word: str | None) -> Answer:
+    """Show one job, the records of an array, or everything that is known."""
+    if word is None:
+        jobs = sorted(_everything(line), key=lambda job: job.job_id)
+        if not jobs:
+            return Answer(out="No jobs in the system\n")
+        return Answer(out=_rendered(line, jobs))
+    try:
+        ref = parse_job_ref(word)
+    except NotationError:
+        return failure("scontrol_print_job error: Invalid job id specified")
+    try:
+        found = line.controller.find(JobRef(ref.job_id, ref.tasks))
+    except UnknownJob as error:
+        return failure(f"slurm_load_jobs error: {describe(error)}")
+    return Answer(out=_rendered(line, sorted(found, key=lambda job: _rank(job, ref))))
+
+
+def show_steps(line: Line, word: str | None) -> Answer:
+    """Show the running steps of one job, one step, or all of them."""
+    scene = Scene(line.call, line.controller)
+    ref = _step_ref(word)
+    try:
+        views = steps_of([ref], scene, line.controller) if ref else _all_steps(line, scene)
+    except UnknownJob as error:
+        return failure(f"slurm_get_job_steps error: {describe(error)}")
+    if not views:
+        nothing = f"Job step {word} not found" if ref else "No job steps in the system"
+        return Answer(out=f"{nothing}\n", code=int(ref is not None))
+    host = line.controller.host().name
+    return Answer(out="".join(joined(line, _step_lines(view, host)) for view in views))
+
+
+def joined(line: Line, lines: Iterable[str]) -> str:
+    """Return a record as text."""
+    return " ".join(lines) + "\n" if line.is_oneliner else "\n   ".join(lines) + "\n\n"
+
+
+def _everything(line: Line) -> list[Job]:
+    return [*line.controller.active_jobs(), *line.controller.recent_jobs()]
+
+
+def _rank(job: Job, ref: JobRef) -> tuple[bool, int]:
+    """Sort an array's waiting rest before its tasks, and the younger task before the older."""
+    return (job.array is None and job.job_id != ref.job_id, -job.job_id)
+
+
+def _rendered(line: Line, jobs: Iterable[Job]) -> str:
+    gallery = Gallery(line.controller, Scene(line.call, line.controller))
+    views = gallery.views(with_last_allocations(line.controller, jobs), with_starts=True)
+    records = (_job_lines(view, has_details=line.has_details) for view in views)
+    return "".join(joined(line, lines) for lines in records)
+
+
+# A job.
+
+
+def _job_lines(view: JobView, *, has_details: bool) -> Iterator[str]:
+    yield from _identity_lines(view)
+    if has_details:
+        job = view.job
+        yield f"DerivedExitCode={format_exit_code(job.derived_code, job.derived_signal)}"
+    yield from _time_lines(view)
+    yield from _place_lines(view)
+    if has_details and view.allocation:
+        yield f"JOB_GRES={_gres_total(view.allocation.shares)}"
+        yield from map(_share_line, view.allocation.shares)
+    yield from _request_lines(view)
+    yield from _file_lines(view)
+    yield ""
+
+
+def _identity_lines(view: JobView) -> Iterator[str]:
+    job, owner, spec = view.job, view.job.owner, view.job.spec
+    yield f"JobId={job.job_id} {_array_words(view)}JobName={job.name}"
+    yield (
+        f"UserId={owner.user_name}({owner.user_id}) "
+        f"GroupId={owner.group_name}({owner.group_id}) MCS_label=N/A"
+    )
+    account, qos = spec.account or "(null)", spec.qos or "normal"
+    yield f"Priority={view.priority} Nice={job.nice} Account={account} QOS={qos}"
+    yield (
+        f"JobState={view.state} Reason={view.reason_word} Dependency={view.dependency or '(null)'}"
+    )
+    yield (
+        f"Requeue={int(job.requeue)} Restarts={job.restarts} "
+        f"BatchFlag={int(not spec.interactive)} Reboot=0 "
+        f"ExitCode={format_exit_code(job.exit_code, job.exit_signal)}"
+    )
+
+
+def _array_words(view: JobView) -> str:
+    if not view.is_array_part:
+        return ""
+    limit = view.job.array_limit
+    throttle = f"ArrayTaskThrottle={limit} " if limit else ""
+    return f"ArrayJobId={view.array_id} ArrayTaskId={view.tasks_text} {throttle}"
+
+
+def _time_lines(view: JobView) -> Iterator[str]:
+    job, time = view.job, view.scene.time
+    least = "N/A" if job.spec.time_min_s is None else format_duration(job.spec.time_min_s)
+    yield (
+        f"RunTime={format_duration(view.elapsed_s)} "
+        f"TimeLimit={format_time_limit(job.time_limit_s)} TimeMin={least}"
+    )
+    eligible = time(view.eligible_at)
+    yield f"SubmitTime={time(job.submit_at)} EligibleTime={eligible}"
+    yield f"AccrueTime={eligible}"
+    deadline = time(job.spec.deadline_at) if job.spec.deadline_at else "N/A"
+    yield (
+        f"StartTime={time(view.start_at)} EndTime={time(view.end_at or 0.0)} Deadline={deadline}"
+    )
+    suspended = time(job.suspended_at) if job.suspended_at else "None"
+    yield (
+        f"SuspendTime={suspended} SecsPreSuspend={int(job.suspended_s)} "
+        f"LastSchedEval={time(job.start_at or job.submit_at)} Scheduler=Main"
+    )
+
+
+def _place_lines(view: JobView) -> Iterator[str]:
+    job, spec, shape = view.job, view.job.spec, view.shape
+    yield f"Partition={job.partition} AllocNode:Sid={spec.submit_host or 'localhost'}:0"
+    yield f"ReqNodeList={_hosts(spec.node_list)} ExcNodeList={_hosts(spec.exclude)}"
+    yield f"NodeList={view.node_list}"
+    if view.batch_host:
+        yield f"BatchHost={view.batch_host}"
+    yield (
+        f"NumNodes={view.node_count} NumCPUs={view.cpus} NumTasks={view.tasks} "
+        f"CPUs/Task={shape.cpus_per_task} ReqB:S:C:T=0:0:*:*"
+    )
+    yield f"TRES={view.tres}"
+    yield f"Socks/Node=* NtasksPerN:B:S:C={shape.tasks_per_node or 0}:0:*:* CoreSpec=*"
+
+
+def _gres_total(shares: Iterable[NodeShare]) -> str:
+    total: Counter[str] = Counter()
+    for share in shares:
+        total.update({name: len(indices) for name, indices in share.gres.items()})
+    return ",".join(f"{name}:{count}" for name, count in total.items()) or "(null)"
+
+
+def _share_line(share: NodeShare) -> str:
+    cores = compress_hosts(map(str, share.cpus)).strip("[]")
+    gres = ",".join(
+        f"{name}:{len(indices)}(IDX:{compress_hosts(map(str, indices)).strip('[]')})"
+        for name, indices in share.gres.items()
+    )
+    return f"  Nodes={share.node} CPU_IDs={cores} Mem={share.memory_mib} GRES={gres}"
+
+
+def _request_lines(view: JobView) -> Iterator[str]:
+    spec = view.job.spec
+    of_node = view.shape.memory_per_node_mib is not None
+    yield (
+        f"MinCPUsNode={view.min_cpus} "
+        f"MinMemory{'Node' if of_node else 'CPU'}={format_memory(view.min_memory_mib)} "
+        f"MinTmpDiskNode={format_memory(spec.tmp_disk_mib)}"
+    )
+    yield f"Features={spec.features or '(null)'} DelayBoot=00:00:00"
+    if spec.reservation:
+        yield f"Reservation={spec.reservation}"
+    yield (
+        f"OverSubscribe={view.oversubscribe} Contiguous={int(spec.contiguous)} "
+        f"Licenses={spec.licenses or '(null)'} Network=(null)"
+    )
+
+
+def _file_lines(view: JobView) -> Iterator[str]:
+    spec = view.job.spec
+    yield f"Command={spec.command or '(null)'}"
+    yield f"WorkDir={spec.work_dir}"
+    if spec.admin_comment:
+        yield f"AdminComment={spec.admin_comment} "
+    if view.job.message:
+        yield f"SystemComment={view.job.message} "
+    if spec.comment:
+        yield f"Comment={spec.comment} "
+    if not spec.interactive:
+        yield f"StdErr={view.stderr}"
+        yield f"StdIn={view.path(spec.stdin)}"
+        yield f"StdOut={view.stdout}"
+    yield "Power="
+    if view.tres_per_node:
+        yield f"TresPerNode={view.tres_per_node}"
+    if spec.mail_type:
+        yield f"MailUser={spec.mail_user or view.job.owner.user_name} MailType={spec.mail_type}"
+
+
+def _hosts(text: str) -> str:
+    return compress_hosts(expand_hosts(text)) if text else "(null)"
+
+
+# A step.
+
+
+def _step_ref(word: str | None) -> JobRef | None:
+    """Read a step's id as Slurm does: a name is step 0, and what is no id is none."""
+    if word is None:
+        return None
+    try:
+        ref = parse_job_ref(word)
+    except NotationError:
+        return None
+    return JobRef(ref.job_id, ref.tasks, "0" if ref.step and not ref.step.isdecimal() else ref.step)
+
+
+def _all_steps(line: Line, scene: Scene) -> list[StepView]:
+    running = (job for job in line.controller.active_jobs() if job.state in HOLDING)
+    jobs = sorted(running, key=lambda job: job.job_id)
+    return [view for job in jobs for view in step_views(job, scene, line.controller)]
+
+
+def _step_lines(view: StepView, host: str) -> Iterator[str]:
+    time = view.scene.time
+    yield (
+        f"StepId={view.display_id} UserId={view.job.owner.user_id} "
+        f"StartTime={time(view.start_at)} TimeLimit={format_time_limit(view.time_limit_s)}"
+    )
+    yield f"State={view.state} Partition={view.job.partition} NodeList={view.node_list}"
+    yield (
+        f"Nodes={len(view.nodes)} CPUs={view.cpus} Tasks={view.tasks} Name={view.name} "
+        "Network=(null)"
+    )
+    if view.step is None:
+        yield "TRES=(null)"
+    else:
+        memory = format_memory(view.cpus * view.memory_per_cpu_mib)
+        yield f"TRES=cpu={view.cpus},mem={memory},node={len(view.nodes)}"
+    yield "ResvPorts=(null)"
+    if view.step is None:
+        yield "CPUFreqReq=Default"
+        yield "SrunHost:Pid=(null):0"
+    else:
+        spread = "Cyclic" if view.tasks <= len(view.nodes) else "Block"
+        yield f"CPUFreqReq=Default Dist={spread}"
+        yield f"SrunHost:Pid={host}:0"

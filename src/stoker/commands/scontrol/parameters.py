@@ -1,0 +1,264 @@
+"""The parameters of ``scontrol update jobid=``: what each changes, and how its value is read.
+
+A reader gets the value and the job, and returns fields of `Job` and `JobSpec` with their new
+values. Names may be cut off where the ``|`` stands.
+
+Source: scontrol(1) "SPECIFICATIONS FOR UPDATE COMMAND, JOBS"; errors as recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from stoker.commands.scontrol.words import Line
+from stoker.core.enums import Hold
+from stoker.core.errors import InvalidSpec
+from stoker.core.models import FOREVER, Job
+from stoker.core.units import (
+    NotationError,
+    expand_hosts,
+    parse_begin,
+    parse_dependency,
+    parse_gres,
+    parse_memory,
+    parse_time_limit,
+    zone_of,
+)
+
+Changes = Mapping[str, object]
+Reader = Callable[[str, Job, Line], Changes]
+
+
+class BadValue(Exception):
+    """A value that cannot be read; carries the line that scontrol prints."""
+
+
+class Parameter(NamedTuple):
+    """How a parameter is read, and whether only a waiting job can be changed so."""
+
+    read: Reader
+    is_for_waiting: bool = False
+
+
+def _text(field: str) -> Reader:
+    return lambda value, _job, _line: {field: value}
+
+
+def _number(field: str, name: str) -> Reader:
+    def read(value: str, _job: Job, _line: Line) -> Changes:
+        return {field: _whole(value, name)}
+
+    return read
+
+
+def _flag(field: str, name: str) -> Reader:
+    def read(value: str, _job: Job, _line: Line) -> Changes:
+        word = value.lower()
+        if word not in ("0", "1", "no", "yes", "n", "y"):
+            raise BadValue(f"scontrol: error: Invalid {name} value")
+        return {field: word in ("1", "yes", "y")}
+
+    return read
+
+
+def _whole(value: str, name: str) -> int:
+    if not value.removeprefix("-").isdecimal():
+        raise BadValue(f"scontrol: error: Invalid {name} value")
+    return int(value)
+
+
+def _time_limit(value: str, job: Job, _line: Line) -> Changes:
+    sign = value[:1] if value[:1] in ("+", "-") and value != "-1" else ""
+    try:
+        seconds = parse_time_limit(value.removeprefix(sign))
+    except NotationError:
+        raise BadValue("scontrol: error: Invalid TimeLimit value") from None
+    if sign and job.time_limit_s is not None:
+        seconds = job.time_limit_s + (seconds if sign == "+" else -seconds)
+        if seconds <= 0:
+            raise BadValue("scontrol: error: Invalid TimeLimit value")
+    return {"time_limit_s": None if seconds == FOREVER else seconds}
+
+
+def _time_min(value: str, _job: Job, _line: Line) -> Changes:
+    try:
+        return {"time_min_s": parse_time_limit(value)}
+    except NotationError:
+        raise BadValue("scontrol: error: Invalid TimeMin value") from None
+
+
+def _moment(value: str, line: Line) -> float:
+    zone = zone_of(line.call.environment.get("TZ", ""))
+    try:
+        return parse_begin(value, line.controller.now(), zone)
+    except NotationError:
+        raise BadValue(f"scontrol: error: Invalid time specification: {value}") from None
+
+
+def _begin(value: str, _job: Job, line: Line) -> Changes:
+    return {"begin_at": _moment(value, line)}
+
+
+def _deadline(value: str, _job: Job, line: Line) -> Changes:
+    return {"deadline_at": _moment(value, line)}
+
+
+def _end_time(value: str, job: Job, line: Line) -> Changes:
+    return {"time_limit_s": max(0.0, _moment(value, line) - job.start_at)}
+
+
+def _dependency(value: str, _job: Job, _line: Line) -> Changes:
+    if not value:
+        return {"dependency": None}
+    try:
+        return {"dependency": parse_dependency(value)}
+    except NotationError as error:
+        raise InvalidSpec(str(error), "ESLURM_DEPENDENCY") from None
+
+
+def _priority(value: str, job: Job, _line: Line) -> Changes:
+    priority = _whole(value, "Priority")
+    if priority and job.hold is not Hold.NONE:
+        raise InvalidSpec("the job is held; release it first", "ESLURM_JOB_HELD")
+    return {"priority": priority}
+
+
+def _nice(value: str, _job: Job, _line: Line) -> Changes:
+    return {"nice": _whole(value, "Nice") if value else 100}
+
+
+def _memory(value: str) -> int:
+    try:
+        return parse_memory(value)
+    except NotationError:
+        raise BadValue("scontrol: error: Invalid memory value") from None
+
+
+def _memory_per_node(value: str, _job: Job, _line: Line) -> Changes:
+    return {"mem_per_node_mib": _memory(value), "mem_per_cpu_mib": None}
+
+
+def _memory_per_cpu(value: str, _job: Job, _line: Line) -> Changes:
+    return {"mem_per_cpu_mib": _memory(value), "mem_per_node_mib": None}
+
+
+def _tmp_disk(value: str, _job: Job, _line: Line) -> Changes:
+    return {"tmp_disk_mib": _memory(value)}
+
+
+def _cpus(value: str, job: Job, _line: Line) -> Changes:
+    """CPUs in all: the tasks stay, and each gets its part."""
+    cpus = _whole(value.partition("-")[0], "NumCPUs")
+    return {"cpus_per_task": -(-cpus // job.spec.tasks)}
+
+
+def _nodes(value: str, _job: Job, _line: Line) -> Changes:
+    least, _, most = value.partition("-")
+    count = _whole(least, "NumNodes")
+    return {"min_nodes": count, "max_nodes": _whole(most, "NumNodes") if most else count}
+
+
+def _host_list(field: str) -> Reader:
+    def read(value: str, _job: Job, line: Line) -> Changes:
+        known = {status.node.name for status in line.controller.nodes()}
+        try:
+            strangers = set(expand_hosts(value)) - known
+        except NotationError:
+            strangers = {value}
+        if strangers:
+            raise InvalidSpec(f"no such node: {min(strangers)}", "ESLURM_INVALID_NODE_NAME")
+        return {field: value}
+
+    return read
+
+
+def _features(value: str, _job: Job, line: Line) -> Changes:
+    known = {feature for status in line.controller.nodes() for feature in status.node.features}
+    if set(filter(None, value.replace("&", ",").replace("|", ",").split(","))) - known:
+        raise InvalidSpec(f"no node has the features {value}", "ESLURM_INVALID_FEATURE")
+    return {"features": value}
+
+
+def _licenses(value: str, _job: Job, _line: Line) -> Changes:
+    if value:
+        raise InvalidSpec("there are no licences here", "ESLURM_INVALID_LICENSES")
+    return {"licenses": ""}
+
+
+def _gres(value: str, _job: Job, _line: Line) -> Changes:
+    try:
+        parse_gres(value)
+    except NotationError as error:
+        raise InvalidSpec(str(error), "ESLURM_INVALID_GRES") from None
+    return {"gres": value}
+
+
+def _standard_output(value: str, _job: Job, _line: Line) -> Changes:
+    return {"stdout": value}
+
+
+def _nothing(_value: str, _job: Job, _line: Line) -> Changes:
+    """Accept what has no meaning on one machine."""
+    return {}
+
+
+PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType(
+    {
+        "acc|ount": Parameter(_text("account"), is_for_waiting=True),
+        "adm|incomment": Parameter(_text("admin_comment")),
+        "arr|aytaskthrottle": Parameter(_number("array_limit", "ArrayTaskThrottle")),
+        "bur|stbuffer": Parameter(_nothing),
+        "clusterf|eatures": Parameter(_nothing),
+        "comment": Parameter(_text("comment")),
+        "con|tiguous": Parameter(_flag("contiguous", "Contiguous"), is_for_waiting=True),
+        "cor|espec": Parameter(_nothing),
+        "cpusp|ertask": Parameter(_number("cpus_per_task", "CPUsPerTask"), is_for_waiting=True),
+        "dea|dline": Parameter(_deadline),
+        "del|ayboot": Parameter(_nothing),
+        "dep|endency": Parameter(_dependency, is_for_waiting=True),
+        "eli|gibletime": Parameter(_begin, is_for_waiting=True),
+        "end|time": Parameter(_end_time),
+        "exc|nodelist": Parameter(_host_list("exclude"), is_for_waiting=True),
+        "fea|tures": Parameter(_features, is_for_waiting=True),
+        "gre|s": Parameter(_gres, is_for_waiting=True),
+        "jobn|ame": Parameter(_text("name")),
+        "lic|enses": Parameter(_licenses),
+        "mailt|ype": Parameter(_text("mail_type")),
+        "mailu|ser": Parameter(_text("mail_user")),
+        "minc|pusnode": Parameter(_number("min_cpus_per_node", "MinCPUsNode"), is_for_waiting=True),
+        "minmemoryc|pu": Parameter(_memory_per_cpu, is_for_waiting=True),
+        "minmemoryn|ode": Parameter(_memory_per_node, is_for_waiting=True),
+        "mint|mpdisknode": Parameter(_tmp_disk, is_for_waiting=True),
+        "nam|e": Parameter(_text("name")),
+        "net|work": Parameter(_nothing),
+        "nic|e": Parameter(_nice),
+        "numc|pus": Parameter(_cpus, is_for_waiting=True),
+        "numn|odes": Parameter(_nodes, is_for_waiting=True),
+        "numt|asks": Parameter(_number("ntasks", "NumTasks"), is_for_waiting=True),
+        "ove|rsubscribe": Parameter(_flag("oversubscribe", "OverSubscribe"), is_for_waiting=True),
+        "par|tition": Parameter(_text("partition"), is_for_waiting=True),
+        "pri|ority": Parameter(_priority),
+        "qos": Parameter(_text("qos")),
+        "reb|oot": Parameter(_nothing),
+        "reqc|ores": Parameter(_nothing),
+        "reqn|odelist": Parameter(_host_list("node_list"), is_for_waiting=True),
+        "reqn|odes": Parameter(_nodes, is_for_waiting=True),
+        "reqp|rocs": Parameter(_cpus, is_for_waiting=True),
+        "reqs|ockets": Parameter(_nothing),
+        "reqt|hreads": Parameter(_nothing),
+        "requeue": Parameter(_flag("requeue", "Requeue")),
+        "res|ervationname": Parameter(_text("reservation"), is_for_waiting=True),
+        "sha|red": Parameter(_flag("oversubscribe", "Shared"), is_for_waiting=True),
+        "sta|rttime": Parameter(_begin, is_for_waiting=True),
+        "stdo|ut": Parameter(_standard_output, is_for_waiting=True),
+        "swi|tches": Parameter(_nothing),
+        "tas|kspernode": Parameter(_number("ntasks_per_node", "TasksPerNode"), is_for_waiting=True),
+        "timel|imit": Parameter(_time_limit),
+        "timem|in": Parameter(_time_min),
+        "wai|t-for-switch": Parameter(_nothing),
+        "wck|ey": Parameter(_text("wckey")),
+        "wor|kdir": Parameter(_text("work_dir"), is_for_waiting=True),
+    }
+)

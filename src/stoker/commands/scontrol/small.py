@@ -1,0 +1,156 @@
+"""scontrol's small words: those that look at one thing, and those that one machine refuses.
+
+What would start, stop or reconfigure daemons, and what needs things that are not here
+(reservations, licences, tokens), is refused with Slurm's text for it.
+
+Source: scontrol(1); the wording as recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from os import strerror as system_strerror
+
+from stoker.commands.errors import describe, strerror, strerror_of_number
+from stoker.commands.jobview import Scene
+from stoker.commands.options import VERSION
+from stoker.commands.scontrol.machine import ping_line
+from stoker.commands.scontrol.words import Line, failure
+from stoker.core.enums import HOLDING, JobState
+from stoker.core.errors import UnknownJob
+from stoker.core.models import Job
+from stoker.core.units import JobRef, NotationError, compress_hosts, parse_job_ref
+from stoker.worker.call import Answer, Conversation, UntilStarted
+
+
+def ping(line: Line, _words: Sequence[str]) -> Answer:
+    """Say that the controller is there."""
+    return Answer(out=f"{ping_line(line)}\n")
+
+
+def version(_line: Line, _words: Sequence[str]) -> Answer:
+    """Say whose language this is."""
+    return Answer(out=f"{VERSION}\n")
+
+
+def error_text(_line: Line, words: Sequence[str]) -> Answer:
+    """Say what an error number of Slurm's, or of the system, means."""
+    if not words[0].isdecimal() or len(words[0]) > 9:
+        return failure(f"scontrol: error: Invalid number: {words[0]}")
+    number = int(words[0])
+    return Answer(out=f"{strerror_of_number(number) or system_strerror(number)}\n")
+
+
+def completing(line: Line, _words: Sequence[str]) -> Answer:
+    """List the jobs that are being ended."""
+    scene = Scene(line.call, line.controller)
+    return Answer(
+        out="".join(
+            f"JobId={job.job_id} EndTime={scene.time(job.end_at)} CompletingTime=00:00:00 "
+            f"Nodes(COMPLETING)={compress_hosts(job.allocation.nodes if job.allocation else ())}\n"
+            for job in line.controller.active_jobs()
+            if job.state is JobState.COMPLETING
+        )
+    )
+
+
+def job_of_process(line: Line, words: Sequence[str]) -> Answer:
+    """Name the job whose script has this process id."""
+    scene = Scene(line.call, line.controller)
+    for job in line.controller.active_jobs():
+        if job.allocation and words[0] == str(job.allocation.pid) and job.state in HOLDING:
+            limit = job.time_limit_s
+            until = "Unknown" if limit is None else scene.time(job.start_at + limit)
+            return Answer(out=f"Slurm job id {job.job_id} ends at {until}\n")
+    return failure("Failed to locate job for requested pid")
+
+
+def list_processes(line: Line, words: Sequence[str]) -> Answer:
+    """List the scripts of the running jobs, or of one, with their process ids."""
+    try:
+        jobs = line.controller.find(parse_job_ref(words[0])) if words else _running(line)
+    except (UnknownJob, NotationError):
+        return failure(f"Job {words[0]} does not exist on this node.")
+    rows = ["PID      JOBID    STEPID   LOCALID GLOBALID"]
+    rows += [
+        f"{job.allocation.pid:<8} {job.job_id:<8} {'batch':<8} {0:<7} {0:<8}"
+        for job in jobs
+        if job.allocation and job.allocation.pid and job.state in HOLDING
+    ]
+    return Answer(out="".join(f"{row}\n" for row in rows))
+
+
+def wait_for_job(line: Line, words: Sequence[str]) -> Conversation:
+    """Wait until a job runs."""
+    try:
+        job = line.controller.find(JobRef(parse_job_ref(words[0]).job_id))[0]
+        found: Job = yield UntilStarted(job.job_id)
+    except (UnknownJob, NotationError):
+        return failure(f"slurm_job_node_ready: {strerror('ESLURM_INVALID_JOB_ID')}")
+    return Answer(code=int(found.state.has_ended))
+
+
+def write(line: Line, words: Sequence[str]) -> Answer:
+    """Write the batch script of a job to standard output.
+
+    The service writes no files for its callers: the shell's ``>`` does that better.
+    """
+    if len(words) < 2 or words[0].lower() not in ("batch_script", "batch"):
+        what = words[0] if words else ""
+        return failure(f"invalid write argument:{what} for keyword:write")
+    try:
+        job = line.controller.find(parse_job_ref(words[1]))[0]
+    except (UnknownJob, NotationError):
+        return failure(f"job script retrieval failed: {strerror('ESLURM_INVALID_JOB_ID')}", 0)
+    script = line.controller.script(job)
+    if not script:
+        return failure(f"job script retrieval failed: {strerror('ESLURM_JOB_SCRIPT_MISSING')}", 0)
+    if words[2:] != ["-"]:
+        return failure(
+            "scontrol: error: cannot write a file: the script only goes to standard output here; "
+            f"use `scontrol write batch_script {words[1]} - > slurm-{words[1]}.sh`"
+        )
+    return Answer(out=script.decode(errors="surrogateescape"))
+
+
+def reconfigure(line: Line, _words: Sequence[str]) -> Answer:
+    """Accept from root what a change of settings does not need here: a restart reads them."""
+    return _for_root(line, "slurm_reconfigure error", "ESLURM_USER_ID_MISSING")
+
+
+def set_debug(line: Line, _words: Sequence[str]) -> Answer:
+    """Accept from root a level of logging, which the settings say here."""
+    if line.call.owner.user_id:
+        return failure("slurm_set_debug_level error: Permission denied")
+    return Answer()
+
+
+def shut_down(line: Line, _words: Sequence[str]) -> Answer:
+    """Refuse: `stoker down` stops the daemon."""
+    if line.call.owner.user_id:
+        return failure(f"slurm_shutdown error: {strerror('ESLURM_USER_ID_MISSING')}")
+    return failure(f"slurm_shutdown error: {strerror('ESLURM_NOT_SUPPORTED')}")
+
+
+def notify(line: Line, words: Sequence[str]) -> Answer:
+    """Refuse to write into a job's output: that file is the job's."""
+    try:
+        line.controller.find(parse_job_ref(words[0]))
+    except UnknownJob as error:
+        return failure(f"job notify failure: {describe(error)}")
+    except NotationError:
+        return failure(f"job notify failure: {strerror('ESLURM_INVALID_JOB_ID')}")
+    return failure(f"job notify failure: {strerror('ESLURM_NOT_SUPPORTED')}")
+
+
+def unsupported(_line: Line, _words: Sequence[str]) -> Answer:
+    """Refuse what one machine has no use for."""
+    return failure(f"scontrol: error: {strerror('ESLURM_NOT_SUPPORTED')}")
+
+
+def _for_root(line: Line, what: str, code: str) -> Answer:
+    return failure(f"{what}: {strerror(code)}") if line.call.owner.user_id else Answer()
+
+
+def _running(line: Line) -> Iterator[Job]:
+    return (job for job in line.controller.active_jobs() if job.state in HOLDING)
