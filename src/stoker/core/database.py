@@ -5,12 +5,14 @@ one writing connection, behind a lock; who has many things to record puts them i
 and pays for one sync. A damaged, foreign or newer file is refused with the remedy, never replaced
 by an empty one. Another database comes by URL; only this file knows what SQLite needs.
 
+A new database is made from `schema`, an older one goes through Alembic's migrations: both ways lead
+to the same tables.
+
 Source: SQLite's documentation on WAL and PRAGMA synchronous: only FULL survives a loss of power.
 """
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -25,14 +27,17 @@ from sqlalchemy.pool import NullPool
 
 from stoker.core.errors import StoreError
 from stoker.core.schema import APPLICATION_ID, SCHEMA_VERSION, metadata
+from stoker.core.storefile import check_file, foreign, remedy, write_whole
 
-_HEADER = b"SQLite format 3\0"
 _VERSION_TABLE = (
     "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
     "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
 )
 _SET_VERSION = text("INSERT INTO alembic_version VALUES (:version)")
 _PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+_FULL = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")
+"""A write was refused before anything was synced: no room, no quota, or no leave to write."""
 
 
 class StoreFull(StoreError):
@@ -74,15 +79,21 @@ class Database:
             StoreError: It is damaged, of a newer version, or none of ours.
         """
         path = self.path
-        if path is not None:
-            check_file(path)
-        self._engine = _engine(self.url)
         try:
+            if path is not None and not check_file(path):
+                write_whole(path, _make_file)
+            self._engine = _engine(self.url)
             _bring_up_to_date(self._engine, path)
             self._writer = self._connect()
-        except DBAPIError as error:
+        except (DBAPIError, sqlite3.Error) as error:
             self.close()
             raise _as_store_error(error, self.url) from error
+        except OSError as error:
+            self.close()
+            raise StoreError(f"cannot make the database {path}: {error.strerror}") from error
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Let go of the database; closing twice does no harm."""
@@ -129,13 +140,21 @@ class Database:
             connection.close()
 
     def back_up(self, target: Path) -> None:
-        """Write a consistent copy to *target* while work goes on; atomically, or not at all."""
-        part = target.with_name(target.name + ".part")
-        part.unlink(missing_ok=True)
-        with self.reader() as connection:
-            connection.exec_driver_sql("COMMIT")
-            connection.exec_driver_sql("VACUUM INTO ?", (str(part),))
-        part.replace(target)
+        """Write a consistent copy to *target* while work goes on; atomically, or not at all.
+
+        Raises:
+            StoreError: This database is no file, or cannot be read.
+            OSError: *target* cannot be written.
+        """
+        if self.path is None:
+            raise StoreError(f"cannot copy {self.url}: use the database server's own backup")
+        connection = self._connect()
+        try:
+            _copy(connection, target)
+        except DBAPIError as error:
+            raise _as_store_error(error, f"sqlite:///{target}") from error
+        finally:
+            connection.close()
 
     def _open_writer(self) -> Connection:
         if self._writer is None:
@@ -155,39 +174,6 @@ class Database:
         driver = connection.connection.driver_connection
         if getattr(driver, "in_transaction", True):
             connection.exec_driver_sql("ROLLBACK")
-
-
-def check_file(path: Path) -> None:
-    """Refuse *path* if it is there but not a database of ours; a missing or empty one is fine.
-
-    Raises:
-        StoreError: Names the file, what is wrong and how to go on.
-    """
-    try:
-        with path.open("rb") as file:
-            head = file.read(100)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise StoreError(f"cannot open the database {path}: {error.strerror}") from error
-    if not head:
-        return
-    if len(head) < 100 or not head.startswith(_HEADER):
-        raise StoreError(f"cannot use the database {path}: it is damaged; {_remedy(path)}")
-    application_id = int.from_bytes(head[68:72], "big")
-    if application_id not in (0, APPLICATION_ID):
-        raise StoreError(
-            f"cannot use the database {path}: it belongs to another program; "
-            "move it away, or set STOKER_HOME to another directory"
-        )
-    page_size = int.from_bytes(head[16:18], "big")
-    pages = int.from_bytes(head[28:32], "big")
-    if path.stat().st_size < pages * (65536 if page_size == 1 else page_size):
-        raise StoreError(f"cannot use the database {path}: it is cut short; {_remedy(path)}")
-
-
-def _remedy(path: Path) -> str:
-    return f"restore a backup: `stoker restore` lists those in {path.parent / 'backups'}"
 
 
 def _is_sqlite(url: Any) -> bool:
@@ -225,45 +211,64 @@ def _check_pragmas(connection: Connection) -> None:
             )
 
 
+def _make_file(path: Path) -> None:
+    engine = _engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        _make_tables(connection)
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    engine.dispose()
+
+
+def _make_tables(connection: Connection) -> None:
+    """Make an empty database what all migrations would make of it; a test compares the two."""
+    connection.exec_driver_sql("BEGIN")
+    metadata.create_all(connection)
+    connection.exec_driver_sql(_VERSION_TABLE)
+    connection.execute(_SET_VERSION, {"version": SCHEMA_VERSION})
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
+    connection.exec_driver_sql("COMMIT")
+
+
 def _bring_up_to_date(engine: Engine, path: Path | None) -> None:
     with engine.connect() as connection:
         found = _version(connection)
-        if found is not None and path is not None:
+        if path is not None:
             _check_pages(connection, path)
-    if found == SCHEMA_VERSION:
-        return
-    if found is None:
-        _make(engine)
-        return
-    if found > SCHEMA_VERSION:
-        raise StoreError(
-            f"cannot use the database {path or engine.url}: its version {found} is newer than "
-            f"this Stoker's {SCHEMA_VERSION}; install the newer Stoker, or restore an older backup"
-        )
-    if path is not None:
-        shutil.copy2(path, path.with_name(f"{path.name}.before-{SCHEMA_VERSION}"))
-    # Alembic takes longer to import than the rest of a start, and hardly any start migrates.
-    from stoker.core.migrations import upgrade  # noqa: PLC0415
-
-    upgrade(engine, SCHEMA_VERSION)
-
-
-def _make(engine: Engine) -> None:
-    """Make an empty database what all migrations would make of it; a test compares the two."""
-    with engine.connect() as connection:
-        if tables := connection.dialect.get_table_names(connection):
+        if found is None:
+            _check_is_empty(connection, path)
+            _make_tables(connection)
+            return
+        if found > SCHEMA_VERSION:
             raise StoreError(
-                f"cannot use the database {engine.url}: it holds tables of another program, "
-                f"{tables[0]} for one; name another database"
+                f"cannot use the database {path or engine.url}: its version {found} is newer than "
+                f"this Stoker's {SCHEMA_VERSION}; install the newer Stoker, or restore an older "
+                "backup"
             )
-        is_sqlite = _is_sqlite(engine.url)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_sqlite else "BEGIN")
-        metadata.create_all(connection)
-        connection.exec_driver_sql(_VERSION_TABLE)
-        connection.execute(_SET_VERSION, {"version": SCHEMA_VERSION})
-        if is_sqlite:
-            connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
-        connection.exec_driver_sql("COMMIT")
+        if found < SCHEMA_VERSION and path is not None:
+            _copy(connection, path.with_name(f"{path.name}.before-{SCHEMA_VERSION}"))
+    if found < SCHEMA_VERSION:
+        # Alembic takes longer to import than the rest of a start, and hardly any start migrates.
+        from stoker.core.migrations import upgrade  # noqa: PLC0415
+
+        upgrade(engine, SCHEMA_VERSION)
+
+
+def _check_is_empty(connection: Connection, path: Path | None) -> None:
+    if path is not None:
+        raise foreign(path)
+    if tables := connection.dialect.get_table_names(connection):
+        raise StoreError(
+            f"cannot use the database {connection.engine.url}: it holds tables of another "
+            f"program, {tables[0]} for one; name another database"
+        )
+
+
+def _copy(connection: Connection, target: Path) -> None:
+    def write(part: Path) -> None:
+        connection.exec_driver_sql("VACUUM INTO ?", (str(part),))
+
+    write_whole(target, write)
 
 
 def _version(connection: Connection) -> str | None:
@@ -276,15 +281,19 @@ def _version(connection: Connection) -> str | None:
 def _check_pages(connection: Connection, path: Path) -> None:
     verdict = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
     if verdict != "ok":
-        raise StoreError(f"cannot use the database {path}: {verdict}; {_remedy(path)}")
+        raise StoreError(f"cannot use the database {path}: {verdict}; {remedy(path)}")
 
 
-def _as_store_error(error: DBAPIError, url: str) -> StoreError:
-    cause = str(error.orig)
-    name = getattr(error.orig, "sqlite_errorname", "")
-    if name.startswith(("SQLITE_FULL", "SQLITE_READONLY")):
-        return StoreFull(f"cannot write to {url}: {cause}; make room on the disk and try again")
+def _as_store_error(error: DBAPIError | sqlite3.Error, url: str) -> StoreError:
+    origin = error.orig if isinstance(error, DBAPIError) else error
+    name = getattr(origin, "sqlite_errorname", "")
+    place = make_url(url).render_as_string()
+    if name.startswith(_FULL):
+        return StoreFull(
+            f"cannot write to {place}: {origin}; make room on the disk, or look at its quota and "
+            "permissions, and try again"
+        )
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         path = Path(make_url(url).database or "")
-        return StoreError(f"cannot use the database {path}: {cause}; {_remedy(path)}")
-    return StoreError(f"cannot use the database {url}: {cause}")
+        return StoreError(f"cannot use the database {path}: {origin}; {remedy(path)}")
+    return StoreError(f"cannot use the database {place}: {origin}")

@@ -2,7 +2,8 @@
 
 ``jobs`` has a row for each `Job` record: a job, a started array task, an array's waiting rest.
 ``allocations`` has a row for each attempt. What many jobs share stands once, by digest: ``specs``
-(what was asked for) and ``contents`` (scripts, environments).
+(what was asked for) and ``contents`` (scripts, environments). ``nodes`` has a row for each node of
+which an operator said something.
 """
 
 from __future__ import annotations
@@ -103,12 +104,8 @@ jobs = Table(
 # An ended job has end_at > 0: the same index finds the few that are active, and a time window.
 Index("jobs_by_end", jobs.c.end_at)
 Index("jobs_by_user", jobs.c.user_id, jobs.c.end_at)
-Index(
-    "jobs_by_array",
-    jobs.c.array_job_id,
-    sqlite_where=text("array_job_id > 0"),
-    postgresql_where=text("array_job_id > 0"),
-)
+# Partial on SQLite only: naming another dialect here would import it at every start.
+Index("jobs_by_array", jobs.c.array_job_id, sqlite_where=text("array_job_id > 0"))
 
 allocations = Table(
     "allocations",

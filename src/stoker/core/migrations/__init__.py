@@ -14,7 +14,7 @@ from stoker.core.schema import APPLICATION_ID
 def upgrade(engine: Engine, version: str) -> None:
     """Bring the database of *engine* to *version*."""
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     with engine.connect() as connection:
         is_sqlite = connection.dialect.name == "sqlite"
         connection.exec_driver_sql("BEGIN IMMEDIATE" if is_sqlite else "BEGIN")
