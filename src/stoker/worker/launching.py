@@ -22,6 +22,7 @@ from stoker.core.units import PatternFields, expand_pattern
 from stoker.engines.base import Engine, Failed, Unit, UnitKey, Warn
 from stoker.worker.admission import Admission
 from stoker.worker.environment import batch_variables
+from stoker.worker.failpoints import hit
 from stoker.worker.queue import Turn
 
 BATCH: Final = "batch"
@@ -102,6 +103,7 @@ class Launcher:
                 failures.append(_failure(job, error))
         if units:
             self._engine.launch(units, {})
+            hit("launch.after-send")
         if failures:
             self.on_failure(failures)
 

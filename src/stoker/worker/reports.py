@@ -61,18 +61,18 @@ class Reports:
 
     def take(self, events: Sequence[EngineEvent]) -> None:
         """Record what happened, and let the scheduler follow in the same turn."""
-        hit("ended.before-commit")
+        _hit_before_commit(events)
         with self._queue.turn() as turn:
+            turn.afterwards(lambda: _hit_after_commit(events))
             for event in events:
                 self._take_one(turn, event)
             if self.is_live:
                 self._scheduler.schedule(turn)
-            turn.afterwards(lambda: hit("ended.after-commit"))
 
     def _take_one(self, turn: Turn, event: EngineEvent) -> None:
         key = parse_key(event.key)
         if not isinstance(event, Started):
-            turn.gather(self._engine.acknowledge, event.key)
+            turn.gather(self._acknowledge, event.key)
         job = self._ledger.table.get(key.job_id)
         if job is None or job.allocation is None or job.allocation.attempt != key.attempt:
             return
@@ -81,6 +81,11 @@ class Reports:
         else:
             self._steps.take(turn, job, key, event)
             self._end_interactive(turn, job)
+
+    def _acknowledge(self, keys: list[str]) -> None:
+        hit("ack.before")
+        self._engine.acknowledge(keys)
+        hit("ack.after")
 
     def _take_batch(self, turn: Turn, job: Job, allocation: Allocation, event: EngineEvent) -> None:
         match event:
@@ -133,3 +138,17 @@ class Reports:
             self._ledger.finish(turn, job, cancelled)
         elif job.state is JobState.PENDING:
             self._ledger.unreserve(turn, job)
+
+
+def _hit_before_commit(events: Sequence[EngineEvent]) -> None:
+    if any(isinstance(event, Started) for event in events):
+        hit("started.before-commit")
+    if any(isinstance(event, Ended) for event in events):
+        hit("ended.before-commit")
+
+
+def _hit_after_commit(events: Sequence[EngineEvent]) -> None:
+    if any(isinstance(event, Started) for event in events):
+        hit("started.after-commit")
+    if any(isinstance(event, Ended) for event in events):
+        hit("ended.after-commit")
