@@ -7,20 +7,28 @@ of a `Database.transaction`; all reading ones open a reader of their own unless 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Row, Table, and_, func, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Dialect
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import ColumnElement, Select
 
 from stoker.core.database import Database
-from stoker.core.enums import AllocationState, Hold, JobState
-from stoker.core.models import Allocation, Job, JobSpec, NodeShare, Owner, Step, Usage
+from stoker.core.enums import AllocationState, JobState
+from stoker.core.models import Allocation, Job, JobSpec, Step
+from stoker.core.rows import (
+    allocation_of,
+    allocation_row,
+    as_text,
+    decode_spec,
+    decode_step,
+    encode,
+    job_of,
+    job_row,
+)
 from stoker.core.schema import (
     allocations,
     contents,
@@ -31,29 +39,11 @@ from stoker.core.schema import (
     steps,
     submissions,
 )
-from stoker.core.units import TaskSet, format_dependency, parse_dependency
 
 _CHUNK = 500
 """Ids in one IN list: below every database's limit on parameters."""
 
 NEXT_JOB_ID = "next_job_id"
-
-_encode = msgspec.json.Encoder().encode
-_decode_spec = msgspec.json.Decoder(JobSpec).decode
-_decode_shares = msgspec.json.Decoder(tuple[NodeShare, ...]).decode
-_decode_usage = msgspec.json.Decoder(Usage).decode
-_decode_step = msgspec.json.Decoder(Step).decode
-
-
-def digest_of(body: bytes) -> str:
-    """Return the name under which *body* is stored: 128 bits of BLAKE2b, in hex."""
-    return hashlib.blake2b(body, digest_size=16).hexdigest()
-
-
-def encode_spec(spec: JobSpec) -> tuple[bytes, bytes]:
-    """Return the digest and the stored form of a specification."""
-    body = _encode(spec)
-    return hashlib.blake2b(body, digest_size=16).digest(), body
 
 
 class HistoryFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +69,7 @@ class NodeState(msgspec.Struct, frozen=True):
 
 
 class Repository:
-    """The queries; it keeps nothing but a cache of specifications."""
+    """The queries; it keeps nothing of its own."""
 
     def __init__(self, database: Database) -> None:
         """Work on *database*, which is open."""
@@ -98,7 +88,7 @@ class Repository:
 
     def save_steps(self, connection: Connection, changed: Iterable[Step]) -> None:
         """Record the present state of *changed*, new or known."""
-        rows = [(step.job_id, step.attempt, step.step_id, _encode(step)) for step in changed]
+        rows = [(step.job_id, step.attempt, step.step_id, encode(step)) for step in changed]
         _write(connection, steps, ("job_id", "attempt", "step_id"), rows)
 
     def add_specs(self, connection: Connection, bodies: dict[bytes, bytes]) -> None:
@@ -163,7 +153,10 @@ class Repository:
 
     def history(self, wanted: HistoryFilter) -> list[Job]:
         """Return the jobs that *wanted* describes, by id, without their attempts."""
-        return self._jobs(_history_condition(wanted))
+        found: dict[int, Job] = {}
+        for part in _parts(wanted):
+            found |= {job.job_id: job for job in self._jobs(_history_condition(part))}
+        return [job for _, job in sorted(found.items())]
 
     def active_allocation(self, job_id: int) -> Allocation | None:
         """Return what the job holds or is about to hold."""
@@ -181,7 +174,7 @@ class Repository:
         """Return every step of these jobs, by job and attempt."""
         with self.database.reader() as connection:
             rows = _among(connection, select(steps), steps.c.job_id, job_ids)
-        found = [_decode_step(row.body) for row in rows]
+        found = [decode_step(row.body) for row in rows]
         return sorted(found, key=lambda step: (step.job_id, step.attempt))
 
     def content(self, digest: str) -> bytes:
@@ -249,7 +242,7 @@ def _active_allocations(connection: Connection) -> dict[int, Allocation]:
 
 def _specs(connection: Connection, digests: set[bytes]) -> dict[bytes, JobSpec]:
     rows = _among(connection, select(specs), specs.c.digest, list(digests))
-    return {row.digest: _decode_spec(row.body) for row in rows}
+    return {row.digest: decode_spec(row.body) for row in rows}
 
 
 def _among(
@@ -259,6 +252,18 @@ def _among(
     for start in range(0, len(values), _CHUNK):
         rows += connection.execute(query.where(column.in_(values[start : start + _CHUNK])))
     return rows
+
+
+def _parts(wanted: HistoryFilter) -> Iterator[HistoryFilter]:
+    """Yield filters that together find what *wanted* does, none with too many ids."""
+    if len(wanted.job_ids) + len(wanted.array_job_ids) <= _CHUNK:
+        yield wanted
+        return
+    rest = msgspec.structs.replace(wanted, job_ids=(), array_job_ids=())
+    for name in ("job_ids", "array_job_ids"):
+        ids = getattr(wanted, name)
+        for start in range(0, len(ids), _CHUNK):
+            yield msgspec.structs.replace(rest, **{name: ids[start : start + _CHUNK]})
 
 
 def _history_condition(wanted: HistoryFilter) -> ColumnElement[bool]:
@@ -272,7 +277,7 @@ def _history_condition(wanted: HistoryFilter) -> ColumnElement[bool]:
         )
     for column, values in (
         (jobs.c.user_id, wanted.user_ids),
-        (jobs.c.name, wanted.names),
+        (jobs.c.name, tuple(map(as_text, wanted.names))),
         (jobs.c.partition, wanted.partitions),
     ):
         if values:
@@ -282,137 +287,6 @@ def _history_condition(wanted: HistoryFilter) -> ColumnElement[bool]:
     if wanted.start_at is not None:
         conditions.append(or_(jobs.c.end_at >= wanted.start_at, jobs.c.end_at == 0))
     return and_(*conditions)
-
-
-def job_row(job: Job) -> tuple[Any, ...]:
-    """Return *job* as a row of ``jobs``, in the order of its columns."""
-    owner = job.owner
-    return (
-        job.job_id,
-        job.spec_digest,
-        owner.user_id,
-        owner.user_name,
-        owner.group_id,
-        owner.group_name,
-        job.spec.name,
-        job.partition,
-        job.state.value,
-        job.reason,
-        job.priority,
-        job.nice,
-        job.hold.value,
-        job.time_limit_s,
-        job.submit_at,
-        job.begin_at,
-        job.eligible_at,
-        job.start_at,
-        job.end_at,
-        job.suspended_at,
-        job.suspended_s,
-        job.restarts,
-        int(job.requeue),
-        job.exit_code,
-        job.exit_signal,
-        job.derived_code,
-        job.derived_signal,
-        job.message,
-        job.ending.value if job.ending is not None else None,
-        job.ended_by,
-        format_dependency(job.dependency) if job.dependency is not None else None,
-        job.array_job_id,
-        job.array_task_id,
-        job.array.pack() if job.array is not None else None,
-        job.array_limit,
-    )
-
-
-def job_of(row: Row[Any], spec: JobSpec, allocation: Allocation | None) -> Job:
-    """Return the job of a row of ``jobs``."""
-    return Job(
-        job_id=row.job_id,
-        spec=spec,
-        spec_digest=row.spec,
-        owner=_owner(row.user_id, row.user_name, row.group_id, row.group_name),
-        partition=row.partition,
-        state=JobState(row.state),
-        reason=row.reason,
-        priority=row.priority,
-        nice=row.nice,
-        hold=Hold(row.hold),
-        time_limit_s=row.time_limit_s,
-        submit_at=row.submit_at,
-        begin_at=row.begin_at,
-        eligible_at=row.eligible_at,
-        start_at=row.start_at,
-        end_at=row.end_at,
-        suspended_at=row.suspended_at,
-        suspended_s=row.suspended_s,
-        restarts=row.restarts,
-        requeue=bool(row.requeue),
-        exit_code=row.exit_code,
-        exit_signal=row.exit_signal,
-        derived_code=row.derived_code,
-        derived_signal=row.derived_signal,
-        message=row.message,
-        ending=JobState(row.ending) if row.ending is not None else None,
-        ended_by=row.ended_by,
-        dependency=parse_dependency(row.dependency) if row.dependency is not None else None,
-        array_job_id=row.array_job_id,
-        array_task_id=row.array_task_id,
-        array=TaskSet.parse(row.array_tasks) if row.array_tasks is not None else None,
-        array_limit=row.array_limit,
-        allocation=allocation,
-    )
-
-
-@lru_cache(maxsize=1024)
-def _owner(user_id: int, user_name: str, group_id: int, group_name: str) -> Owner:
-    return Owner(user_id, user_name, group_id, group_name)
-
-
-def allocation_row(allocation: Allocation) -> tuple[Any, ...]:
-    """Return *allocation* as a row of ``allocations``, in the order of its columns."""
-    end = allocation.end_state
-    return (
-        allocation.job_id,
-        allocation.attempt,
-        allocation.state.value,
-        _encode(allocation.shares),
-        allocation.token,
-        allocation.lane,
-        allocation.reserved_at,
-        allocation.allocated_at,
-        allocation.released_at,
-        allocation.pid,
-        allocation.start_ticks,
-        allocation.boot_id,
-        end.value if end is not None else None,
-        allocation.exit_code,
-        allocation.exit_signal,
-        _encode(allocation.usage) if allocation.usage is not None else None,
-    )
-
-
-def allocation_of(row: Row[Any]) -> Allocation:
-    """Return the attempt of a row of ``allocations``."""
-    return Allocation(
-        job_id=row.job_id,
-        attempt=row.attempt,
-        state=AllocationState(row.state),
-        shares=_decode_shares(row.shares),
-        token=row.token,
-        lane=row.lane,
-        reserved_at=row.reserved_at,
-        allocated_at=row.allocated_at,
-        released_at=row.released_at,
-        pid=row.pid,
-        start_ticks=row.start_ticks,
-        boot_id=row.boot_id,
-        end_state=JobState(row.end_state) if row.end_state is not None else None,
-        exit_code=row.exit_code,
-        exit_signal=row.exit_signal,
-        usage=_decode_usage(row.usage) if row.usage is not None else None,
-    )
 
 
 def _write(
@@ -428,15 +302,9 @@ def _add(connection: Connection, table: Table, rows: list[tuple[Any, ...]]) -> N
         connection.exec_driver_sql(_insert_or_keep(table, connection.dialect.name), rows)
 
 
-_DIALECTS: dict[str, tuple[Any, Dialect]] = {
-    "sqlite": (sqlite.insert, sqlite.dialect(paramstyle="qmark")),
-    "postgresql": (postgresql.insert, postgresql.dialect(paramstyle="format")),
-}
-
-
 @lru_cache
 def _upsert(table: Table, keys: tuple[str, ...], dialect_name: str) -> str:
-    insert, dialect = _DIALECTS[dialect_name]
+    insert, dialect = _insert_of(dialect_name)
     statement = insert(table)
     changed = {c.name: statement.excluded[c.name] for c in table.c if c.name not in keys}
     compiled = statement.on_conflict_do_update(index_elements=keys, set_=changed).compile(
@@ -447,5 +315,16 @@ def _upsert(table: Table, keys: tuple[str, ...], dialect_name: str) -> str:
 
 @lru_cache
 def _insert_or_keep(table: Table, dialect_name: str) -> str:
-    insert, dialect = _DIALECTS[dialect_name]
+    insert, dialect = _insert_of(dialect_name)
     return str(insert(table).on_conflict_do_nothing().compile(dialect=dialect))
+
+
+def _insert_of(dialect_name: str) -> tuple[Any, Any]:
+    """Return a database's own INSERT, and its dialect with parameters by position."""
+    if dialect_name == "postgresql":
+        # Imported only here: it would cost every start tens of milliseconds.
+        from sqlalchemy.dialects import postgresql  # noqa: PLC0415
+
+        dialect: Any = postgresql.dialect
+        return postgresql.insert, dialect(paramstyle="format")
+    return sqlite.insert, sqlite.dialect(paramstyle="qmark")

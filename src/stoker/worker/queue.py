@@ -19,13 +19,8 @@ from typing import Any, TypeVar
 from stoker.core.database import StoreFull
 from stoker.core.errors import StoreError
 from stoker.core.models import Allocation, Job, JobSpec, Step
-from stoker.core.repository import (
-    NEXT_JOB_ID,
-    NodeState,
-    Repository,
-    digest_of,
-    encode_spec,
-)
+from stoker.core.repository import NEXT_JOB_ID, NodeState, Repository
+from stoker.core.rows import digest_of, encode_spec
 from stoker.worker.table import JobTable
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,199 @@
+"""Records as rows of the tables, and back.
+
+The columns' order here is the tables' order in `schema`. File names, and what is built from them,
+may hold bytes that are no text; Python shows those as lone surrogates, which neither the databases
+nor JSON's own encoding take. Stored bodies escape them and give them back; names in columns, which
+only serve to find rows, keep the escapes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import Row
+
+from stoker.core.enums import AllocationState, Hold, JobState
+from stoker.core.models import Allocation, Job, JobSpec, NodeShare, Owner, Step, Usage
+from stoker.core.units import TaskSet, format_dependency, parse_dependency
+
+T = TypeVar("T")
+
+_plain_encode = msgspec.json.Encoder().encode
+
+
+def digest_of(body: bytes) -> str:
+    """Return the name under which *body* is stored: 128 bits of BLAKE2b, in hex."""
+    return hashlib.blake2b(body, digest_size=16).hexdigest()
+
+
+def encode_spec(spec: JobSpec) -> tuple[bytes, bytes]:
+    """Return the digest and the stored form of a specification."""
+    body = encode(spec)
+    return hashlib.blake2b(body, digest_size=16).digest(), body
+
+
+def encode(record: msgspec.Struct | tuple[msgspec.Struct, ...]) -> bytes:
+    """Return the stored form of a record."""
+    try:
+        return _plain_encode(record)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(record)).encode()
+
+
+def _decoder(kind: type[T]) -> Callable[[bytes], T]:
+    plain_decode = msgspec.json.Decoder(kind).decode
+
+    def decode(body: bytes) -> T:
+        try:
+            return plain_decode(body)
+        except msgspec.DecodeError:
+            return msgspec.convert(json.loads(body), kind)
+
+    return decode
+
+
+decode_spec = _decoder(JobSpec)
+decode_step = _decoder(Step)
+_decode_shares = _decoder(tuple[NodeShare, ...])
+_decode_usage = _decoder(Usage)
+
+
+def as_text(name: str) -> str:
+    r"""Return *name* as a column holds it: what is no text stands as ``\udcXX``."""
+    return name if name.isascii() else name.encode(errors="backslashreplace").decode()
+
+
+def job_row(job: Job) -> tuple[Any, ...]:
+    """Return *job* as a row of ``jobs``, in the order of its columns."""
+    owner = job.owner
+    return (
+        job.job_id,
+        job.spec_digest,
+        owner.user_id,
+        as_text(owner.user_name),
+        owner.group_id,
+        as_text(owner.group_name),
+        as_text(job.spec.name),
+        as_text(job.partition),
+        job.state.value,
+        as_text(job.reason),
+        job.priority,
+        job.nice,
+        job.hold.value,
+        job.time_limit_s,
+        job.submit_at,
+        job.begin_at,
+        job.eligible_at,
+        job.start_at,
+        job.end_at,
+        job.suspended_at,
+        job.suspended_s,
+        job.restarts,
+        int(job.requeue),
+        job.exit_code,
+        job.exit_signal,
+        job.derived_code,
+        job.derived_signal,
+        as_text(job.message),
+        job.ending.value if job.ending is not None else None,
+        job.ended_by,
+        format_dependency(job.dependency) if job.dependency is not None else None,
+        job.array_job_id,
+        job.array_task_id,
+        job.array.pack() if job.array is not None else None,
+        job.array_limit,
+    )
+
+
+def job_of(row: Row[Any], spec: JobSpec, allocation: Allocation | None) -> Job:
+    """Return the job of a row of ``jobs``."""
+    return Job(
+        job_id=row.job_id,
+        spec=spec,
+        spec_digest=row.spec,
+        owner=_owner(row.user_id, row.user_name, row.group_id, row.group_name),
+        partition=row.partition,
+        state=JobState(row.state),
+        reason=row.reason,
+        priority=row.priority,
+        nice=row.nice,
+        hold=Hold(row.hold),
+        time_limit_s=row.time_limit_s,
+        submit_at=row.submit_at,
+        begin_at=row.begin_at,
+        eligible_at=row.eligible_at,
+        start_at=row.start_at,
+        end_at=row.end_at,
+        suspended_at=row.suspended_at,
+        suspended_s=row.suspended_s,
+        restarts=row.restarts,
+        requeue=bool(row.requeue),
+        exit_code=row.exit_code,
+        exit_signal=row.exit_signal,
+        derived_code=row.derived_code,
+        derived_signal=row.derived_signal,
+        message=row.message,
+        ending=JobState(row.ending) if row.ending is not None else None,
+        ended_by=row.ended_by,
+        dependency=parse_dependency(row.dependency) if row.dependency is not None else None,
+        array_job_id=row.array_job_id,
+        array_task_id=row.array_task_id,
+        array=TaskSet.parse(row.array_tasks) if row.array_tasks is not None else None,
+        array_limit=row.array_limit,
+        allocation=allocation,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _owner(user_id: int, user_name: str, group_id: int, group_name: str) -> Owner:
+    return Owner(user_id, user_name, group_id, group_name)
+
+
+def allocation_row(allocation: Allocation) -> tuple[Any, ...]:
+    """Return *allocation* as a row of ``allocations``, in the order of its columns."""
+    end = allocation.end_state
+    return (
+        allocation.job_id,
+        allocation.attempt,
+        allocation.state.value,
+        encode(allocation.shares),
+        allocation.token,
+        allocation.lane,
+        allocation.reserved_at,
+        allocation.allocated_at,
+        allocation.released_at,
+        allocation.pid,
+        allocation.start_ticks,
+        allocation.boot_id,
+        end.value if end is not None else None,
+        allocation.exit_code,
+        allocation.exit_signal,
+        encode(allocation.usage) if allocation.usage is not None else None,
+    )
+
+
+def allocation_of(row: Row[Any]) -> Allocation:
+    """Return the attempt of a row of ``allocations``."""
+    return Allocation(
+        job_id=row.job_id,
+        attempt=row.attempt,
+        state=AllocationState(row.state),
+        shares=_decode_shares(row.shares),
+        token=row.token,
+        lane=row.lane,
+        reserved_at=row.reserved_at,
+        allocated_at=row.allocated_at,
+        released_at=row.released_at,
+        pid=row.pid,
+        start_ticks=row.start_ticks,
+        boot_id=row.boot_id,
+        end_state=JobState(row.end_state) if row.end_state is not None else None,
+        exit_code=row.exit_code,
+        exit_signal=row.exit_signal,
+        usage=_decode_usage(row.usage) if row.usage is not None else None,
+    )
