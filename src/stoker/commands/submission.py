@@ -28,6 +28,7 @@ from stoker.core.units import (
     ArraySpec,
     Dependency,
     NotationError,
+    TaskSet,
     parse_array,
     parse_dependency,
     parse_gres,
@@ -263,16 +264,19 @@ def _environment(
 
 def _array_variables(array: ArraySpec) -> dict[str, str]:
     tasks = array.tasks
-    # The step is that of the notation if it is one range, as in 1-9:2; else 1.
-    _, colon, step = tasks.format().partition(":")
-    if not colon and len(tasks) == 2:
-        step = str(tasks.last - tasks.first)
     return {
         "SLURM_ARRAY_TASK_COUNT": str(len(tasks)),
         "SLURM_ARRAY_TASK_MAX": str(tasks.last),
         "SLURM_ARRAY_TASK_MIN": str(tasks.first),
-        "SLURM_ARRAY_TASK_STEP": step or "1",
+        "SLURM_ARRAY_TASK_STEP": str(_step(tasks)),
     }
+
+
+def _step(tasks: TaskSet) -> int:
+    """Return the distance between neighbours if it is always the same, else 1."""
+    gaps = len(tasks) - 1
+    step = (tasks.last - tasks.first) // gaps if gaps else 1
+    return step if TaskSet(range(tasks.first, tasks.last + 1, step)) == tasks else 1
 
 
 def _array(wishes: Wishes) -> ArraySpec | None:
