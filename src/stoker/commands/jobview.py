@@ -29,8 +29,8 @@ from stoker.scheduling.snapshot import Shape
 from stoker.worker.call import Call
 from stoker.worker.controller import Controller
 
-TASKS_WIDTH_MAX = 64
-"""Characters of an array's waiting tasks, unless SLURM_BITSTR_LEN says otherwise."""
+_TASKS_SIZE = 64
+"""Bytes for an array's waiting tasks and a zero, unless SLURM_BITSTR_LEN says otherwise."""
 _WAITING_FAILURES = frozenset(
     {
         JobState.PENDING,
@@ -388,6 +388,5 @@ def _copy(job: Job) -> Job:
 
 def _tasks_width_max(environment: Mapping[str, str]) -> int | None:
     text = environment.get("SLURM_BITSTR_LEN", "")
-    if not text.isdecimal():
-        return TASKS_WIDTH_MAX
-    return int(text) or None
+    size = int(text) if text.isdecimal() else _TASKS_SIZE
+    return max(4, size) - 1 if size else None

@@ -1,0 +1,415 @@
+"""scontrol against the recorded answers of a real Slurm, and what it asks of the controller."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from stoker.commands.scontrol import scontrol
+from stoker.core.enums import Hold, JobState
+from stoker.core.errors import NotAllowed
+from stoker.core.models import FOREVER
+from stoker.core.units import TaskSet, parse_dependency
+from support.controller import BOB, ROOT, Heard, call_of, converse
+from support.recorded_queue import (
+    RecordedQueue,
+    at,
+    job,
+    queue_of_arrays,
+    queue_of_scontrol,
+    queue_of_steps,
+    three_nodes,
+)
+from support.recordings import cases, parameters
+
+DIFFERENT = {
+    "scontrol-show-config": "the configuration is our own",
+    "misc-sc-config": "the configuration is our own",
+    "misc-sc-config-debug": "the configuration is our own",
+    "scontrol-help": "the help text is our own",
+    "misc-sc-help": "the help text is our own",
+    "misc-hostlist-none": "the help text is our own",
+    "scontrol-admin-undown": "tested below: the node must be down first",
+    "scontrol-admin-user": "tested below: the controller refuses",
+    "scontrol-admin-part-create": "partitions are settings here",
+    "scontrol-admin-part-delete": "partitions are settings here",
+    "scontrol-res-create": "there are no reservations",
+    "scontrol-res-create-bad": "there are no reservations",
+    "scontrol-res-delete": "there are no reservations",
+    "scontrol-job-array-o": "an array's rest has one time of eligibility",
+    "scontrol-job-array-d": "an array's rest has one time of eligibility",
+    "scontrol-job-array-task-pending": "an array's rest has one time of eligibility",
+    "scontrol-job-array-task-pending-o": "an array's rest has one time of eligibility",
+    "scontrol-job-array-task-pending-d": "an array's rest has one time of eligibility",
+    "scontrol-jobs-all-o": "lists the jobs of other cases, too",
+    "scontrol-write-bs": "the service writes no files",
+    "misc-sc-licenses": "there are no licences",
+    "misc-sc-license-one": "there are no licences",
+    "misc-sc-license-o": "there are no licences",
+    "misc-sc-license-none": "there are no licences",
+    "misc-sc-licenses-used": "there are no licences",
+    "misc-sc-details": "there are no licences",
+    "misc-sc-future": "there are no licences",
+    "misc-sc-assoc-users": "there are no associations",
+    "misc-sc-assoc-assoc": "there are no associations",
+    "misc-sc-token-user": "there are no tokens",
+    "misc-sc-token-lifespan-bad": "there are no tokens",
+}
+TESTED_BELOW = ("scontrol: job control", "scontrol: update job")
+
+
+def is_plain(case: dict[str, Any]) -> bool:
+    is_command = isinstance(case["cmd"], list) and case["cmd"][0] == "scontrol"
+    return is_command and case["topic"] not in TESTED_BELOW and case["id"] not in DIFFERENT
+
+
+def heard_of(queue: RecordedQueue, *argv: str, **more: Any) -> Heard:
+    files = more.pop("files", None)
+    return converse(scontrol(call_of("scontrol", *argv, **more), queue), files=files)
+
+
+def without_artefacts(text: str) -> str:
+    """Take out ports, sessions, process ids, and when Slurm last looked at a job."""
+    for pattern in (r"Sid=localhost:\d+", r"Port=\d+", r"Pid=vm:\d+", r"LastSchedEval=\S+"):
+        text = re.sub(pattern, "", text)
+    return re.sub("(Sid=localhost|Pid=vm):0", "", text).replace("Port=0", "")
+
+
+@pytest.mark.parametrize(
+    "case",
+    parameters(filter(is_plain, [*cases("scontrol"), *cases("misc"), *cases("misc2")])),
+)
+def test_answers_as_recorded(case: dict[str, Any]) -> None:
+    if any(line.startswith("sbatch -J run") for line in case["setup"]):
+        queue = queue_of_scontrol(at("04:54:58"))
+    else:
+        queue = three_nodes(is_idle=not case["setup"])
+    heard = heard_of(
+        queue,
+        *case["cmd"][1:],
+        environment=case.get("env"),
+        owner=ROOT if case.get("user") == "root" else call_of("scontrol").owner,
+        files={"-": (case.get("stdin") or "").encode()},
+    )
+    assert without_artefacts(heard.out) == without_artefacts(case["stdout"])
+    assert (heard.err, heard.code) == (case["stderr"], case["rc"])
+
+
+@pytest.mark.parametrize(
+    "case", parameters(case for case in cases("more") if case["id"].startswith("more-arr-scontrol"))
+)
+def test_arrays_are_shown_as_recorded(case: dict[str, Any]) -> None:
+    heard = heard_of(queue_of_arrays(at("05:01:21")), *case["cmd"][1:])
+    recorded = case["stdout"].replace(
+        "AccrueTime=2026-11-24T05:01:20\n   StartTime=Unknown",
+        "AccrueTime=Unknown\n   StartTime=Unknown",
+    )
+    assert without_artefacts(heard.out) == without_artefacts(recorded)
+
+
+@pytest.mark.parametrize(
+    "case",
+    parameters(
+        case
+        for case in cases("srun2")
+        if case["id"].startswith("srun2-l-show-step") and "all" not in case["id"]
+    ),
+)
+def test_steps_are_shown_as_recorded(case: dict[str, Any]) -> None:
+    heard = heard_of(queue_of_steps(at("06:53:16")), *case["cmd"][1:])
+    # A step's own time limit is not kept.
+    recorded = case["stdout"].replace("TimeLimit=00:05:00", "TimeLimit=UNLIMITED")
+    assert without_artefacts(heard.out) == without_artefacts(recorded)
+    assert (heard.err, heard.code) == (case["stderr"], case["rc"])
+
+
+# What happens to jobs.
+
+
+@pytest.fixture
+def queue() -> RecordedQueue:
+    """One job of each kind: waiting, held, running, ended, an array with an ended task."""
+    began = {"submit": "05:00:00", "start": "05:00:05"}
+    end = {"end_at": at("05:00:09"), "state": JobState.COMPLETED}
+    return RecordedQueue(
+        at("05:01:00"),
+        [
+            job(1, "waits", submit="05:00:00", time_limit_s=1200.0, reason="Priority"),
+            job(2, "held", submit="05:00:00", hold=Hold.USER, reason="JobHeldUser"),
+            job(3, "runs", submit="05:00:00", start="05:00:05", time_limit_s=1200.0),
+            job(4, "ended", submit="05:00:00", start="05:00:05", **end),
+            job(10, "arr", submit="05:00:00", array_job_id=10, array=TaskSet.parse("4,7-10")),
+            job(
+                11,
+                "arr",
+                submit="05:00:00",
+                start="05:00:05",
+                array_job_id=10,
+                array_task_id=1,
+                **end,
+            ),
+            job(12, "arr", submit="05:00:00", start="05:00:05", array_job_id=10, array_task_id=2),
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "called"),
+    [
+        (["hold", "1"], ("hold", "1", "alice", False)),
+        (["uhold", "1"], ("hold", "1", "alice", True)),
+        (["holdu", "1"], ("hold", "1", "alice", True)),
+        (["release", "2"], ("release", "2", "alice")),
+        (["release", "jobname=held"], ("release", "2", "alice")),
+        (["requeue", "3"], ("requeue", "3", "alice", False)),
+        (["requeue", "4"], ("requeue", "4", "alice", False)),
+        (["requeue", "10_2"], ("requeue", "10_2", "alice", False)),
+        (["requeuehold", "state=SpecialExit", "3"], ("requeue", "3", "alice", True)),
+        (["suspend", "3"], ("suspend", "3", "alice")),
+        (["resume", "3"], ("resume", "3", "alice")),
+        (["top", "1"], ("update", "1", "alice", {"priority": 1})),
+    ],
+)
+def test_a_word_asks_the_controller(
+    queue: RecordedQueue, words: list[str], called: tuple[Any, ...]
+) -> None:
+    heard = heard_of(queue, *words)
+    assert (heard.out, heard.err, heard.code) == ("", "", 0)
+    assert queue.calls == [called]
+
+
+def test_lists_of_ids_are_dealt_with_one_by_one(queue: RecordedQueue) -> None:
+    heard = heard_of(queue, "hold", "1,99", "10_[7-8]", "abc")
+    assert [call[1] for call in queue.calls] == ["1", "10_[7-8]"]
+    assert heard.err == (
+        "Invalid job id specified for job 99\n"
+        "slurm_suspend error: Invalid job id specified\n"
+        "Invalid job id specified for job abc\n"
+        "slurm_suspend error: Invalid job id specified\n"
+    )
+    assert heard.code == 1
+
+
+def test_what_has_ended_cannot_be_held(queue: RecordedQueue) -> None:
+    heard = heard_of(queue, "hold", "4")
+    assert heard.err == (
+        "Job has already finished for job 4\nslurm_suspend error: Job has already finished\n"
+    )
+    assert (heard.code, queue.calls) == (1, [])
+
+
+def test_of_an_array_the_ended_tasks_are_told_apart(queue: RecordedQueue) -> None:
+    heard = heard_of(queue, "update", "JobId=10", "ArrayTaskThrottle=4")
+    assert heard.err == "10_1: Job has already finished\n10_2,4,7-10: No error\n"
+    assert heard.code == 1
+    assert queue.called("update") == [("10", "alice", {"array_limit": 4})]
+
+
+@pytest.mark.parametrize(
+    ("words", "method", "code", "err"),
+    [
+        (
+            ["release", "2"],
+            "release",
+            "ESLURM_USER_ID_MISSING",
+            "Invalid user id for job 2\nslurm_suspend error: Invalid user id\n",
+        ),
+        (
+            ["requeue", "3"],
+            "requeue",
+            "ESLURM_ACCESS_DENIED",
+            "Access/permission denied for job 3\n",
+        ),
+        (["suspend", "1"], "suspend", "ESLURM_JOB_PENDING", "Job is pending execution for job 1\n"),
+        (["resume", "3"], "resume", "ESLURM_JOB_NOT_SUSPENDED", "Job is not suspended for job 3\n"),
+        (
+            ["update", "jobid=10_[7-10]", "name=x"],
+            "update",
+            "ESLURM_USER_ID_MISSING",
+            "10_7-10: Invalid user id\n",
+        ),
+    ],
+)
+def test_refusals_have_slurms_wording(
+    queue: RecordedQueue, words: list[str], method: str, code: str, err: str
+) -> None:
+    queue.refusals[method] = NotAllowed("no", code)
+    heard = heard_of(queue, *words, owner=BOB)
+    assert (heard.err, heard.code) == (err, 1)
+    assert heard_of(queue, "-Q", *words, owner=BOB).err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "changes"),
+    [
+        (["JobName=new"], {"name": "new"}),
+        (["name=new"], {"name": "new"}),
+        (["TimeLimit=+10"], {"time_limit_s": 1800.0}),
+        (["TimeLimit=-10"], {"time_limit_s": 600.0}),
+        (["timelimit=UNLIMITED"], {"time_limit_s": None}),
+        (["Partition=short"], {"partition": "short"}),
+        (["Nice=100"], {"nice": 100}),
+        (["Priority=5"], {"priority": 5}),
+        (["Dependency="], {"dependency": None}),
+        (["Dependency=afterok:2"], {"dependency": parse_dependency("afterok:2")}),
+        (["StartTime=now+1hour"], {"begin_at": at("06:01:00")}),
+        (["EligibleTime=2040-01-01"], {"begin_at": 2_208_988_800.0}),
+        (["Comment=hey you"], {"comment": "hey you"}),
+        (["MinMemoryNode=500"], {"mem_per_node_mib": 500, "mem_per_cpu_mib": None}),
+        (["MinMemoryCPU=1G"], {"mem_per_cpu_mib": 1024, "mem_per_node_mib": None}),
+        (["NumCPUs=2"], {"cpus_per_task": 2}),
+        (["NumNodes=1-2"], {"min_nodes": 1, "max_nodes": 2}),
+        (["CPUsPerTask=2"], {"cpus_per_task": 2}),
+        (["ReqNodeList=node2"], {"node_list": "node2"}),
+        (["ExcNodeList=node2"], {"exclude": "node2"}),
+        (["Requeue=0"], {"requeue": False}),
+        (["StdOut=/tmp/zzz-%j"], {"stdout": "/tmp/zzz-%j"}),
+        (["MailType=END"], {"mail_type": "END"}),
+        (["OverSubscribe=yes"], {"oversubscribe": True}),
+        (["WCKey=x"], {"wckey": "x"}),
+        (["WorkDir=/tmp"], {"work_dir": "/tmp"}),
+        (["ArrayTaskThrottle=2"], {"array_limit": 2}),
+        (["Name=a", "TimeLimit=9", "Nice=3"], {"name": "a", "time_limit_s": 540.0, "nice": 3}),
+    ],
+)
+def test_a_waiting_job_is_changed(
+    queue: RecordedQueue, words: list[str], changes: dict[str, object]
+) -> None:
+    heard = heard_of(queue, "update", "JobId=1", *words)
+    assert (heard.err, heard.code) == ("", 0)
+    assert queue.calls == [("update", "1", "alice", changes)]
+
+
+def test_priority_zero_is_a_hold(queue: RecordedQueue) -> None:
+    assert heard_of(queue, "update", "JobId=1", "Priority=0").code == 0
+    assert queue.calls == [("hold", "1", "alice", False)]
+
+
+@pytest.mark.parametrize(
+    ("words", "err"),
+    [
+        (["JobId=1", "TimeLimit=abc"], "scontrol: error: Invalid TimeLimit value\n"),
+        (["JobId=1", "Dependency=bogus:1"], "Job dependency problem for job 1\n"),
+        (["JobId=1", "Features=zzz"], "Invalid feature specification for job 1\n"),
+        (["JobId=1", "Licenses=x"], "Invalid license specification for job 1\n"),
+        (["JobId=1", "ReqNodeList=zzz"], "Invalid node name specified for job 1\n"),
+        (
+            ["JobId=1", "Frob=1"],
+            "Update of this parameter is not supported: Frob=1\nRequest aborted\n",
+        ),
+        (["JobId=1", "hold"], "Invalid input: hold\nRequest aborted\n"),
+        (["JobId=1", "UserID=bob"], "No changes specified\n"),
+        (["JobId=1"], "No changes specified\n"),
+        (["JobId=99", "name=x"], "Invalid job id specified for job 99\n"),
+        (["JobId=abc", "name=x"], "Invalid job id specified for job abc\n"),
+        (["JobId=4", "name=x"], "Job has already finished for job 4\n"),
+        (
+            ["JobId=2", "Priority=5"],
+            "Job is in held state, pending scheduler release for job 2\n",
+        ),
+        (["JobId=3", "Partition=short"], "Job is no longer pending execution for job 3\n"),
+        (["JobId=3", "MinMemoryNode=5"], "Job is no longer pending execution for job 3\n"),
+    ],
+)
+def test_a_wrong_change_changes_nothing(queue: RecordedQueue, words: list[str], err: str) -> None:
+    heard = heard_of(queue, "update", *words)
+    assert (heard.err, heard.code, queue.calls) == (err, 1, [])
+
+
+def test_jobs_can_be_named(queue: RecordedQueue) -> None:
+    assert heard_of(queue, "update", "JobName=waits", "Nice=5").code == 0
+    assert queue.called("update") == [("1", "alice", {"nice": 5})]
+    assert heard_of(queue, "update", "JobName=nobody", "Nice=5").code == 0
+
+
+# What happens to the machine.
+
+
+def test_a_node_is_drained_and_brought_back() -> None:
+    cluster = three_nodes(is_idle=False)
+    heard = heard_of(cluster, "update", "nodename=node[1-2]", "state=drain", "reason=a disk")
+    assert heard.code == 0
+    heard_of(cluster, "update", "NodeName=node3", "State=RESUME")
+    assert cluster.called("update_node") == [
+        ("node1", "alice", "DRAIN", "a disk"),
+        ("node2", "alice", "DRAIN", "a disk"),
+        ("node3", "alice", "RESUME", ""),
+    ]
+
+
+def test_the_controller_says_who_may_drain() -> None:
+    cluster = three_nodes(is_idle=True)
+    cluster.refusals["update_node"] = NotAllowed("no", "ESLURM_USER_ID_MISSING")
+    heard = heard_of(cluster, "update", "nodename=node3", "state=drain", "reason=x")
+    assert (heard.err, heard.code) == ("slurm_update error: Invalid user id\n", 1)
+
+
+@pytest.mark.parametrize(
+    ("word", "changes"),
+    [
+        ("state=down", {"state": "DOWN"}),
+        ("maxtime=1:00:00", {"max_time_s": 3600.0}),
+        ("MaxTime=UNLIMITED", {"max_time_s": None}),
+        ("DefMemPerCPU=2G", {"default_mem_per_cpu_mib": 2048}),
+    ],
+)
+def test_a_partition_is_changed(word: str, changes: dict[str, object]) -> None:
+    cluster = three_nodes(is_idle=True)
+    assert heard_of(cluster, "update", "partitionname=long", word).code == 0
+    assert cluster.called("update_partition") == [("long", "alice", changes)]
+
+
+# Small words.
+
+
+def test_config_is_listed_as_clients_read_it() -> None:
+    heard = heard_of(three_nodes(is_idle=True), "show", "config")
+    lines = heard.out.splitlines()
+    assert lines[0] == "Configuration data as of 2026-11-24T04:54:35"
+    assert "MaxArraySize            = 1001" in lines
+    assert lines[-2:] == ["", "Slurmctld(primary) at vm is UP"]
+
+
+def test_a_file_of_names_is_read_on_the_callers_side() -> None:
+    files = {"/home/alice/hosts": b"node1\nnode2\n"}
+    heard = heard_of(
+        three_nodes(is_idle=True), "show", "hostlist", "/home/alice/hosts", files=files
+    )
+    assert (heard.out, heard.code) == ("node[1-2]\n", 0)
+    missing = heard_of(three_nodes(is_idle=True), "show", "hostlist", "/nowhere")
+    assert missing.code == 1
+    assert "/nowhere" in missing.err
+
+
+def test_words_come_from_standard_input_when_none_are_given() -> None:
+    heard = heard_of(three_nodes(is_idle=True), files={"-": b"ping\nfrob\n\nquit\nping\n"})
+    assert heard.out == (
+        "scontrol: ping\nSlurmctld(primary) at vm is UP\nscontrol: frob\nscontrol: \n"
+        "scontrol: quit\n"
+    )
+    assert (heard.err, heard.code) == ("invalid keyword: frob\n", 1)
+
+
+def test_a_script_goes_to_standard_output_and_nowhere_else(queue: RecordedQueue) -> None:
+    assert heard_of(queue, "write", "batch_script", "1", "-").out.startswith("#!/bin/sh\n")
+    refused = heard_of(queue, "write", "batch_script", "1")
+    assert (refused.out, refused.code) == ("", 1)
+    assert "write batch_script 1 - >" in refused.err
+
+
+def test_options_may_stand_anywhere(queue: RecordedQueue) -> None:
+    first = heard_of(queue, "-o", "show", "job", "1").out
+    assert heard_of(queue, "show", "job", "-o", "1").out == first
+    assert first.count("\n") == 1
+
+
+def test_no_job_is_said_so() -> None:
+    assert heard_of(RecordedQueue(0.0), "show", "job").out == "No jobs in the system\n"
+
+
+def test_an_unlimited_partition_is_said_so() -> None:
+    cluster = three_nodes(is_idle=True)
+    assert cluster.partitions()[0].max_time_s in (None, FOREVER)
+    assert "MaxTime=UNLIMITED" in heard_of(cluster, "show", "part", "debug", "-o").out

@@ -1,0 +1,183 @@
+"""squeue against the recorded answers of a real Slurm, and what no recording shows."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from stoker.commands.squeue import squeue
+from stoker.core.enums import JobState
+from stoker.core.units import TaskSet
+from support.controller import ALICE, call_of, converse
+from support.recorded_queue import (
+    RecordedQueue,
+    at,
+    job,
+    queue_of_arrays,
+    queue_of_squeue,
+    queue_of_steps,
+)
+from support.recordings import cases, parameters
+
+HEADING = "             JOBID PARTITION     NAME     USER ST       TIME  NODES NODELIST(REASON)\n"
+
+DIFFERENT = {
+    "squeue-usage": "the usage text is our own",
+    "squeue-verbose": "-v lists Slurm's plug-ins",
+    "squeue-O-allocsid": "sessions of submitting shells are not kept",
+    "squeue-O-lastschedeval": "when the scheduler last looked at a job is not kept",
+    "squeue-sort-M": "jobs with one running time have no order of their own",
+}
+TIED = ("sort-long", "o-p", "O-priority", "O-prioritylong", "json", "yaml")
+
+
+def is_of_the_eight(case: dict[str, Any]) -> bool:
+    is_command = isinstance(case["cmd"], list) and case["cmd"][0] == "squeue"
+    return is_command and len(case["setup"]) in (0, 8) and case["id"] not in DIFFERENT
+
+
+@pytest.mark.parametrize("case", parameters(filter(is_of_the_eight, cases("squeue"))))
+def test_answers_as_recorded(case: dict[str, Any]) -> None:
+    has_ties = any(case["id"] == f"squeue-{name}" for name in TIED)
+    answers = []
+    for second in (40, 41, 42):
+        queue = queue_of_squeue(at(f"04:51:{second}"), has_ties=has_ties)
+        if not case["setup"]:
+            queue.jobs = {}
+        call = call_of("squeue", *case["cmd"][1:], environment=case.get("env"))
+        heard = converse(squeue(call, queue))
+        answers.append((without_artefacts(heard.out), heard.err, heard.code))
+    recorded = (without_artefacts(case["stdout"]), case["stderr"], case["rc"])
+    assert recorded in answers, f"{answers[0]} instead of {recorded}"
+
+
+def without_artefacts(text: str) -> str:
+    """Take out what Slurm gets from its own arithmetic, and when it looked last at a job."""
+    lines = [
+        line
+        for line in text.splitlines()
+        if "last_sched_evaluation" not in line
+        and "6090470273" not in line
+        and "1827039037" not in line
+    ]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    "case", parameters(case for case in cases("more") if case["id"].startswith("more-arr-squeue"))
+)
+def test_arrays_are_shown_as_recorded(case: dict[str, Any]) -> None:
+    queue = queue_of_arrays(at("05:01:21"))
+    heard = converse(squeue(call_of("squeue", *case["cmd"][1:]), queue))
+    # Held arrays have one priority; among equals Slurm's order is its own.
+    assert sorted(heard.out.splitlines()) == sorted(case["stdout"].splitlines())
+    assert (heard.err, heard.code) == (case["stderr"], case["rc"])
+
+
+@pytest.mark.parametrize(
+    ("name", "argv"),
+    [
+        ("srun2-l-squeue-s", ["-s"]),
+        ("srun2-l-squeue-s-step-unknown", ["-s", "41.7"]),
+        (
+            "srun2-l-squeue-s-O",
+            ["-s", "-j41", "-O", "StepID,StepName,StepState,NumTasks,Nodes,tres-alloc,TimeUsed"],
+        ),
+        ("srun2-l-squeue-s-unknown-job", ["-s", "-j", "999999"]),
+    ],
+)
+def test_steps_are_listed_as_recorded(name: str, argv: list[str]) -> None:
+    case = next((case for case in cases("srun2") if case["id"] == name), None)
+    if case is None:
+        pytest.skip("no recordings at hand")
+    heard = converse(squeue(call_of("squeue", *argv), queue_of_steps(at("06:53:16"))))
+    assert (heard.out, heard.err, heard.code) == (case["stdout"], case["stderr"], case["rc"])
+
+
+def test_ended_jobs_are_known_but_only_listed_when_asked_for() -> None:
+    ended = job(29, "fin", submit="04:50:00", start="04:50:01", state=JobState.COMPLETED)
+    ended.end_at = ended.start_at
+    queue = RecordedQueue(at("04:51:00"), [ended])
+    assert converse(squeue(call_of("squeue", "-j", "29"), queue)).out == HEADING
+    asked = ["-h", "-j", "29", "-t", "all", "-o", "%T %r %N %M"]
+    assert converse(squeue(call_of("squeue", *asked), queue)).out == "COMPLETED None node1 0:00\n"
+
+
+@pytest.mark.parametrize(
+    ("ids", "out", "err", "code"),
+    [
+        ("77", "", "slurm_load_jobs error: Invalid job id specified\n", 1),
+        ("77,77", HEADING, "", 0),
+        ("77,78", HEADING, "", 0),
+    ],
+)
+def test_one_unknown_id_is_an_error_and_several_are_not(
+    ids: str, out: str, err: str, code: int
+) -> None:
+    heard = converse(squeue(call_of("squeue", "-j", ids), RecordedQueue(at("04:51:00"))))
+    assert (heard.out, heard.err, heard.code) == (out, err, code)
+
+
+def test_client_command_lines_get_the_fields_they_count() -> None:
+    queue = queue_of_squeue(at("04:51:40"))
+    quoted = converse(squeue(call_of("squeue", '-o "%u"', "-u", "alice", "-h"), queue)).out
+    assert quoted.splitlines() == [' "alice"'] * 7
+    turm = "jobid:###turm###,name:###turm###,"
+    rows = converse(squeue(call_of("squeue", "--array", "--noheader", "--Format", turm), queue)).out
+    assert rows.splitlines()[0] == "6###turm###verylongnameofajob###turm###"
+    words = ["-O", "JobArrayID,StateCompact,Reason", "-t", "all", "--me"]
+    rows = converse(squeue(call_of("squeue", *words), queue)).out
+    assert {len(row.split()) for row in rows.splitlines()} == {3}
+
+
+def test_every_field_can_be_listed_at_once() -> None:
+    heard = converse(squeue(call_of("squeue", "-o", "%all"), queue_of_squeue(at("04:51:40"))))
+    heading, *rows = heard.out.splitlines()
+    assert heading.startswith("ACCOUNT|TRES_PER_NODE|MIN_CPUS|")
+    assert heading.endswith("|SCHEDNODES|WORK_DIR|")
+    assert {row.count("|") for row in [heading, *rows]} == {heading.count("|")}
+
+
+def test_json_names_every_job_in_order_and_is_json() -> None:
+    heard = converse(squeue(call_of("squeue", "--json"), queue_of_squeue(at("04:51:40"))))
+    found = json.loads(heard.out)
+    assert [each["job_id"] for each in found["jobs"]] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert (
+        json.loads(converse(squeue(call_of("squeue", "--json"), RecordedQueue(0.0))).out)["jobs"]
+        == []
+    )
+
+
+def test_suspended_time_is_no_running_time() -> None:
+    stopped = job(1, "s", submit="04:50:00", start="04:50:00", state=JobState.SUSPENDED)
+    stopped.suspended_at = at("04:50:30")
+    queue = RecordedQueue(at("04:51:00"), [stopped])
+    assert converse(squeue(call_of("squeue", "-h", "-o", "%M %t"), queue)).out == "0:30 S\n"
+
+
+def test_the_last_waiting_task_of_an_array_is_shown_as_a_task() -> None:
+    rest = job(8, "arr", submit="04:50:00", array_job_id=8, array=TaskSet((5,)), array_limit=2)
+    queue = RecordedQueue(at("04:51:00"), [rest])
+    assert converse(squeue(call_of("squeue", "-h", "-o", "%i %K"), queue)).out == "8_5 5\n"
+
+
+def test_a_long_listing_does_not_look_at_what_changes_afterwards() -> None:
+    jobs = [job(number, f"job{number}", submit="04:50:00") for number in range(1, 2001)]
+    queue = RecordedQueue(at("04:51:00"), jobs)
+    answer = squeue(call_of("squeue", "-h", "-S", "i", "-o", "%i %T %j"), queue)
+    for each in jobs:
+        each.state, each.array = JobState.RUNNING, TaskSet((1,))
+    rows = converse(answer).out.splitlines()
+    assert rows[0] == "1 PENDING job1"
+    assert len(rows) == 2000
+    assert all(" PENDING " in row for row in rows)
+
+
+def test_flags_overrule_the_environment() -> None:
+    queue = queue_of_squeue(at("04:51:40"))
+    call = call_of("squeue", "-h", "-t", "R", "-o", "%i", environment={"SQUEUE_STATES": "PD"})
+    assert converse(squeue(call, queue)).out == "8\n1\n"
+    call = call_of("squeue", "-h", "-o", "%i", environment={"SQUEUE_STATES": "R"}, owner=ALICE)
+    assert converse(squeue(call, queue)).out == "8\n1\n"
