@@ -100,9 +100,16 @@ def test_an_orphan_that_may_be_requeued_waits_again_as_its_next_attempt(records,
     assert records.tracker.used_cpus == 0
 
 
-@pytest.mark.parametrize("more", [{"requeue": False}, {"restarts": 5}])
-def test_an_orphan_that_may_not_or_too_often_was_requeued_has_failed(records, gone, more):
-    job = records.running(gone, **more)
+def test_an_orphan_that_was_requeued_too_often_waits_held(records, gone):
+    job = records.running(gone, restarts=5)
+    assert counts(recover(records)) == (1, 0, 0)
+    job = records.on_record(job.job_id)
+    assert (job.state, job.hold, job.restarts) == (JobState.PENDING, Hold.USER, 6)
+    assert records.tracker.used_cpus == 0
+
+
+def test_an_orphan_that_may_not_be_requeued_has_failed(records, gone):
+    job = records.running(gone, requeue=False)
     assert counts(recover(records)) == (1, 0, 0)
     job = records.on_record(job.job_id)
     assert (job.state, job.exit_code, job.exit_signal) == (JobState.FAILED, -999, 0)

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from stoker.core.errors import UserError
-from stoker.core.models import Node, Partition
+from stoker.core.models import FOREVER, Node, Partition
 from stoker.core.units import NotationError, expand_hosts, parse_memory, parse_time_limit
 
 
@@ -311,7 +311,7 @@ def _partition(entry: PartitionSettings, names: tuple[str, ...], *, is_default: 
         is_default=is_default,
         state=entry.state.upper(),
         priority_tier=entry.priority_tier,
-        max_time_s=_time(entry.max_time),
+        max_time_s=_limit(entry.max_time),
         default_time_s=_time(entry.default_time),
         max_nodes=entry.max_nodes,
         default_mem_per_cpu_mib=_memory(entry.default_mem_per_cpu) or None,
@@ -325,6 +325,12 @@ def _memory(text: str) -> int:
 
 def _time(text: str) -> float | None:
     return parse_time_limit(text) if text else None
+
+
+def _limit(text: str) -> float | None:
+    """Read a maximum; UNLIMITED is none."""
+    limit = _time(text)
+    return None if limit == FOREVER else limit
 
 
 def _gres(text: str) -> dict[str, int]:

@@ -230,8 +230,9 @@ class Ledger:
         """
         outcome = lost(turn.now)
         may_requeue = job.requeue and not job.spec.interactive
-        if job.ending is None and may_requeue and job.restarts < self._requeue_max:
-            job.ending = JobState.REQUEUED
+        if job.ending is None and may_requeue:
+            is_hopeless = job.restarts >= self._requeue_max
+            job.ending = JobState.REQUEUE_HOLD if is_hopeless else JobState.REQUEUED
             outcome = Outcome(state=JobState.NODE_FAIL, at=turn.now, raw_code=outcome.code)
         elif job.ending is JobState.CANCELLED:
             outcome = Outcome(state=JobState.CANCELLED, at=turn.now)
@@ -290,7 +291,7 @@ class Ledger:
     def _tell_dependents(self, turn: Turn, job: Job) -> None:
         waiting = self.table.dependents(job)
         if job.state.has_ended:
-            waiting += [each for each in self.table.namesakes(job) if each.dependency]
+            waiting += self.table.singletons(job)
         for each in waiting:
             self.refresh(turn, each)
             self._end_if_invalid(turn, each)

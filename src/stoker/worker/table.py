@@ -101,6 +101,7 @@ class JobTable:
         self._dependents: dict[int, set[int]] = {}
         self._awaited: dict[int, frozenset[int]] = {}
         self._namesakes: dict[tuple[int, str], set[int]] = {}
+        self._singletons: dict[tuple[int, str], set[int]] = {}
         self._wakeups: list[tuple[float, int]] = []
 
     def __len__(self) -> int:
@@ -121,6 +122,7 @@ class JobTable:
             self._dependents,
             self._awaited,
             self._namesakes,
+            self._singletons,
             self._wakeups,
         ):
             index.clear()
@@ -146,12 +148,17 @@ class JobTable:
 
     def learn_names(self, job: Job) -> None:
         """Index a job by its name and by what it depends on."""
-        self._namesakes.setdefault((job.owner.user_id, job.name), set()).add(job.job_id)
+        name = (job.owner.user_id, job.name)
+        self._namesakes.setdefault(name, set()).add(job.job_id)
+        if _is_singleton(job):
+            self._singletons.setdefault(name, set()).add(job.job_id)
         self._watch_dependencies(job)
 
     def forget_names(self, job: Job) -> None:
         """Undo `learn_names`, before name or dependency change."""
-        _discard(self._namesakes, (job.owner.user_id, job.name), job.job_id)
+        name = (job.owner.user_id, job.name)
+        _discard(self._namesakes, name, job.job_id)
+        _discard(self._singletons, name, job.job_id)
         self._forget_dependencies(job)
 
     def array(self, array_job_id: int) -> list[Job]:
@@ -161,6 +168,11 @@ class JobTable:
     def namesakes(self, job: Job) -> list[Job]:
         """Return the owner's jobs of the same name, by id."""
         found = self._namesakes.get((job.owner.user_id, job.name), ())
+        return [self.jobs[each] for each in sorted(found)]
+
+    def singletons(self, job: Job) -> list[Job]:
+        """Return the owner's jobs of the same name that wait to be the only one, by id."""
+        found = self._singletons.get((job.owner.user_id, job.name), ())
         return [self.jobs[each] for each in sorted(found)]
 
     # Waiting.
@@ -294,3 +306,9 @@ def _discard(index: dict[_Key, set[int]], key: _Key, job_id: int) -> None:
         members.discard(job_id)
         if not members:
             del index[key]
+
+
+def _is_singleton(job: Job) -> bool:
+    return job.dependency is not None and any(
+        each.kind == "singleton" for each in job.dependency.conditions
+    )
