@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stoker.core.enums import AllocationState, JobState, Reason
+from stoker.core.enums import AllocationState, Hold, JobState, Reason
 from stoker.core.errors import StoreError, UserError
 from stoker.core.models import Job
 from stoker.core.processes import TOKEN_VARIABLE, ProcessIdentity, boot_id, identify, is_alive
