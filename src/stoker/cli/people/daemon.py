@@ -1,0 +1,151 @@
+"""The daemon's life: `stoker up`, `down`, `status`."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stoker.cli.people.screen import count, duration, is_terminal, say, say_json, say_pairs
+from stoker.cli.people.screen import size as memory
+from stoker.client.client import Client
+from stoker.client.daemon import ensure_daemon, is_answering
+from stoker.core.errors import DaemonUnavailable, UserError
+from stoker.core.settings import home_directory
+
+_STOP_S = 60.0
+"""How long a stop may take; jobs that are cancelled get their time to end."""
+
+
+@click.command("up")
+@click.option("--foreground", is_flag=True, help="Stay, and log here: for systemd.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting; with --foreground."
+)
+def up_command(foreground: bool, settings: tuple[str, ...]) -> None:
+    """Start the daemon and wait until it is ready.
+
+    Any command that needs it does the same; STOKER_AUTOSTART=0 keeps them from it.
+
+    Examples:
+      stoker up
+      STOKER_TOTAL_CPUS=4 stoker up
+      stoker up --foreground --set log_level=DEBUG
+    """
+    if foreground:
+        words = [word for setting in settings for word in ("--set", setting)]
+        os.execv(sys.executable, [sys.executable, "-I", "-m", "stoker.stokerd", *words])  # noqa: S606 - it is to take our place
+    if settings:
+        raise click.UsageError("--set needs --foreground; write settings into stoker.toml instead")
+    home = home_directory()
+    pid = ensure_daemon(home, say=lambda _: None)
+    with _plain_client(home) as client:
+        status = client.status()
+    verb = "is ready" if pid else "runs already"
+    cpus, room = status["cpus"]["total"], memory(status["memory_mib"]["total"])
+    say(
+        f"stokerd {verb} (pid {status['stokerd']['pid']}): "
+        f"{count(cpus, 'CPU')}, {room} of memory, records in {home}"
+    )
+
+
+@click.command("down")
+@click.option("--cancel", is_flag=True, help="Cancel all jobs first.")
+def down_command(cancel: bool) -> None:
+    """Stop the daemon; running jobs go on.
+
+    They are found again when it is back, and what ended meanwhile is recorded then.
+
+    Examples:
+      stoker down              for an upgrade: jobs do not notice
+      stoker down --cancel     end all jobs, too
+    """
+    home = home_directory()
+    if not is_answering(home):
+        say(f"stokerd does not run in {home}")
+        return
+    with _plain_client(home) as client:
+        status = client.status()
+        running = status["jobs"].get("RUNNING", 0)
+        client.shutdown(cancel=cancel)
+    _await_end(status["stokerd"]["pid"], home)
+    ending = "; no job runs" if cancel or not running else f"; {count(running, 'job')} go on"
+    say(f"stokerd has stopped{ending}")
+
+
+def _plain_client(home: Path) -> Client:
+    """Return a client that starts nothing."""
+
+    def refuse(where: Path) -> None:
+        raise DaemonUnavailable(f"cannot reach stokerd in {where}: it went away just now")
+
+    return Client(home, start=refuse)
+
+
+def _await_end(pid: int, home: Path) -> None:
+    """Wait until a process is gone."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        if not select.select([descriptor], [], [], _STOP_S)[0]:
+            raise UserError(
+                f"cannot stop stokerd (pid {pid}) within {_STOP_S:g} s: "
+                f"{home / 'log' / 'stokerd.log'} may tell why"
+            )
+    finally:
+        os.close(descriptor)
+
+
+@click.command("status")
+@click.option("--json", "as_json", is_flag=True, help="For programs: one object.")
+def status_command(as_json: bool) -> None:
+    """Show the daemon, the machine and the queue.
+
+    Examples:
+      stoker status
+      stoker status --json | jq .cpus.allocated
+    """
+    with Client() as client:
+        status = client.status()
+    if as_json:
+        say_json(status)
+    else:
+        say_pairs(_pairs(status))
+
+
+def _pairs(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    daemon, shepherd = status["stokerd"], status["shepherd"]
+    yield "Home", status["home"]
+    yield "Version", status["version"]
+    yield "stokerd", f"pid {daemon['pid']}{_since(daemon)}"
+    yield "Shepherd", f"pid {shepherd['pid']}" if shepherd.get("pid") else "does not run"
+    cpus, room = status["cpus"], status["memory_mib"]
+    yield "CPUs", f"{cpus['allocated']} of {cpus['total']} allocated {_bar(cpus)}".rstrip()
+    yield (
+        "Memory",
+        f"{memory(room['allocated'])} of {memory(room['total'])} allocated {_bar(room)}".rstrip(),
+    )
+    counts = status["jobs"]
+    yield "Jobs", ", ".join(f"{number} {state.lower()}" for state, number in counts.items()) or "0"
+
+
+def _since(daemon: Mapping[str, Any]) -> str:
+    if "started_at" not in daemon:
+        return ""
+    return f", up for {duration(max(0.0, time.time() - daemon['started_at']))}"
+
+
+def _bar(amounts: Mapping[str, float], width: int = 20) -> str:
+    """Return how much is taken as a bar, for a terminal."""
+    if not is_terminal() or not amounts["total"]:
+        return ""
+    filled = min(width, round(width * amounts["allocated"] / amounts["total"]))
+    return "[" + "#" * filled + "." * (width - filled) + "]"
