@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from copy import copy
 from datetime import tzinfo
-from functools import cached_property
 
 from stoker.core.enums import HOLDING, Hold, JobState, Reason
 from stoker.core.models import NO_TASK, Allocation, Job
@@ -56,6 +55,7 @@ class Scene:
         nodes = [status.node for status in controller.nodes()]
         self.node_names = tuple(node.name for node in nodes)
         self.node_cpus_max = max((node.cpus for node in nodes), default=1)
+        self.shape_of = controller.shape
         self._times: dict[int, str] = {}
 
     def time(self, at: float) -> str:
@@ -70,28 +70,23 @@ class Scene:
 class JobView:
     """One job, one task of an array, or what of an array has not started."""
 
-    __slots__ = ("__dict__", "expected_at", "job", "reason", "scene", "shape")
+    __slots__ = ("_shape", "expected_at", "job", "reason", "scene")
 
     def __init__(
-        self,
-        job: Job,
-        scene: Scene,
-        shape: Shape,
-        reason: str,
-        expected_at: float | None = None,
+        self, job: Job, scene: Scene, reason: str, expected_at: float | None = None
     ) -> None:
         """Show *job*, which nobody changes any more; *expected_at* is when it is to start."""
         self.job = job
         self.scene = scene
-        self.shape = shape
         self.reason = reason
         self.expected_at = expected_at
+        self._shape: Shape | None = None
 
     def task(self, task: int) -> JobView:
         """Return the view of one waiting task of this array."""
         job = copy(self.job)
         job.array, job.array_task_id = None, task
-        return JobView(job, self.scene, self.shape, self.reason, self.expected_at)
+        return JobView(job, self.scene, self.reason, self.expected_at)
 
     # Identity.
 
@@ -162,11 +157,18 @@ class JobView:
     # Sizes.
 
     @property
+    def shape(self) -> Shape:
+        """Return what the job asks for."""
+        if self._shape is None:
+            self._shape = self.scene.shape_of(self.job)
+        return self._shape
+
+    @property
     def allocation(self) -> Allocation | None:
         """Return what the job holds or held."""
         return None if self.job.state is JobState.PENDING else self.job.allocation
 
-    @cached_property
+    @property
     def node_list(self) -> str:
         """Return the nodes of the allocation as a host list; "" if there is none."""
         allocation = self.allocation
@@ -330,35 +332,20 @@ class JobView:
         return self.path(self.job.spec.stderr) or self.stdout
 
 
-class Gallery:
-    """Makes views inside a turn; what many jobs have in common is asked for once."""
+def views_of(
+    jobs: Iterable[Job], scene: Scene, controller: Controller, *, with_starts: bool = False
+) -> list[JobView]:
+    """Return a view of each job, in order; *with_starts* says when waiting ones will start.
 
-    def __init__(self, controller: Controller, scene: Scene) -> None:
-        """Ask *controller*."""
-        self.scene = scene
-        self._controller = controller
-        self._shapes: dict[tuple[bytes, str, int, float | None], Shape] = {}
-
-    def views(self, jobs: Iterable[Job], *, with_starts: bool = False) -> list[JobView]:
-        """Return a view of each job, in order; *with_starts* says when waiting ones will start."""
-        jobs = list(jobs)
-        starts = self._starts(jobs) if with_starts else {}
-        reason, scene, shape = self._controller.reason, self.scene, self._shape
-        return [
-            JobView(_copy(job), scene, shape(job), reason(job), starts.get(job.job_id))
-            for job in jobs
-        ]
-
-    def _starts(self, jobs: list[Job]) -> Mapping[int, float]:
-        waiting = [job.job_id for job in jobs if job.state is JobState.PENDING]
-        return self._controller.expected_starts(waiting) if waiting else {}
-
-    def _shape(self, job: Job) -> Shape:
-        key = (job.spec_digest, job.partition, id(job.spec), job.time_limit_s)
-        shape = self._shapes.get(key)
-        if shape is None:
-            shape = self._shapes[key] = self._controller.shape(job)
-        return shape
+    This is all of a listing that must happen inside the turn.
+    """
+    jobs = list(jobs)
+    waiting = [job.job_id for job in jobs if job.state is JobState.PENDING] if with_starts else []
+    starts = controller.expected_starts(waiting) if waiting else {}
+    reason = controller.reason
+    if not starts:
+        return [JobView(_copy(job), scene, reason(job)) for job in jobs]
+    return [JobView(_copy(job), scene, reason(job), starts.get(job.job_id)) for job in jobs]
 
 
 def with_last_allocations(controller: Controller, jobs: Iterable[Job]) -> list[Job]:
@@ -378,7 +365,7 @@ def _with_allocation(job: Job, allocation: Allocation | None) -> Job:
 
 
 def _copy(job: Job) -> Job:
-    made = copy(job)
+    made: Job = job.__copy__()
     if made.allocation is not None:
         made.allocation = copy(made.allocation)
     if made.array is not None:

@@ -33,8 +33,7 @@ def _as_json(key: str, records: Iterable[Mapping[str, Value]]) -> Iterator[str]:
 
 def _as_yaml(key: str, records: Iterable[Mapping[str, Value]]) -> Iterator[str]:
     content: Mapping[str, Value] = {"errors": [], key: [_without_empty(each) for each in records]}
-    text = to_yaml(document(_PLUGIN, _NAME, content))
-    yield text.rstrip("\n") + "\n\n"
+    yield to_yaml(document(_PLUGIN, _NAME, content))
 
 
 def _without_empty(value: Value) -> Value:

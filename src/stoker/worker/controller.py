@@ -186,7 +186,10 @@ class Controller(Protocol):
         ...
 
     def shape(self, job: Job) -> Shape:
-        """Return what the job asks for, with the defaults of partition and machine applied."""
+        """Return what the job asks for, with the defaults of partition and machine applied.
+
+        It may be asked of a copy, after the turn and from another thread.
+        """
         ...
 
     def reason(self, job: Job) -> str:

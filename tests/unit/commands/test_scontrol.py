@@ -141,16 +141,8 @@ def queue() -> RecordedQueue:
             job(3, "runs", submit="05:00:00", start="05:00:05", time_limit_s=1200.0),
             job(4, "ended", submit="05:00:00", start="05:00:05", **end),
             job(10, "arr", submit="05:00:00", array_job_id=10, array=TaskSet.parse("4,7-10")),
-            job(
-                11,
-                "arr",
-                submit="05:00:00",
-                start="05:00:05",
-                array_job_id=10,
-                array_task_id=1,
-                **end,
-            ),
-            job(12, "arr", submit="05:00:00", start="05:00:05", array_job_id=10, array_task_id=2),
+            job(11, "arr", **began, array_job_id=10, array_task_id=1, **end),
+            job(12, "arr", **began, array_job_id=10, array_task_id=2),
         ],
     )
 

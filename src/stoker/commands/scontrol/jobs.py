@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from stoker.commands.errors import describe
-from stoker.commands.jobview import Gallery, JobView, Scene, with_last_allocations
+from stoker.commands.jobview import JobView, Scene, views_of, with_last_allocations
 from stoker.commands.scontrol.words import Line, failure
 from stoker.commands.stepview import StepView, step_views, steps_of
 from stoker.core.enums import HOLDING
@@ -79,8 +79,9 @@ def _rank(job: Job, ref: JobRef) -> tuple[bool, int]:
 
 
 def _rendered(line: Line, jobs: Iterable[Job]) -> str:
-    gallery = Gallery(line.controller, Scene(line.call, line.controller))
-    views = gallery.views(with_last_allocations(line.controller, jobs), with_starts=True)
+    told = with_last_allocations(line.controller, jobs)
+    scene = Scene(line.call, line.controller)
+    views = views_of(told, scene, line.controller, with_starts=True)
     records = (_job_lines(view, has_details=line.has_details) for view in views)
     return "".join(joined(line, lines) for lines in records)
 

@@ -1,6 +1,6 @@
 """squeue: what waits and runs, as a table in the asked format.
 
-Inside the turn only what may change is copied (`Gallery`); sorting and rendering happen while the
+Inside the turn only what may change is copied (`views_of`); sorting and rendering happen while the
 answer is read, so that a long listing delays nobody.
 
 Source: squeue(1), and the recorded behaviour of Slurm.
@@ -16,7 +16,7 @@ from stoker.commands.errors import describe
 from stoker.commands.formats import Layout, parse_long, parse_short
 from stoker.commands.headings import UnknownCluster, clock_line, cluster_heading
 from stoker.commands.jobjson import job_document
-from stoker.commands.jobview import Gallery, JobView, Scene, with_last_allocations
+from stoker.commands.jobview import JobView, Scene, views_of, with_last_allocations
 from stoker.commands.options import EarlyAnswer
 from stoker.commands.records import rendered
 from stoker.commands.squeue import fields
@@ -71,10 +71,8 @@ def _list_jobs(request: Request, call: Call, controller: Controller, above: str)
         errors.append(f"squeue: error: Invalid sort specification: {request.sort}")
         return Answer(out=above, err=_lines(errors), code=1)
     sorts_by_start = any(letter in "SeY" for letter, _ in keys)
-    gallery = Gallery(controller, scene)
-    views = gallery.views(
-        jobs, with_starts=sorts_by_start or bool(layout.fields & fields.EXPECTING)
-    )
+    with_starts = sorts_by_start or bool(layout.fields & fields.EXPECTING)
+    views = views_of(jobs, scene, controller, with_starts=with_starts)
     rows = itertools.chain([above], layout.chunks(_rows(views, keys, request)))
     return Answer(out="".join(rows) if len(views) <= _JOINED_MAX else rows, err=_lines(errors))
 
@@ -99,7 +97,9 @@ def _selected(
     """Return the jobs that pass all filters, and what is to be complained about."""
     tests, complaints = _tests(request, call, controller)
     found = _candidates(request, controller)
-    jobs = [job for job in found if all(test(job) for test in tests)]
+    jobs = list(found)
+    for test in tests:
+        jobs = list(filter(test, jobs))
     if request.states & ENDED:
         jobs = with_last_allocations(controller, jobs)
     return jobs, complaints
@@ -238,8 +238,8 @@ def _document(request: Request, call: Call, controller: Controller) -> Iterator[
     jobs = sorted(
         [*controller.active_jobs(), *controller.recent_jobs()], key=lambda job: job.job_id
     )
-    gallery = Gallery(controller, Scene(call, controller))
-    views = gallery.views(with_last_allocations(controller, jobs), with_starts=True)
+    told = with_last_allocations(controller, jobs)
+    views = views_of(told, Scene(call, controller), controller, with_starts=True)
     return rendered(request.document, "jobs", map(job_document, views))
 
 
