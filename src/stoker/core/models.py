@@ -24,6 +24,9 @@ NO_TASK = -1
 
 FOREVER = float("inf")
 
+_TASKS_WIDTH_MAX = 63
+"""Characters of an array's waiting tasks that Slurm shows."""
+
 
 class Owner(msgspec.Struct, frozen=True, gc=False):
     """Whose job it is, as the kernel told us."""
@@ -242,14 +245,18 @@ class Job(msgspec.Struct, gc=False):
         """Return the id as Slurm shows it: ``42``, ``42_7`` or ``42_[8-99%4]``."""
         if self.array is not None:
             limit = f"%{self.array_limit}" if self.array_limit else ""
-            return f"{self.array_job_id}_[{self.array.format()}{limit}]"
+            return f"{self.array_job_id}_[{self.array.format(_TASKS_WIDTH_MAX)}{limit}]"
         if self.array_task_id != NO_TASK:
             return f"{self.array_job_id}_{self.array_task_id}"
         return str(self.job_id)
 
 
 class TaskEnd(msgspec.Struct, frozen=True, gc=False):
-    """How a task of a step ended; ``code`` above 0 says an error of execve(2) if ``failed``."""
+    """How a task of a step ended.
+
+    If it ``failed`` to start, ``message`` says where (``exec``, ``stdout``, ...) and ``code`` is
+    the errno.
+    """
 
     task: int
     code: int

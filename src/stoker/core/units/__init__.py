@@ -27,7 +27,7 @@ from stoker.core.units.jobrefs import JobRef, parse_job_ref
 from stoker.core.units.memory import format_memory, format_size, parse_memory
 from stoker.core.units.patterns import PatternFields, expand_pattern
 from stoker.core.units.signals import parse_signal, signal_name
-from stoker.core.units.times import format_time, parse_begin
+from stoker.core.units.times import format_time, is_time_style, parse_begin
 from stoker.core.units.zones import LOCAL_ZONE, zone_of
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "format_size",
     "format_time",
     "format_time_limit",
+    "is_time_style",
     "parse_array",
     "parse_begin",
     "parse_dependency",

@@ -10,13 +10,17 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from itertools import compress
 from typing import NamedTuple
 
 from stoker.core.units.errors import NotationError
 
 _ITEM = re.compile(r"(\d{1,10})(?:-(\d{1,10})(?::(\d{1,10}))?)?", re.ASCII)
-TASK_MAX = 4_000_000_000
-"""No array index of any Slurm is larger."""
+TASK_MAX = 4_000_000
+"""The largest index of any array, as Slurm's own MaxArraySize bounds it."""
+
+_RUNS_MAX = 100_000
+"""Runs in one set: a few characters with several steps must not fill the memory."""
 
 
 class TaskSet:
@@ -42,23 +46,25 @@ class TaskSet:
         """
         made = cls()
         made._set(_disjoint([_run(item, text) for item in text.split(",")] if text else []))
+        if len(made._runs) > _RUNS_MAX:
+            raise NotationError("the tasks", text, f"they lie in more than {_RUNS_MAX} runs")
         return made
 
     def format(self, width_max: int | None = None) -> str:
         """Return the set as squeue prints it: ``0-7``, ``1-19:3``, ``1,3,7-9``.
 
         Args:
-            width_max: Characters after which the rest is ``...``; None: all of it.
+            width_max: Characters that there may be; what comes within two of that ends in ``...``.
         """
-        if len(self._runs) == 1 and _is_stepped(self._runs[0]):
-            run = self._runs[0]
-            return f"{run[0]}-{run[-1]}:{run.step}"
+        if step := self._step():
+            return f"{self.first}-{self.last}:{step}"
         words: list[str] = []
         width = -1
-        for word in self._words():
+        for first, last in self._spans():
+            word = str(first) if first == last else f"{first}-{last}"
             words.append(word)
             width += len(word) + 1
-            if width_max is not None and width > width_max:
+            if width_max is not None and width > width_max - 2:
                 return ",".join(words)[: width_max - 3] + "..."
         return ",".join(words)
 
@@ -109,12 +115,33 @@ class TaskSet:
         at = bisect_left(self._runs, -task, key=lambda run: -run.start)
         return at if at < len(self._runs) and task in self._runs[at] else None
 
-    def _words(self) -> Iterator[str]:
+    def _step(self) -> int:
+        """Return the step with which Slurm writes the whole set; 0 if it writes none."""
+        if not self or self.last - self.first <= 10:
+            return 0
+        if len(self) == 2:
+            return self.last - self.first
+        step = self._runs[0].step
+        return step if len(self._runs) == 1 and step > 1 else 0
+
+    def _spans(self) -> Iterator[tuple[int, int]]:
+        """Yield first and last of each stretch of consecutive tasks."""
+        first = last = -2
+        for start, end in self._stretches():
+            if start > last + 1:
+                if last >= 0:
+                    yield first, last
+                first = start
+            last = end
+        if last >= 0:
+            yield first, last
+
+    def _stretches(self) -> Iterator[tuple[int, int]]:
         for run in reversed(self._runs):
             if run.step == 1 or len(run) == 1:
-                yield _packed(run)
+                yield run[0], run[-1]
             else:
-                yield from map(str, run)
+                yield from zip(run, run, strict=True)
 
     def __len__(self) -> int:
         return self._count
@@ -214,7 +241,11 @@ def _merged(cluster: list[range]) -> list[range]:
         return [_normal(cluster[0])]
     if all(run.step == 1 or len(run) == 1 for run in cluster):
         return [range(cluster[0].start, max(run[-1] for run in cluster) + 1)]
-    return _runs_of(sorted(set().union(*cluster)))
+    first = cluster[0].start
+    marks = bytearray(max(run[-1] for run in cluster) + 1 - first)
+    for run in cluster:
+        marks[run.start - first : run[-1] + 1 - first : run.step] = b"\1" * len(run)
+    return _runs_of(list(compress(range(first, first + len(marks)), marks)))
 
 
 def _normal(run: range) -> range:
@@ -236,11 +267,6 @@ def _runs_of(tasks: list[int]) -> list[range]:
         made.append(range(tasks[at], tasks[end - 1] + 1, step))
         at = end
     return made
-
-
-def _is_stepped(run: range) -> bool:
-    """Whether Slurm writes the run with its step: one over more than ten numbers."""
-    return run.step > 1 and run[-1] - run[0] > 10
 
 
 def _packed(run: range) -> str:

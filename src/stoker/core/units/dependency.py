@@ -14,6 +14,8 @@ from stoker.core.units.errors import NotationError
 
 SINGLETON = "singleton"
 KINDS = frozenset({"after", "afterok", "afterany", "afternotok", "aftercorr", SINGLETON})
+_SAME_AS = {"afterburstbuffer": "afterany"}
+"""Here are no burst buffers: nothing has to be waited for but the end."""
 
 _JOB = re.compile(
     r"(?P<job>\d{1,10})(?:_(?:(?P<task>\d{1,10})|\*))?(?:\+(?P<delay>\d{1,7}))?", re.ASCII
@@ -98,7 +100,7 @@ def _conditions(word: str, text: str) -> Iterator[Condition]:
     kind, _, rest = word.partition(":")
     if kind.isdecimal() or "_" in kind:
         kind, rest = "afterany", word
-    kind = kind.lower()
+    kind = _SAME_AS.get(kind.lower(), kind.lower())
     if kind == SINGLETON and not rest:
         yield Condition(SINGLETON)
         return

@@ -15,38 +15,43 @@ FOREVER = float("inf")
 
 _ENDLESS = frozenset({"-1", "infinite", "unlimited"})
 _LIMIT = re.compile(
-    r"""(?P<days>\d+)-(?P<day_hours>\d*)(?::(?P<day_minutes>\d+)(?::(?P<day_seconds>\d+))?)?
+    r"""(?P<days>\d+)-(?P<day_hours>\d*)
+      | (?P<more_days>\d+)-(?P<more_hours>\d+):(?P<day_minutes>\d+)(?::(?P<day_seconds>\d+))?
       | (?P<hours>\d+):(?P<hour_minutes>\d+):(?P<hour_seconds>\d+)
       | (?P<minutes>\d+)(?::(?P<seconds>\d+))?""",
     re.VERBOSE | re.ASCII,
 )
-_DIGITS_MAX = 12
-"""Digits of a limit's numbers: more would be years beyond any calendar."""
+_NEGATIVE = re.compile(r"-\d+", re.ASCII)
+_TEXT_MAX = 64
+_LIMIT_MAX_S = 60 * (2**32 - 2)
+"""Slurm counts minutes in 32 bits, of which the last two values mean something else."""
 
 
 def parse_time_limit(text: str) -> float:
     """Return a time limit in seconds; FOREVER where there is none.
 
-    Slurm keeps limits in minutes: seconds count as a begun minute, and no minutes as no limit.
+    Slurm keeps limits in minutes: seconds count as a begun minute. No minutes mean no limit, and
+    so do fewer than none.
 
     Raises:
         NotationError: It is none of the six forms.
     """
-    if text.lower() in _ENDLESS:
+    if text.lower() in _ENDLESS or (_NEGATIVE.fullmatch(text) and len(text) < _TEXT_MAX):
         return FOREVER
-    match = _LIMIT.fullmatch(text)
-    if match is None or len(text) > 4 * _DIGITS_MAX:
+    match = _LIMIT.fullmatch(text) if len(text) < _TEXT_MAX else None
+    if match is None:
         raise NotationError(
             "the time", text, "write minutes, M:SS, H:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS or UNLIMITED"
         )
     found = {name: int(value or 0) for name, value in match.groupdict().items()}
     seconds = (
-        found["days"] * 86_400
-        + (found["day_hours"] + found["hours"]) * 3600
+        (found["days"] + found["more_days"]) * 86_400
+        + (found["day_hours"] + found["more_hours"] + found["hours"]) * 3600
         + (found["day_minutes"] + found["hour_minutes"] + found["minutes"]) * 60
         + (found["day_seconds"] + found["hour_seconds"] + found["seconds"])
     )
-    return math.ceil(seconds / 60) * 60.0 or FOREVER
+    limit = math.ceil(seconds / 60) * 60.0
+    return limit if 0 < limit < _LIMIT_MAX_S else FOREVER
 
 
 def format_time_limit(seconds: float | None) -> str:

@@ -19,7 +19,7 @@ HOSTS_MAX = 65_536
 _WORD = re.compile(r"(?:\[[^\]]*\]?|[^,\[\s])+")
 _PART = re.compile(r"\[([^\]]*)(\]?)")
 _RANGE = re.compile(r"(\d{1,18})(?:-(\d{1,18}))?", re.ASCII)
-_NAME = re.compile(r"(.*?)(\d*)", re.DOTALL | re.ASCII)
+_NAME = re.compile(r"(.*?)(\d{0,18})", re.DOTALL | re.ASCII)
 
 
 def expand_hosts(text: str) -> list[str]:
@@ -110,7 +110,7 @@ def _numbers(ranges: str, text: str) -> list[str]:
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if match is None or first > last:
             raise NotationError("the host list", text, f"{each!r} is no range; write FIRST-LAST")
-        if last - first >= HOSTS_MAX:
+        if len(found) + last - first >= HOSTS_MAX:
             raise NotationError("the host list", text, f"it has more than {HOSTS_MAX} names")
         width = len(match[1])
         found += [f"{number:0{width}}" for number in range(first, last + 1)]

@@ -9,9 +9,10 @@ import re
 
 from stoker.core.units.errors import NotationError
 
-_SIZE = re.compile(r"(\d+)([KMGTP]?)(B?)", re.IGNORECASE | re.ASCII)
+_SIZE = re.compile(r"(\d{1,18})(?:([KMGTP])B?)?", re.IGNORECASE | re.ASCII)
 _UNITS = "KMGTP"
-_DIGITS_MAX = 18
+_MIB_MAX = 1 << 40
+"""An exbibyte: what is more overflows somewhere, and no machine has it."""
 
 
 def parse_memory(text: str, default_unit: str = "M") -> int:
@@ -20,14 +21,16 @@ def parse_memory(text: str, default_unit: str = "M") -> int:
     What is less than a MiB counts as one.
 
     Raises:
-        NotationError: It is no whole number with K, M, G or T.
+        NotationError: It is no whole number with K, M, G or T, or beyond all measure.
     """
     match = _SIZE.fullmatch(text)
-    if match is None or len(match[1]) > _DIGITS_MAX:
+    if match is None:
         raise NotationError("the memory", text, "write a whole number and K, M, G or T, as in 4G")
     unit = (match[2] or default_unit).upper()
-    kib = int(match[1]) << 10 * _UNITS.index(unit)
-    return -(-kib // 1024)
+    mib = -(-(int(match[1]) << 10 * _UNITS.index(unit)) // 1024)
+    if mib > _MIB_MAX:
+        raise NotationError("the memory", text, "it is more than any machine has")
+    return mib
 
 
 def format_memory(mib: float, *, unit: str = "", convert: bool = True) -> str:

@@ -1,7 +1,7 @@
 """Points in time: what people write for "when", and how it is printed.
 
-The clock and the zone come in. Reading follows Slurm's own reader, word by word from left to
-right; later words overrule earlier ones, and what follows a complete time is read as the next word.
+The clock and the zone come in. A text is read word by word from left to right, and later words
+overrule earlier ones: ``noon tomorrow``, ``2030-01-02T03:04``, ``now+1hour``.
 
 Source: sbatch(1) "--begin", sacct(1) "--starttime", squeue(1) "SLURM_TIME_FORMAT".
 """
@@ -14,20 +14,27 @@ from datetime import datetime, timedelta, tzinfo
 from stoker.core.units.errors import NotationError
 
 _CLOCK_WORDS = {"midnight": 0, "noon": 12, "fika": 15, "teatime": 16}
-_MULTIPLIERS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
+_UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 604_800}
+_DAY_S = 86_400
 _BLANK = re.compile(r"[ \t\-T]+")
 _WORD = re.compile(r"today|tomorrow|midnight|noon|fika|teatime", re.IGNORECASE)
 _NOW = re.compile(r"now[ \t]*", re.IGNORECASE)
-_DELTA = re.compile(
-    r"([+-])[ \t]*(\d{1,10})[ \t]*(?:(second|minute|hour|day|week)s?)?", re.IGNORECASE | re.ASCII
+_DISTANCE = re.compile(
+    r"(?P<sign>[+-])\s*(?P<number>\d*)\s*(?P<unit>second|minute|hour|day|week)?s?", re.IGNORECASE
 )
-_CLOCK = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?(?:[ \t]*(am|pm))?", re.IGNORECASE | re.ASCII)
-_ISO_DATE = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})", re.ASCII)
-_US_DATE = re.compile(r"(\d{1,2})[./]?(\d{1,2})(?:[./]?(\d{2}))?", re.ASCII)
-_EPOCH = re.compile(r"uts(\d{7,12})", re.IGNORECASE | re.ASCII)
+# What these leave out or leave short is found afterwards, to say where.
+_CLOCK = re.compile(
+    r"(?P<hour>\d{1,2}):(?P<minute>\d{0,2})(?::(?P<second>\d{0,2}))?(?:\s*(?P<half>am|pm))?",
+    re.IGNORECASE,
+)
+_ISO_DATE = re.compile(r"(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d{0,2})")
+_US_DATE = re.compile(r"(?P<month>\d{1,2})[./]?(?P<day>\d{0,2})[./]?(?P<year>\d{0,2})")
+_EPOCH = re.compile(r"uts(\d{7,11})", re.IGNORECASE)
 
 _STANDARD = "%Y-%m-%dT%H:%M:%S"
 _STYLE_MAX = 31
+_LAST = 253_402_210_800.0
+"""The end of the year 9999, less a day for the zones: no calendar here goes further."""
 
 
 def parse_begin(text: str, now: float, zone: tzinfo, *, past: bool = False) -> float:
@@ -43,11 +50,16 @@ def parse_begin(text: str, now: float, zone: tzinfo, *, past: bool = False) -> f
     Raises:
         NotationError: ``position`` is where Slurm's own message would point.
     """
+    if not text.isascii():
+        raise NotationError("the time", text, "write HH:MM, MM/DD/YY, YYYY-MM-DD or now+1hour", 0)
     if match := _EPOCH.fullmatch(text):
         return float(match[1])
     reading = _Reading(text, now, zone)
     reading.read()
-    return reading.resolve(past=past)
+    at = reading.resolve(past=past)
+    if not -_LAST < at < _LAST:
+        raise NotationError("the time", text, "it is beyond the calendar", 0)
+    return at
 
 
 class _Reading:
@@ -55,9 +67,8 @@ class _Reading:
 
     def __init__(self, text: str, now: float, zone: tzinfo) -> None:
         self.text = text.partition("\n")[0]
-        self.now = now
+        self.now = int(now)
         self.zone = zone
-        self.today = datetime.fromtimestamp(int(now), zone)
         self.position = 0
         self.year: int | None = None
         self.month: int | None = None
@@ -70,118 +81,128 @@ class _Reading:
     def read(self) -> None:
         """Take word after word until the text ends."""
         while self.position < len(self.text):
-            if match := _BLANK.match(self.text, self.position):
-                self.position = match.end()
-            elif match := _WORD.match(self.text, self.position):
-                self.position = match.end()
+            if match := self._found(_BLANK):
+                pass
+            elif match := self._found(_WORD):
                 self._take_word(match[0].lower())
-            elif match := _NOW.match(self.text, self.position):
+            elif match := self._found(_NOW):
                 self.position = match.end()
-                self._take_delta()
+                match = self._take_distance()
             else:
-                self._take_number()
+                match = self._take_number()
+            self.position = match.end() if match else len(self.text)
 
     def resolve(self, *, past: bool) -> float:
         """Return the instant that the parts name, filling in those left out."""
         if self.instant is not None:
             return self.instant
-        if self.hour is None and self.month is None:
-            raise self._refusal("it names no time", 0)
+        today = self._moment(0)
         if self.month is None:
-            self._take_day(0 if past or self._is_ahead() else 1)
-        if self.year is None:
-            self._take_year(past=past)
-        assert self.year is not None
+            if self.hour is None:
+                raise self._refusal("it names no time", 0)
+            is_ahead = (self.hour, self.minute) > (today.hour, today.minute)
+            self._set_date(today if past or is_ahead else self._moment(_DAY_S))
         assert self.month is not None
+        year = self._nearest_year(today, past=past) if self.year is None else self.year
         try:
             # As mktime(3): a day past the month's last is one of the next month.
-            moment = datetime(
-                self.year, self.month, 1, self.hour or 0, self.minute, self.second, tzinfo=self.zone
-            ) + timedelta(days=self.day - 1)
-            return moment.timestamp()
-        except (ValueError, OverflowError):
-            raise self._refusal("there is no such time", 0) from None
+            first = datetime(
+                year, self.month, 1, self.hour or 0, self.minute, self.second, tzinfo=self.zone
+            )
+            return (first + timedelta(days=self.day - 1)).timestamp()
+        except (ValueError, OverflowError, OSError):
+            raise self._refusal("it is beyond the calendar", 0) from None
+
+    def _found(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        return pattern.match(self.text, self.position)
+
+    def _moment(self, distance_s: int) -> datetime:
+        try:
+            return datetime.fromtimestamp(self.now + distance_s, self.zone)
+        except (ValueError, OverflowError, OSError):
+            raise self._refusal("it is beyond the calendar", 0) from None
 
     def _take_word(self, word: str) -> None:
         if word in _CLOCK_WORDS:
-            self.hour, self.minute, self.second = _CLOCK_WORDS[word], 0, 0
+            self._set_clock(_CLOCK_WORDS[word], 0, 0)
         else:
-            self._take_day(1 if word == "tomorrow" else 0)
+            self._set_date(self._moment(_DAY_S if word == "tomorrow" else 0))
 
-    def _take_day(self, days: int) -> None:
-        moment = datetime.fromtimestamp(int(self.now) + days * 86_400, self.zone)
-        self.year, self.month, self.day = moment.year, moment.month, moment.day
-
-    def _take_delta(self) -> None:
+    def _take_distance(self) -> re.Match[str] | None:
+        """Take what follows ``now``; None if nothing does."""
         seconds = 0
+        match = None
         if self.position < len(self.text):
-            match = _DELTA.match(self.text, self.position)
-            if match is None:
+            match = self._found(_DISTANCE)
+            if match is None or not match["number"] or len(match["number"]) > 12:
                 raise self._refusal("write now+NUMBER and a unit, as in now+2hours")
-            seconds = int(match[2]) * _MULTIPLIERS[(match[3] or "second").lower()]
-            seconds = -seconds if match[1] == "-" else seconds
-            self.position = match.end()
-        self.instant = float(int(self.now) + seconds)
+            if not match["unit"] and match.end() < len(self.text):
+                raise self._refusal(
+                    "the units are seconds, minutes, hours, days and weeks", match.end() - 1
+                )
+            seconds = int(match["number"]) * _UNITS[(match["unit"] or "second").lower()]
+            seconds = -seconds if match["sign"] == "-" else seconds
+        moment = self._moment(seconds)
+        self._set_date(moment)
+        self._set_clock(moment.hour, moment.minute, moment.second)
+        # Exact where the clock's face is not, in an hour that comes twice.
+        self.instant = float(self.now + seconds)
+        return match
 
-    def _take_number(self) -> None:
-        if match := _CLOCK.match(self.text, self.position):
+    def _take_number(self) -> re.Match[str]:
+        if match := self._found(_CLOCK):
             self._take_clock(match)
-        elif match := _ISO_DATE.match(self.text, self.position):
-            year, month, day = match.groups()
-            self._take_date(match, year, month, day, month_group=2, day_group=3)
-        elif match := _US_DATE.match(self.text, self.position):
-            month, day, year = match.groups()
-            self._take_date(match, year and f"20{year}", month, day, month_group=1, day_group=2)
+        elif match := self._found(_ISO_DATE):
+            self._take_date(match, match["year"])
+        elif match := self._found(_US_DATE):
+            if len(match["year"]) == 1:
+                raise self._refusal("the year has two digits", match.end("year"))
+            year = int(match["year"] or 0)
+            self._take_date(match, f"20{year:02}" if year else "")
         else:
-            digits = re.compile(r"\d{0,2}").match(self.text, self.position)
-            assert digits is not None
-            raise self._refusal("write HH:MM, MM/DD/YY, YYYY-MM-DD or now+1hour", digits.end())
-        self.position = match.end()
+            raise self._refusal("write HH:MM, MM/DD/YY, YYYY-MM-DD or now+1hour")
+        return match
 
     def _take_clock(self, match: re.Match[str]) -> None:
-        hour = int(match[1])
-        if hour > 23:
-            raise self._refusal("an hour is 0 to 23", match.start(1))
-        if int(match[2]) > 59:
-            raise self._refusal("a minute is 0 to 59", match.start(2))
-        if int(match[3] or 0) > 59:
-            raise self._refusal("a second is 0 to 59", match.start(3))
-        if match[4]:
-            if hour > 12 or (hour == 0 and match[4].lower() == "pm" and hour > 11):
-                raise self._refusal("an hour before AM or PM is 1 to 12", match.start(1))
-            hour = hour % 12 + (12 if match[4].lower() == "pm" else 0)
-        self.hour, self.minute, self.second = hour, int(match[2]), int(match[3] or 0)
+        self._check_range(match, "hour", 0, 23)
+        for name in ("minute", "second"):
+            if match[name] is not None and len(match[name]) < 2:
+                raise self._refusal(f"the {name} has two digits", match.end(name))
+            self._check_range(match, name, 0, 59)
+        hour = int(match["hour"])
+        if half := (match["half"] or "").lower():
+            if hour > 12:
+                raise self._refusal("an hour before AM or PM is 1 to 12", match.start("half"))
+            hour = hour % 12 + (12 if half == "pm" else 0)
+        self._set_clock(hour, int(match["minute"]), int(match["second"] or 0))
 
-    def _take_date(
-        self,
-        match: re.Match[str],
-        year: str | None,
-        month: str,
-        day: str,
-        *,
-        month_group: int,
-        day_group: int,
-    ) -> None:
-        if not 1 <= int(month) <= 12:
-            raise self._refusal("a month is 1 to 12", match.start(month_group))
-        if not 1 <= int(day) <= 31:
-            raise self._refusal("a day is 1 to 31", match.start(day_group))
-        self.year = int(year) if year else None
-        self.month, self.day = int(month), int(day)
+    def _take_date(self, match: re.Match[str], year: str) -> None:
+        self._check_range(match, "month", 1, 12)
+        if not match["day"]:
+            raise self._refusal("the day is missing; a time of day is HH:MM", match.start("day"))
+        self._check_range(match, "day", 1, 31)
+        self.month, self.day, self.instant = int(match["month"]), int(match["day"]), None
+        self.year = int(year) if year else self.year
 
-    def _is_ahead(self) -> bool:
-        assert self.hour is not None
-        return (self.hour, self.minute) > (self.today.hour, self.today.minute)
+    def _check_range(self, match: re.Match[str], name: str, least: int, most: int) -> None:
+        if match[name] and not least <= int(match[name]) <= most:
+            raise self._refusal(f"the {name} is {least} to {most}", match.start(name))
 
-    def _take_year(self, *, past: bool) -> None:
+    def _set_date(self, moment: datetime) -> None:
+        self.year, self.month, self.day = moment.year, moment.month, moment.day
+        self.instant = None
+
+    def _set_clock(self, hour: int, minute: int, second: int) -> None:
+        self.hour, self.minute, self.second = hour, minute, second
+        self.instant = None
+
+    def _nearest_year(self, today: datetime, *, past: bool) -> int:
         assert self.month is not None
-        wanted = (self.month, self.day, self.hour or 0, self.minute)
-        today = self.today
-        is_later = wanted > (today.month, today.day, today.hour, today.minute)
         if past:
-            self.year = today.year - 1 if self.month > today.month else today.year
-        else:
-            self.year = today.year if is_later else today.year + 1
+            return today.year - (self.month > today.month)
+        wanted = (self.month, self.day, self.hour or 0, self.minute)
+        is_ahead = wanted > (today.month, today.day, today.hour, today.minute)
+        return today.year if is_ahead else today.year + 1
 
     def _refusal(self, why: str, position: int | None = None) -> NotationError:
         return NotationError(
@@ -189,19 +210,30 @@ class _Reading:
         )
 
 
+def is_time_style(style: str) -> bool:
+    """Whether SLURM_TIME_FORMAT may be *style*: Slurm complains of others, and goes on."""
+    return style in ("", "standard", "relative") or ("%" in style and len(style) <= _STYLE_MAX)
+
+
 def format_time(at: float, zone: tzinfo, style: str = "", now: float = 0.0) -> str:
-    """Return *at* as SLURM_TIME_FORMAT's value *style* wants it; ``Unknown`` for 0.
+    """Return *at* as SLURM_TIME_FORMAT's value *style* wants it; ``Unknown`` for none.
 
     A style that is neither a known word nor a pattern counts as ``standard``.
     """
-    if at <= 0:
+    try:
+        moment = datetime.fromtimestamp(int(at), zone) if at > 0 else None
+    except (ValueError, OverflowError, OSError):
+        moment = None
+    if moment is None:
         return "Unknown"
-    moment = datetime.fromtimestamp(int(at), zone)
     if style == "relative":
         return moment.strftime(_relative_style(moment, datetime.fromtimestamp(int(now), zone)))
-    if "%" not in style or len(style) > _STYLE_MAX:
-        style = _STANDARD
-    return moment.strftime(style)
+    pattern = style if "%" in style and is_time_style(style) else _STANDARD
+    try:
+        return moment.strftime(pattern)
+    except ValueError:
+        # A pattern that is no text.
+        return moment.strftime(_STANDARD)
 
 
 def _relative_style(moment: datetime, today: datetime) -> str:
@@ -215,4 +247,5 @@ def _relative_style(moment: datetime, today: datetime) -> str:
 
 
 def _day_number(moment: datetime) -> int:
+    """Return a number whose differences Slurm takes for days: exact only within a year."""
     return 1000 * moment.year + moment.timetuple().tm_yday

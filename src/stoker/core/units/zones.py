@@ -1,19 +1,20 @@
 """Time zones as the variable TZ names them.
 
-Source: tzset(3).
+Source: tzset(3); RFC 8536, whose files end in a POSIX rule.
 """
 
 from __future__ import annotations
 
+import io
 import re
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+import struct
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
-_POSIX = re.compile(
-    r"(?:[A-Za-z]{3,}|<[A-Za-z0-9+\-]{3,}>)(?P<sign>[+-]?)(?P<hours>\d{1,2})"
-    r"(?::(?P<minutes>\d{2}))?(?P<summer>.*)",
-    re.ASCII,
+_SUMMER_WITHOUT_RULE = re.compile(
+    r"(?:[A-Za-z]+|<[^>]+>)[+-]?[\d:]+(?:[A-Za-z]+|<[^>]+>)(?:[+-]?[\d:]+)?", re.ASCII
 )
+_DEFAULT_RULE = ",M3.2.0,M11.1.0"
 
 
 class _LocalZone(tzinfo):
@@ -30,7 +31,9 @@ class _LocalZone(tzinfo):
 
     def fromutc(self, moment: datetime) -> datetime:
         local = moment.replace(tzinfo=UTC).astimezone()
-        return local.replace(tzinfo=self)
+        found = local.replace(tzinfo=self)
+        # Of an hour that comes twice, the second has another offset than the first.
+        return found if found.utcoffset() == local.utcoffset() else found.replace(fold=1)
 
 
 LOCAL_ZONE: tzinfo = _LocalZone()
@@ -42,7 +45,7 @@ def _local(moment: datetime) -> datetime:
 
 def zone_of(tz_variable: str) -> tzinfo:
     """Return the zone that *tz_variable* names; the daemon's own for what cannot be read."""
-    name = tz_variable.removeprefix(":")
+    name = tz_variable.removeprefix(":").rpartition("zoneinfo/")[2]
     if not name:
         return LOCAL_ZONE
     try:
@@ -51,9 +54,14 @@ def zone_of(tz_variable: str) -> tzinfo:
         return _posix_zone(name) or LOCAL_ZONE
 
 
-def _posix_zone(name: str) -> tzinfo | None:
-    match = _POSIX.fullmatch(name)
-    if match is None:
+def _posix_zone(rule: str) -> tzinfo | None:
+    """Return the zone of a rule such as ``CET-1CEST,M3.5.0,M10.5.0/3``."""
+    if _SUMMER_WITHOUT_RULE.fullmatch(rule):
+        rule += _DEFAULT_RULE
+    # A zone file with no transitions and this rule at its end means just the rule.
+    counts = struct.pack(">5sx14x6L", b"TZif2", 0, 0, 0, 0, 1, 1)
+    block = counts + struct.pack(">lBB", 0, 0, 0) + b"\0"
+    try:
+        return ZoneInfo.from_file(io.BytesIO(block * 2 + b"\n" + rule.encode() + b"\n"), rule)
+    except (ValueError, EOFError):
         return None
-    offset = timedelta(hours=int(match["hours"]), minutes=int(match["minutes"] or 0))
-    return timezone(offset if match["sign"] == "-" else -offset)
