@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stoker.core.errors import StoreError
-from stoker.worker.call import Answer, Attach, Call, Interrupted, ReadFile, Say, UntilEnded
+from stoker.worker.call import Answer, Attach, Call, Interrupted, ReadFile, Say, Until, UntilEnded
 from stoker.worker.server import Server
 
 
@@ -61,19 +61,20 @@ class StubService:
             return None
         return Answer(err=f"{call.program}: error: {error}\n", code=1)
 
-    def ended(self, job_ids: Sequence[int]):
-        if set(job_ids) <= self.ended_ids:
-            return list(job_ids)
+    def outcome(self, request: Until):
+        if set(request.job_ids) <= self.ended_ids:
+            return list(request.job_ids)
         self.parked.set()
         return None
 
-    def attach(self, job_id: int, descriptors: Sequence[int]) -> None:
+    def attach(self, job_id: int, descriptors: Sequence[int]) -> int:
         if job_id == 13:
             raise OSError(5, "no such luck")
         self.attached.append((job_id, tuple(descriptors)))
         os.write(descriptors[1], b"from the job\n")
         for descriptor in descriptors:
             os.close(descriptor)
+        return len(self.attached)
 
     def hung_up(self, call: Call) -> None:
         self.hung_up_calls.append(call)
@@ -171,7 +172,12 @@ class StubService:
 
 
 class MortalService(StubService):
-    """Dies where a file in its home says so, once."""
+    """Dies where a file in its home says so, once; job 7 has ended if a file says so."""
+
+    def outcome(self, request: Until):
+        if self.records.with_name("job-7-ended").exists():
+            self.ended_ids.add(7)
+        return super().outcome(request)
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -182,6 +188,11 @@ class MortalService(StubService):
     def do_submit(self, call: Call) -> Answer:
         self._die_at("before-commit")
         return super().do_submit(call)
+
+    def do_read(self, call: Call):
+        answer = yield from super().do_read(call)
+        self._die_at("after-read")
+        return answer
 
     def _die_at(self, point: str) -> None:
         marker = self.records.with_name(point)

@@ -6,7 +6,6 @@ whose list was let go of gets a new one that begins behind the last job it was s
 
 from __future__ import annotations
 
-import pwd
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -76,18 +75,17 @@ class Listing:
         if not wanted.ended:
             return self._controller.active_jobs()
         query = HistoryQuery(
-            user_ids=tuple(map(_user_id, wanted.users)),
+            user_ids=tuple(map(self._user_id, wanted.users)),
             names=wanted.names,
             partitions=wanted.partitions,
             start_at=wanted.since,
         )
         return [record.job for record in self._controller.history(query)]
 
-
-def _user_id(name: str) -> int:
-    try:
-        return pwd.getpwnam(name).pw_uid
-    except KeyError:
-        raise InvalidSpec(
-            f"cannot list the jobs of {name}: there is no such user", "ESLURM_USER_ID_MISSING"
-        ) from None
+    def _user_id(self, name: str) -> int:
+        found = self._controller.user_id(name)
+        if found is None:
+            raise InvalidSpec(
+                f"cannot list the jobs of {name}: there is no such user", "ESLURM_USER_ID_MISSING"
+            )
+        return found
