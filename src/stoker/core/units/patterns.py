@@ -9,6 +9,7 @@ Source: sbatch(1) and srun(1), "filename pattern".
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import msgspec
 
@@ -38,12 +39,14 @@ def expand_pattern(pattern: str, fields: PatternFields) -> str:
     """Return *pattern* with its letters filled in; a backslash switches all of that off."""
     if "\\" in pattern:
         return pattern.replace("\\", "")
-    return _FIELD.sub(lambda match: _value(match, fields), pattern)
+    values = _values(fields)
+    made = _FIELD.sub(lambda match: _value(match, values), pattern)
+    return "/".join(map(_safe, made.split("/"), pattern.split("/")))
 
 
-def _value(match: re.Match[str], fields: PatternFields) -> str:
+def _value(match: re.Match[str], values: Mapping[str, int | str]) -> str:
     digits, letter = match.groups()
-    value = _values(fields)[letter]
+    value = values[letter]
     if isinstance(value, int):
         return f"{value:0{min(int(digits or 0), _WIDTH_MAX)}}"
     return value
@@ -67,6 +70,9 @@ def _values(fields: PatternFields) -> dict[str, int | str]:
 
 
 def _as_name(text: str) -> str:
-    """Return *text* without what would lead out of the directory."""
-    name = _UNSAFE.sub("_", text).replace("..", "__")
-    return "_" if name == "." else name
+    return _UNSAFE.sub("_", text)
+
+
+def _safe(part: str, asked: str) -> str:
+    """Return a part of a path; it is a dot, or two, only where the pattern says so itself."""
+    return part.replace(".", "_") if part in (".", "..") and part != asked else part
