@@ -179,10 +179,8 @@ def _only_one(home: Path) -> Iterator[None]:
 
 def _start(home: Path, environment: Mapping[str, str]) -> tuple[int, str]:
     """Start stokerd; return its pid and what went wrong, if anything did."""
+    log = _open_log(home)
     reading, writing = os.pipe()
-    log = os.open(
-        home / "log" / "stokerd.log", os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC, 0o600
-    )
     try:
         process = subprocess.Popen(
             [sys.executable, *COMMAND, str(writing)],
@@ -200,6 +198,14 @@ def _start(home: Path, environment: Mapping[str, str]) -> tuple[int, str]:
     finally:
         os.close(log)
         os.close(reading)
+
+
+def _open_log(home: Path) -> int:
+    path = home / "log" / "stokerd.log"
+    try:
+        return os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise DaemonUnavailable(f"cannot start stokerd: {path}: {error.strerror}") from None
 
 
 def _environment(home: Path, environment: Mapping[str, str]) -> dict[str, str]:
@@ -221,6 +227,12 @@ def _verdict(reading: int, home: Path) -> str:
             return ""
         if not chunk or len(said) > _SHOWN_TEXT_MAX:
             break
-    reason = said.decode("utf-8", "replace").strip()
-    log = home / "log" / "stokerd.log"
-    return reason or f"cannot start stokerd: it said nothing; {log} may tell why"
+    return said.decode("utf-8", "replace").strip() or _silence(home / "log" / "stokerd.log")
+
+
+def _silence(log: Path) -> str:
+    """Return what to say of a daemon that said nothing."""
+    lines = log.read_text(errors="replace").split("\n")[-20:]
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    ending = f", which ends with: {last}" if last else ""
+    return f"cannot start stokerd: it said nothing; look into {log}{ending}"
