@@ -172,7 +172,7 @@ _ROWS: Final = (
     _idle("bsa", "switches", "COUNT[@TIME]"),
     _idle("s", "task-epilog", "FILE"),
     _idle("s", "task-prolog", "FILE"),
-    _row("b", "test-only", "", "say when the job would start, and do not submit it"),
+    _row("bs", "test-only", "", "say when the job would start, and do not submit it"),
     _idle("bsa", "thread-spec", "COUNT"),
     _idle("s", "-T threads", "COUNT"),
     _idle("bsa", "threads-per-core", "COUNT"),

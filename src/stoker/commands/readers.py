@@ -70,9 +70,21 @@ def take_all(wishes: Wishes, values: Iterable[tuple[str, str | None]]) -> None:
     for name, value in values:
         text = value or ""
         wishes.shown[name] = text or "set"
+        wishes.from_variables.discard(name)
         reader = _READERS.get(name)
         if reader is not None:
             reader(wishes, text)
+
+
+def take_variables(wishes: Wishes, values: Iterable[tuple[str, str | None]]) -> None:
+    """Take in what environment variables stand for.
+
+    Raises:
+        OptionError: A value says nothing sensible.
+    """
+    for name, value in values:
+        take_all(wishes, [(name, value)])
+        wishes.from_variables.add(name)
 
 
 _Reader: TypeAlias = Callable[[Wishes, str], None]

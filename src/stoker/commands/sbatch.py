@@ -10,17 +10,23 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from datetime import datetime
 from errno import EFBIG
 from typing import Any, Final
 
 from stoker.commands import joboptions, variables
 from stoker.commands.demands import check_demands, refused
 from stoker.commands.directives import SCRIPT_MAX, ScriptError, check_script, no_script
-from stoker.commands.errors import describe, refusal
+from stoker.commands.errors import refusal
 from stoker.commands.exports import read_export_file
+from stoker.commands.jobcalls import (
+    check_cluster,
+    exit_error,
+    notes_of,
+    read_node_file,
+    tested,
+)
 from stoker.commands.options import EarlyAnswer, Parsed, parse
-from stoker.commands.readers import take_all
+from stoker.commands.readers import take_all, take_variables
 from stoker.commands.submission import (
     Program,
     submission_of,
@@ -29,15 +35,13 @@ from stoker.commands.submission import (
 )
 from stoker.commands.wishes import OptionError, Wishes
 from stoker.core.enums import JobState
-from stoker.core.errors import Infeasible, InvalidSpec, StokerError
+from stoker.core.errors import InvalidSpec, StokerError
 from stoker.core.models import Job
-from stoker.core.units import compress_hosts
 from stoker.worker.call import Answer, Call, Conversation, ReadFile, Request, Say, UntilEnded
-from stoker.worker.controller import Controller, Submission
+from stoker.worker.controller import Controller
 
 _WRAPPED: Final = "#!/bin/sh\n# This script was created by sbatch --wrap.\n\n{}\n"
 _FAILED: Final = "Batch job submission failed"
-_ALL_CLUSTERS: Final = "all"
 
 
 def sbatch(call: Call, controller: Controller) -> Conversation:
@@ -55,57 +59,6 @@ def sbatch(call: Call, controller: Controller) -> Conversation:
         return Answer(err=refusal("sbatch", _FAILED, error), code=exit_error(call))
 
 
-def exit_error(call: Call) -> int:
-    """Return the exit status of an error of Slurm's own: SLURM_EXIT_ERROR, or 1."""
-    text = call.environment.get("SLURM_EXIT_ERROR", "")
-    return int(text) & 0xFF if text.isdecimal() and text.isascii() and len(text) < 10 else 1
-
-
-def check_cluster(wishes: Wishes, controller: Controller) -> None:
-    """Refuse every cluster but this one.
-
-    Raises:
-        OptionError: Another is wanted.
-    """
-    for name in wishes.clusters.split(",") if wishes.clusters else ():
-        if name not in (controller.cluster_name, _ALL_CLUSTERS):
-            raise OptionError(
-                f"{wishes.program}: error: No cluster '{name}' known by database.\n"
-                f"{wishes.program}: error: '{name}' can't be reached now, or it is an invalid "
-                "entry for --cluster.  Use 'sacctmgr list clusters' to see available clusters.\n",
-                1,
-            )
-
-
-def options_shown(wishes: Wishes) -> str:
-    """Return what ``-v`` prints first: the options that were set."""
-    rule = f"{wishes.program}: {'-' * 20} {'-' * 20}\n"
-    rows = "".join(
-        f"{wishes.program}: {name:<20}: {value}\n" for name, value in sorted(wishes.shown.items())
-    )
-    return (
-        f"{wishes.program}: defined options\n{rule}{rows}{rule}"
-        f"{wishes.program}: end of defined options\n"
-    )
-
-
-def notes_of(wishes: Wishes) -> str:
-    """Return what is to be said of the options before anything is done."""
-    shown = options_shown(wishes) if wishes.verbose else ""
-    return shown + "".join(f"{wishes.program}: {note}\n" for note in wishes.notes)
-
-
-def read_node_file(wishes: Wishes) -> Generator[ReadFile, bytes, None]:
-    """Fill in the nodes that ``--nodefile`` names."""
-    if wishes.node_file:
-        try:
-            content = yield ReadFile(wishes.node_file)
-        except OSError:
-            wishes.fail(f"error: Unable to open file {wishes.node_file}")
-        names = content.decode("utf-8", "surrogateescape").replace(",", " ").split()
-        wishes.spec["node_list"] = ",".join(names)
-
-
 def _submission(call: Call, controller: Controller) -> Conversation:
     parsed = parse("sbatch", joboptions.SBATCH, call.argv, stop_at_operand=True)
     take_all(wishes_of(call), parsed.values)
@@ -116,7 +69,7 @@ def _submission(call: Call, controller: Controller) -> Conversation:
     if not parsed.has("wrap"):
         foreign = not (parsed.has("ignore-pbs") or "SBATCH_IGNORE_PBS" in call.environment)
         take_directives(wishes, program.script, _shown_name(parsed), foreign=foreign)
-    take_all(wishes, variables.chosen(variables.SBATCH, call.environment))
+    take_variables(wishes, variables.chosen(variables.SBATCH, call.environment))
     take_all(wishes, parsed.values)
     check_cluster(wishes, controller)
     yield from read_node_file(wishes)
@@ -124,7 +77,7 @@ def _submission(call: Call, controller: Controller) -> Conversation:
     submission = submission_of(call, wishes, program, export_file)
     check_demands(submission, wishes.layout, controller)
     if "test-only" in wishes.shown:
-        return _tested(wishes, submission, controller)
+        return tested(wishes, submission, controller)
     job = controller.submit(submission)
     return (yield from _told(wishes, job, controller))
 
@@ -187,19 +140,6 @@ def _export_file(wishes: Wishes) -> Generator[ReadFile, bytes, Mapping[str, str]
         return read_export_file((yield ReadFile(wishes.export_file)))
     except OSError:
         wishes.fail(f"error: Could not open user environment file {wishes.export_file}")
-
-
-def _tested(wishes: Wishes, submission: Submission, controller: Controller) -> Answer:
-    """Say when the job would start."""
-    try:
-        trial = controller.try_submit(submission)
-    except (InvalidSpec, Infeasible) as error:
-        return Answer(err=f"allocation failure: {describe(error)}\n", code=1)
-    at = datetime.fromtimestamp(trial.at, wishes.zone).strftime("%Y-%m-%dT%H:%M:%S")
-    return Answer(
-        err=f"{notes_of(wishes)}sbatch: Job {trial.job_id} to start at {at} using {trial.cpus} "
-        f"processors on nodes {compress_hosts(trial.nodes)} in partition {trial.partition}\n"
-    )
 
 
 def _told(wishes: Wishes, job: Job, controller: Controller) -> Generator[Request, Any, Answer]:

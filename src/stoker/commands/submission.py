@@ -75,7 +75,7 @@ def submission_of(
         InvalidSpec: The wishes contradict one another or are refused.
         OptionError: The same, in words of the command's own.
     """
-    wishes.check_together()
+    wishes.settle_memory()
     _refuse_unsupported(wishes)
     array = _array(wishes)
     spec = _spec(call, wishes, program, is_array=array is not None)
@@ -84,7 +84,11 @@ def submission_of(
         spec=spec,
         owner=call.owner,
         script=program.script,
-        environment=entries(_environment(call, wishes, array, export_file)),
+        environment=(
+            ()
+            if program.is_interactive
+            else entries(_environment(call, wishes, array, export_file))
+        ),
         array=array,
         dependency=_dependency(wishes),
         hold=wishes.hold,

@@ -7,9 +7,16 @@ are read into it by `commands.readers`.
 from __future__ import annotations
 
 from datetime import tzinfo
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import msgspec
+
+_MEMORY_FIELDS: Final = {
+    "mem": "mem_per_node_mib",
+    "mem-per-cpu": "mem_per_cpu_mib",
+    "mem-per-gpu": "",
+}
+"""Options of which only one may count, with their fields of JobSpec."""
 
 
 class OptionError(Exception):
@@ -30,6 +37,8 @@ class Wishes(msgspec.Struct):
     is_root: bool = False
     spec: dict[str, object] = {}
     shown: dict[str, str] = {}
+    from_variables: set[str] = set()
+    """Options of which the last word was that of an environment variable."""
     notes: list[str] = []
     """Lines for standard error about what was let go."""
 
@@ -70,12 +79,18 @@ class Wishes(msgspec.Struct):
         """End with one line on standard error."""
         raise OptionError(f"{self.program}: {line}\n", code)
 
-    def check_together(self) -> None:
-        """Refuse options that exclude one another.
+    def settle_memory(self) -> None:
+        """Let what is said of memory overrule what variables say of it.
 
         Raises:
-            OptionError: Some do.
+            OptionError: Two amounts are said that exclude one another.
         """
-        memory = ("mem", "mem-per-cpu", "mem-per-gpu")
-        if sum(name in self.shown for name in memory) > 1:
+        said = [name for name in _MEMORY_FIELDS if name in self.shown]
+        if len(said) > 1:
+            said = [name for name in said if name not in self.from_variables] or said
+        if len(said) > 1:
             self.fail("fatal: --mem, --mem-per-cpu, and --mem-per-gpu are mutually exclusive.")
+        for name, field in _MEMORY_FIELDS.items():
+            if name not in said:
+                self.spec.pop(field, None)
+                self.mem_per_gpu_mib = 0 if name == "mem-per-gpu" else self.mem_per_gpu_mib

@@ -176,8 +176,16 @@ class Control:
     # Changing.
 
     def submit(self, submission: Submission) -> Job:
-        """Take a job in; the same key gives the same job."""
-        return self._intake.submit(self._queue.current, submission)
+        """Take a job in; the same key gives the same job.
+
+        Somebody waits for an allocation without a script: it starts in this very turn if it can.
+        """
+        turn = self._queue.current
+        job = self._intake.submit(turn, submission)
+        if job.spec.interactive and job.state is JobState.PENDING:
+            self._scheduler.schedule(turn)
+            job = self._queue.table.get(job.job_id) or job
+        return job
 
     def try_submit(self, submission: Submission) -> TrialStart:
         """Return when and where the job would start; it uses up an id, as in Slurm."""

@@ -230,7 +230,7 @@ def _task_end(task: int, event: EngineEvent) -> TaskEnd | None:
     if isinstance(event, Ended):
         return TaskEnd(task, event.exit_code, event.signal)
     if isinstance(event, Failed):
-        return TaskEnd(task, event.errno, failed=True, message=event.message)
+        return TaskEnd(task, event.errno, failed=True, message=event.step)
     return None
 
 

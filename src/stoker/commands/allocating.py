@@ -1,0 +1,147 @@
+"""How srun and salloc come by an allocation: submit an interactive job and wait until it runs.
+
+Nothing is said if it starts at once. Who is interrupted while waiting takes the job back.
+
+Source: srun(1), salloc(1); messages are recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from signal import SIGHUP, SIGINT, SIGQUIT, SIGTERM
+from typing import Any, Final
+
+import msgspec
+
+from stoker.commands.demands import check_demands, refused
+from stoker.commands.errors import refusal, strerror
+from stoker.commands.submission import Program, submission_of
+from stoker.commands.wishes import OptionError, Wishes
+from stoker.core.enums import Hold, JobState
+from stoker.core.errors import StokerError
+from stoker.core.models import Job
+from stoker.core.units import JobRef
+from stoker.worker.call import Call, Interrupted, Request, Say, UntilStarted
+from stoker.worker.controller import Controller, Submission
+
+_WAITS: Final = {
+    "PartitionConfig": "Requested partition configuration not available now",
+    "PartitionNodeLimit": "Requested partition configuration not available now",
+    "PartitionTimeLimit": "Requested partition configuration not available now",
+    "PartitionDown": "Partition in DOWN state",
+}
+"""What is said of a job that cannot start, by the reason why."""
+
+ENDING_SIGNALS: Final = frozenset({SIGHUP, SIGINT, SIGQUIT, SIGTERM})
+"""Signals by which a caller says that it has had enough; others are for the tasks."""
+
+_NEVER_AT_ONCE: Final = ("PartitionDown", "PartitionTimeLimit")
+
+
+class Manners(msgspec.Struct, frozen=True):
+    """What srun and salloc say differently."""
+
+    program: str
+    refusal: str
+    """What failed if the submission did."""
+    exit_error: int
+    is_salloc: bool = False
+
+
+def interactive_submission(
+    call: Call, wishes: Wishes, program: Program, controller: Controller
+) -> Submission:
+    """Return the submission of an allocation, checked against the machine.
+
+    Raises:
+        InvalidSpec: The wishes are refused.
+        Infeasible: No node could ever do it.
+    """
+    if wishes.shown.get("nodes") == "0":
+        raise refused("ESLURM_INVALID_NODE_COUNT")
+    submission = submission_of(call, wishes, program)
+    check_demands(submission, wishes.layout, controller)
+    return submission
+
+
+def allocate(
+    call: Call, wishes: Wishes, program: Program, controller: Controller, manners: Manners
+) -> Generator[Request, Any, Job]:
+    """Return the job once it runs.
+
+    Raises:
+        OptionError: There is no allocation; the text says why, the code is the exit status.
+    """
+    try:
+        submission = interactive_submission(call, wishes, program, controller)
+        job = controller.submit(submission)
+    except StokerError as error:
+        text = refusal(manners.program, manners.refusal, error)
+        raise OptionError(text, manners.exit_error) from None
+    if job.state is JobState.PENDING:
+        if "immediate" in wishes.shown:
+            _give_up(call, job, controller, manners)
+        job = yield from _wait(call, wishes, job, controller, manners)
+    return job
+
+
+def _give_up(call: Call, job: Job, controller: Controller, manners: Manners) -> None:
+    """Take back what did not start at once."""
+    never = controller.reason(job) in _NEVER_AT_ONCE
+    code = "ESLURM_NOT_TOP_PRIORITY" if never else "ESLURM_NODES_BUSY"
+    controller.cancel(JobRef(job.job_id), call.owner)
+    raise OptionError(
+        f"{manners.program}: error: Unable to allocate resources: {strerror(code)}\n",
+        manners.exit_error,
+    )
+
+
+def _wait(
+    call: Call, wishes: Wishes, job: Job, controller: Controller, manners: Manners
+) -> Generator[Request, Any, Job]:
+    name, job_id = manners.program, job.job_id
+    if not wishes.quiet:
+        yield Say(err=_waiting_lines(job, controller, manners))
+    while job.state is JobState.PENDING:
+        try:
+            job = yield UntilStarted(job_id)
+        except Interrupted as interrupted:
+            if interrupted.signal in ENDING_SIGNALS:
+                controller.cancel(JobRef(job_id), call.owner)
+                raise OptionError(_interrupted_lines(wishes, job_id, manners), 1) from None
+    if job.state.has_ended:
+        raise OptionError(_cancelled_lines(job_id, manners), manners.exit_error)
+    if not wishes.quiet:
+        yield Say(err=f"{name}: job {job_id} has been allocated resources\n")
+    return job
+
+
+def _waiting_lines(job: Job, controller: Controller, manners: Manners) -> str:
+    lines = []
+    if manners.is_salloc:
+        lines.append(f"Pending job allocation {job.job_id}")
+    if job.hold is not Hold.NONE:
+        lines.append(strerror("ESLURM_JOB_HELD"))
+    elif why := _WAITS.get(controller.reason(job)):
+        lines.append(why)
+    lines.append(f"job {job.job_id} queued and waiting for resources")
+    return "".join(f"{manners.program}: {line}\n" for line in lines)
+
+
+def _interrupted_lines(wishes: Wishes, job_id: int, manners: Manners) -> str:
+    if wishes.quiet:
+        return ""
+    if manners.is_salloc:
+        return "salloc: Job aborted due to signal\n"
+    return (
+        f"srun: Job allocation {job_id} has been revoked\nsrun: Force Terminated JobId={job_id}\n"
+    )
+
+
+def _cancelled_lines(job_id: int, manners: Manners) -> str:
+    name = manners.program
+    revoked = f"salloc: Job allocation {job_id} has been revoked.\n" if manners.is_salloc else ""
+    return (
+        f"{name}: Job has been cancelled\n{revoked}"
+        f"{name}: error: {manners.refusal}: {strerror('ESLURM_ALREADY_DONE')}\n"
+    )

@@ -1,0 +1,83 @@
+"""What sbatch, srun and salloc do alike around a submission."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from datetime import datetime
+
+from stoker.commands.errors import describe
+from stoker.commands.wishes import OptionError, Wishes
+from stoker.core.errors import Infeasible, InvalidSpec
+from stoker.core.units import compress_hosts
+from stoker.worker.call import Answer, Call, ReadFile
+from stoker.worker.controller import Controller, Submission
+
+_ALL_CLUSTERS = "all"
+_EXIT_MAX = 9
+"""Digits of SLURM_EXIT_ERROR that are looked at."""
+
+
+def exit_error(call: Call) -> int:
+    """Return the exit status of an error of Slurm's own: SLURM_EXIT_ERROR, or 1."""
+    text = call.environment.get("SLURM_EXIT_ERROR", "")
+    is_number = text.isdecimal() and text.isascii() and len(text) <= _EXIT_MAX
+    return int(text) & 0xFF if is_number else 1
+
+
+def check_cluster(wishes: Wishes, controller: Controller) -> None:
+    """Refuse every cluster but this one.
+
+    Raises:
+        OptionError: Another is wanted.
+    """
+    for name in wishes.clusters.split(",") if wishes.clusters else ():
+        if name not in (controller.cluster_name, _ALL_CLUSTERS):
+            raise OptionError(
+                f"{wishes.program}: error: No cluster '{name}' known by database.\n"
+                f"{wishes.program}: error: '{name}' can't be reached now, or it is an invalid "
+                "entry for --cluster.  Use 'sacctmgr list clusters' to see available clusters.\n",
+                1,
+            )
+
+
+def notes_of(wishes: Wishes) -> str:
+    """Return what is to be said of the options before anything is done."""
+    shown = _options_shown(wishes) if wishes.verbose else ""
+    return shown + "".join(f"{wishes.program}: {note}\n" for note in wishes.notes)
+
+
+def read_node_file(wishes: Wishes) -> Generator[ReadFile, bytes, None]:
+    """Fill in the nodes that ``--nodefile`` names."""
+    if wishes.node_file:
+        try:
+            content = yield ReadFile(wishes.node_file)
+        except OSError:
+            wishes.fail(f"error: Unable to open file {wishes.node_file}")
+        names = content.decode("utf-8", "surrogateescape").replace(",", " ").split()
+        wishes.spec["node_list"] = ",".join(names)
+
+
+def tested(wishes: Wishes, submission: Submission, controller: Controller) -> Answer:
+    """Say when the job would start (``--test-only``)."""
+    try:
+        trial = controller.try_submit(submission)
+    except (InvalidSpec, Infeasible) as error:
+        return Answer(err=f"allocation failure: {describe(error)}\n", code=1)
+    at = datetime.fromtimestamp(trial.at, wishes.zone).strftime("%Y-%m-%dT%H:%M:%S")
+    return Answer(
+        err=f"{notes_of(wishes)}{wishes.program}: Job {trial.job_id} to start at {at} using "
+        f"{trial.cpus} processors on nodes {compress_hosts(trial.nodes)} "
+        f"in partition {trial.partition}\n"
+    )
+
+
+def _options_shown(wishes: Wishes) -> str:
+    """Return what ``-v`` prints first: the options that were set."""
+    rule = f"{wishes.program}: {'-' * 20} {'-' * 20}\n"
+    rows = "".join(
+        f"{wishes.program}: {name:<20}: {value}\n" for name, value in sorted(wishes.shown.items())
+    )
+    return (
+        f"{wishes.program}: defined options\n{rule}{rows}{rule}"
+        f"{wishes.program}: end of defined options\n"
+    )

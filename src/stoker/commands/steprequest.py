@@ -1,0 +1,145 @@
+"""What srun asks for of a job that runs: the options that describe a step, made into one request.
+
+Source: srun(1); messages are recorded.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+from stoker.commands.exports import entries, exported
+from stoker.commands.submission import absolute, limits_of, work_dir_of
+from stoker.commands.wishes import Wishes
+from stoker.core.models import FOREVER, Job
+from stoker.worker.call import Call
+from stoker.worker.controller import StepRequest
+
+_MISSING: Final = ("label", "multi-prog")
+"""Options that need somebody between the tasks and the caller's terminal; nobody is there."""
+
+_CPU_BINDINGS: Final = re.compile(
+    r"(?:q(?:uiet)?|v(?:erbose)?|no(?:ne)?|rank(?:_ldom)?|help|sockets|cores|threads|ldoms|boards"
+    r"|(?:map|mask)_(?:cpu|ldom):\S+)(?:,.*)?"
+)
+_MPI_TYPES: Final = re.compile(r"none|openmpi|pmi2|pmix(?:_v\d)?|cray_shasta")
+
+
+def check_step_options(wishes: Wishes) -> None:
+    """Refuse values of srun's own options that say nothing, and what is not there.
+
+    Raises:
+        OptionError: In srun's words.
+    """
+    for name, default in (("kill-on-bad-exit", "set"), ("wait", "")):
+        value = wishes.shown.get(name, default)
+        if value != default and re.fullmatch(r"\d{1,9}", value, re.ASCII) is None:
+            wishes.fail(f'error: Invalid numeric value "{value}" for --{name}.')
+    binding = wishes.shown.get("cpu-bind", "none").lower()
+    if _CPU_BINDINGS.fullmatch(binding) is None:
+        wishes.fail(
+            f'error: unrecognized --cpu-bind argument "{wishes.shown["cpu-bind"]}"\n'
+            "srun: fatal: Failed to parse --cpu-bind= values."
+        )
+    mpi = wishes.shown.get("mpi", "none")
+    if _MPI_TYPES.fullmatch(mpi) is None:
+        _refuse_mpi(wishes, mpi)
+    for name in _MISSING:
+        if name in wishes.shown:
+            wishes.fail(f"error: --{name} is not supported here: tasks write straight to files")
+
+
+def step_request(
+    call: Call, wishes: Wishes, words: Sequence[str], job: Job, descriptors: int
+) -> StepRequest:
+    """Return what to ask for in *job*, of which *words* are the command to run.
+
+    Raises:
+        OptionError: The options contradict the allocation.
+    """
+    spec, shown = wishes.spec, wishes.shown
+    work_dir = work_dir_of(call, wishes)
+    nodes = _nodes(wishes, job)
+    ntasks = _tasks(wishes, job, nodes)
+    environment = exported(call.environment, wishes.export, call.owner, with_login=False)
+    environment.setdefault("SLURM_SUBMIT_DIR", call.work_dir or "/")
+    stdout = _stream(wishes.stdout, work_dir, wishes, ntasks)
+    return StepRequest(
+        name=str(spec.get("name") or posixpath.basename(words[0]) or words[0]),
+        argv=(_command(words[0], work_dir), *words[1:]),
+        environment=entries(environment),
+        work_dir=work_dir,
+        ntasks=ntasks,
+        cpus_per_task=_number(spec.get("cpus_per_task"), 1),
+        nodes=nodes,
+        overlap="overlap" in shown or "overcommit" in shown,
+        exact="exact" in shown or "exclusive" in shown,
+        kill_on_bad_exit=shown.get("kill-on-bad-exit", "0") != "0",
+        time_limit_s=_time_limit(spec.get("time_limit_s")),
+        stdin=_stream(wishes.stdin, work_dir, wishes, ntasks),
+        stdout=stdout,
+        stderr=_stderr(wishes, work_dir, stdout, ntasks),
+        open_mode=str(spec.get("open_mode", "")),
+        umask=call.umask,
+        rlimits=limits_of(call, wishes),
+        descriptors=descriptors,
+    )
+
+
+def _nodes(wishes: Wishes, job: Job) -> int | None:
+    """Return the number of nodes asked for; None: as many as the tasks need."""
+    wanted = _number(wishes.spec.get("min_nodes"), 0)
+    held = len(job.allocation.shares) if job.allocation else 1
+    if wanted > held:
+        wishes.fail(f"error: Only allocated {held} nodes asked for {wanted}")
+    return wanted or None
+
+
+def _tasks(wishes: Wishes, job: Job, nodes: int | None) -> int:
+    """Return the number of tasks: as asked for, else one for each node."""
+    held = nodes or (len(job.allocation.shares) if job.allocation else 1)
+    per_node = _number(wishes.spec.get("ntasks_per_node"), 1)
+    return _number(wishes.spec.get("ntasks"), 0) or held * per_node
+
+
+def _stream(path: str | None, work_dir: str, wishes: Wishes, ntasks: int) -> str:
+    """Return a file name pattern; "" for the caller's own descriptor."""
+    if path is None or path == "all":
+        return ""
+    if path.isdecimal() and path.isascii() and int(path[:9]) < ntasks:
+        if ntasks == 1:
+            return ""
+        wishes.fail(f"error: cannot connect task {path} alone: give a file name with %t instead")
+    return absolute(path, work_dir)
+
+
+def _stderr(wishes: Wishes, work_dir: str, stdout: str, ntasks: int) -> str | None:
+    """Return where errors go; None: where the output goes."""
+    if wishes.stderr is None and stdout:
+        return None
+    return _stream(wishes.stderr, work_dir, wishes, ntasks)
+
+
+def _command(word: str, work_dir: str) -> str:
+    """Return the command as the task sees it: what begins with a dot is made absolute."""
+    return posixpath.join(work_dir, word) if word.startswith(".") else word
+
+
+def _time_limit(value: object) -> float | None:
+    return value if isinstance(value, float) and value != FOREVER else None
+
+
+def _number(value: object, default: int) -> int:
+    return value if isinstance(value, int) else default
+
+
+def _refuse_mpi(wishes: Wishes, name: str) -> NoReturn:
+    wishes.fail(
+        f"error: Couldn't find the specified plugin name for mpi/{name} looking at all files\n"
+        f"srun: error: cannot find mpi plugin for mpi/{name}\n"
+        f"srun: error: MPI: Cannot create context for mpi/{name}\n"
+        "srun: error: MPI: Unable to load any plugin\n"
+        f"srun: error: Invalid MPI type '{name}', --mpi=list for acceptable types"
+    )

@@ -1,0 +1,533 @@
+"""srun against what a real one said, and what it asks of controller and caller."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stoker.commands import joboptions, variables
+from stoker.commands.srun import srun
+from stoker.core.enums import Hold, JobState, Reason
+from stoker.core.errors import InvalidSpec
+from stoker.core.models import Job, Step, TaskEnd
+from stoker.worker.call import (
+    Attach,
+    Interrupted,
+    Request,
+    Say,
+    UntilStarted,
+    UntilStepEnded,
+    UntilStepFree,
+)
+from stoker.worker.controller import StepRequest
+from support.controller import BOB, FakeController, Heard, call_of, converse
+from support.recordings import cases, parameters
+
+UNLIKE = {
+    "srun-e-n-17": "it waits for ever",
+    "srun-e-N-3": "it waits for ever",
+    "srun-e-cpu-bind": "that cluster could not bind",
+    "srun-e-partition-down-immediate": "the partition is the controller's",
+    "srun-e-partition-inactive-immediate": "the partition is the controller's",
+    "srun-e-partition-drain-immediate": "the partition is the controller's",
+}
+HANDLE = 7
+
+
+class Caller:
+    """Plays the caller's side: gives descriptors, lets steps end, starts what waits."""
+
+    def __init__(
+        self, controller: FakeController, *ends: TaskEnd, interrupts: Sequence[int] = ()
+    ) -> None:
+        self.controller = controller
+        self.ends = ends
+        self.interrupts = list(interrupts)
+        self.on_start: Callable[[Job], object] = controller.start
+        self.when_waiting: Callable[[], object] = lambda: None
+
+    def __call__(self, request: Request) -> Any:
+        match request:
+            case Attach():
+                return HANDLE
+            case _ if self.interrupts:
+                return Interrupted(self.interrupts.pop(0))
+            case UntilStarted():
+                job = self.controller.jobs[request.job_id]
+                self.on_start(job)
+                return job
+            case UntilStepFree():
+                self.when_waiting()
+                return self.controller.jobs[request.job_id]
+            case UntilStepEnded():
+                return self.ended(self.controller.step_records[request.job_id][-1])
+        raise AssertionError(request)
+
+    def ended(self, step: Step) -> Step:
+        step.end_at = self.controller.moment
+        step.ends = self.ends or tuple(TaskEnd(task, 0) for task in range(step.ntasks))
+        return step
+
+
+def ran(
+    *argv: str,
+    ends: Sequence[TaskEnd] = (),
+    interrupts: Sequence[int] = (),
+    controller: FakeController | None = None,
+    **surroundings: Any,
+) -> tuple[Heard, FakeController]:
+    """Run srun outside an allocation; its job starts at once unless the controller says no."""
+    if controller is None:
+        controller = FakeController()
+        controller.starts_at_once = True
+    caller = Caller(controller, *ends, interrupts=interrupts)
+    heard = converse(srun(call_of("srun", *argv, **surroundings), controller), replies=caller)
+    return heard, controller
+
+
+def request_of(controller: FakeController) -> StepRequest:
+    (_, request) = controller.called("create_step")[-1]
+    assert isinstance(request, StepRequest)
+    return request
+
+
+def is_replayed(case: Mapping[str, Any]) -> bool:
+    return (
+        case["topic"] == "srun: errors"
+        and case["id"] not in UNLIKE
+        and isinstance(case["cmd"], list)
+    )
+
+
+@pytest.mark.parametrize("case", parameters(filter(is_replayed, cases("srun"))))
+def test_refuses_in_slurms_words(case: dict[str, Any]) -> None:
+    heard, controller = ran(*case["cmd"][1:], environment=case.get("env"))
+    assert (heard.out, heard.err, heard.code) == (case["stdout"], case["stderr"], case["rc"])
+    assert not controller.jobs
+
+
+BAD_VARIABLES = ("srun-n-bad-ntasks", "srun-n-bad-time", "srun-n-empty-ntasks", "srun-n-job-id")
+
+
+@pytest.mark.parametrize(
+    "case", parameters(each for each in cases("srun") if each["id"] in BAD_VARIABLES)
+)
+def test_refuses_wrong_variables_in_slurms_words(case: dict[str, Any]) -> None:
+    heard, _ = ran(*case["cmd"][1:], environment=case["env"])
+    assert (heard.err, heard.code) == (case["stderr"], case["rc"])
+
+
+def test_is_silent_when_all_goes_well() -> None:
+    heard, controller = ran("echo", "hello")
+    assert heard == Heard("", "", 0, [Attach(1), UntilStepEnded(1, "0")])
+    job = controller.jobs[1]
+    assert (job.spec.interactive, job.name, job.spec.command) == (True, "echo", "echo")
+    assert controller.submissions[0].script == b""
+    assert controller.called("finish_allocation") == [(1, 0, 0)]
+
+
+def test_asks_for_the_step_that_was_meant() -> None:
+    _, controller = ran(
+        "-n2",
+        "-c2",
+        "-J",
+        "name",
+        "-D",
+        "/tmp",
+        "-o",
+        "out.%t",
+        "--open-mode=append",
+        "./run",
+        "-x",
+        environment={"A": "one"},
+        umask=0o027,
+        rlimits={"core": (0, 0)},
+    )
+    request = request_of(controller)
+    assert msgspec.structs.replace(request, environment=()) == StepRequest(
+        name="name",
+        argv=("/tmp/./run", "-x"),
+        environment=(),
+        work_dir="/tmp",
+        ntasks=2,
+        cpus_per_task=2,
+        stdout="/tmp/out.%t",
+        stderr=None,
+        open_mode="a",
+        umask=0o027,
+        rlimits={"core": (0, 0)},
+        descriptors=HANDLE,
+    )
+    assert "A=one" in request.environment
+    assert "SLURM_SUBMIT_DIR=/home/alice/work" in request.environment
+
+
+@pytest.mark.parametrize(
+    ("argv", "streams"),
+    [
+        ([], ("", "", "")),
+        (["-o", "none"], ("", "/dev/null", None)),
+        (["-e", "none"], ("", "", "/dev/null")),
+        (["-o", "all", "-i", "all"], ("", "", "")),
+        (["-i", "none"], ("/dev/null", "", "")),
+        (["-o", "o", "-e", "e"], ("", "/home/alice/work/o", "/home/alice/work/e")),
+        (["-o", "5", "-n2"], ("", "/home/alice/work/5", None)),
+        (["-o", "0"], ("", "", "")),
+    ],
+)
+def test_streams_are_the_callers_unless_they_are_files(
+    argv: list[str], streams: tuple[str, str, str | None]
+) -> None:
+    _, controller = ran(*argv, "true")
+    request = request_of(controller)
+    assert (request.stdin, request.stdout, request.stderr) == streams
+
+
+def test_export_leaves_what_it_names() -> None:
+    environment = {"A": "one", "B": "bee", "SLURM_CONF": "kept", "HOME": "/home/alice"}
+    _, controller = ran("--export=A", "true", environment=environment)
+    names = {entry.partition("=")[0] for entry in request_of(controller).environment}
+    assert names == {"A", "SLURM_CONF", "SLURM_SUBMIT_DIR"}
+
+
+TASK_ENDS = {
+    "srun-x-n4-same": [TaskEnd(task, 3) for task in range(4)],
+    "srun-x-n4-reverse": [TaskEnd(task, 9 - task) for task in range(4)],
+    "srun-x-one-of-4": [TaskEnd(0, 0), TaskEnd(1, 3), TaskEnd(2, 0), TaskEnd(3, 0)],
+    "srun-x-two-of-4": [TaskEnd(0, 4), TaskEnd(1, 0), TaskEnd(2, 4), TaskEnd(3, 0)],
+    "srun-x-signal-1": [TaskEnd(0, 0, 1)],
+    "srun-x-signal-6": [TaskEnd(0, 0, 6)],
+    "srun-x-signal-9": [TaskEnd(0, 0, 9)],
+    "srun-x-signal-10": [TaskEnd(0, 0, 10)],
+    "srun-x-signal-13": [TaskEnd(0, 0, 13)],
+    "srun-x-signal-15": [TaskEnd(0, 0, 15)],
+    "srun-x-signal-and-exit": [TaskEnd(0, 0, 9), TaskEnd(1, 5)],
+    "srun-x-low-signal-high-exit": [TaskEnd(0, 0, 15), TaskEnd(1, 200)],
+    "srun-x-255": [TaskEnd(0, 255)],
+    "srun-x-130": [TaskEnd(0, 130)],
+    "srun-x-notfound": [TaskEnd(0, 2, failed=True, message="exec")],
+    "srun-x-notfound-path": [TaskEnd(0, 2, failed=True, message="exec")],
+    "srun-x-notexecutable": [TaskEnd(0, 8, failed=True, message="exec")],
+    "srun-x-directory": [TaskEnd(0, 13, failed=True, message="exec")],
+    "srun-x-kill-zero-exit": [],
+}
+
+
+@pytest.mark.parametrize(
+    "case", parameters(each for each in cases("srun") if each["id"] in TASK_ENDS)
+)
+def test_tells_of_ended_tasks_as_slurm_does(case: dict[str, Any]) -> None:
+    controller = FakeController()
+    controller.starts_at_once = True
+    ids = re.findall(r"\d+", case["stdout"] + case["stderr"].partition("StepId=")[2])
+    controller.next_id = int(ids[0]) if ids else 1
+    heard, _ = ran(
+        *case["cmd"][1:],
+        ends=TASK_ENDS[case["id"]],
+        controller=controller,
+        work_dir="/home/alice/srun",
+    )
+    assert heard.err == case["stderr"].replace("slurmstepd-node1", "slurmstepd")
+    assert heard.code == case["rc"]
+
+
+def test_the_job_ends_as_its_tasks_did() -> None:
+    _, controller = ran("-n2", "sh", ends=[TaskEnd(0, 3), TaskEnd(1, 5)])
+    assert controller.called("finish_allocation") == [(1, 5, 0)]
+    _, controller = ran("-n2", "sh", ends=[TaskEnd(0, 200), TaskEnd(1, 0, 15)])
+    assert controller.called("finish_allocation") == [(1, 0, 15)]
+
+
+def test_an_output_that_cannot_be_opened_is_told() -> None:
+    heard, _ = ran("-o", "nodir/o", "sh", ends=[TaskEnd(0, 2, failed=True, message="stdout")])
+    assert heard.err == "srun: error: Could not open stdout file: No such file or directory\n"
+
+
+# Waiting for the allocation.
+
+
+def waiting() -> FakeController:
+    controller = FakeController()
+    controller.next_id = 208
+    return controller
+
+
+def test_says_that_it_waits_only_if_it_does() -> None:
+    heard, _ = ran("true", controller=waiting())
+    assert heard.err == (
+        "srun: job 208 queued and waiting for resources\n"
+        "srun: job 208 has been allocated resources\n"
+    )
+    assert heard.code == 0
+
+
+def test_waits_quietly_if_asked_to() -> None:
+    heard, _ = ran("-Q", "true", controller=waiting())
+    assert heard.err == ""
+
+
+def test_a_held_job_is_named_as_such() -> None:
+    controller = waiting()
+    caller = Caller(controller)
+    caller.on_start = lambda job: setattr(job, "state", JobState.CANCELLED)
+    heard = converse(srun(call_of("srun", "-H", "true"), controller), replies=caller)
+    assert heard.err == (
+        "srun: Job is in held state, pending scheduler release\n"
+        "srun: job 208 queued and waiting for resources\n"
+        "srun: Job has been cancelled\n"
+        "srun: error: Unable to allocate resources: Job/step already completing or completed\n"
+    )
+    assert heard.code == 1
+    assert controller.jobs[208].hold is Hold.USER
+
+
+def test_a_job_that_cannot_start_is_told_so() -> None:
+    controller = waiting()
+    controller.reason = lambda _: Reason.PARTITION_CONFIG  # type: ignore[method-assign]
+    heard, _ = ran("-n17", "true", controller=controller)
+    assert heard.err.startswith("srun: Requested partition configuration not available now\n")
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 15])
+def test_who_is_interrupted_while_waiting_takes_the_job_back(number: int) -> None:
+    heard, controller = ran("true", controller=waiting(), interrupts=[number])
+    assert heard.err == (
+        "srun: job 208 queued and waiting for resources\n"
+        "srun: Job allocation 208 has been revoked\n"
+        "srun: Force Terminated JobId=208\n"
+    )
+    assert heard.code == 1
+    assert controller.called("cancel") == [("208", "alice")]
+
+
+def test_signals_for_tasks_do_not_end_the_wait() -> None:
+    heard, _ = ran("true", controller=waiting(), interrupts=[10, 12])
+    assert heard.code == 0
+
+
+def test_immediate_gives_up_at_once() -> None:
+    heard, controller = ran("-I", "true", controller=waiting())
+    assert heard.err == "srun: error: Unable to allocate resources: Requested nodes are busy\n"
+    assert heard.code == 1
+    assert controller.called("cancel") == [("208", "alice")]
+
+
+# Signals while the tasks run.
+
+
+def test_one_interrupt_shows_the_tasks_and_sends_nothing() -> None:
+    heard, controller = ran("-n2", "sleep", "6", interrupts=[2])
+    assert heard.err == (
+        "srun: interrupt (one more within 1 sec to abort)\nsrun: StepId=1.0 tasks 0-1: running\n"
+    )
+    assert heard.code == 0
+    assert not controller.called("signal_step")
+
+
+def test_a_second_interrupt_within_a_second_ends_the_step() -> None:
+    ends = [TaskEnd(0, 0, 2), TaskEnd(1, 0, 2)]
+    heard, controller = ran("-n2", "sleep", "30", interrupts=[2, 2], ends=ends)
+    stamped = re.sub(r"\d{4}-\d\d-\d\dT[\d:]+", "TIME", heard.err)
+    assert stamped == (
+        "srun: interrupt (one more within 1 sec to abort)\n"
+        "srun: StepId=1.0 tasks 0-1: running\n"
+        "srun: sending Ctrl-C to StepId=1.0\n"
+        "srun: forcing job termination\n"
+        "srun: Job step aborted: Waiting up to 32 seconds for job step to finish.\n"
+        "slurmstepd: error: *** STEP 1.0 ON node1 CANCELLED AT TIME ***\n"
+    )
+    assert heard.code == 130
+    assert controller.called("signal_step") == [(1, "0", "alice", 2)]
+
+
+def test_without_status_the_first_interrupt_is_passed_on() -> None:
+    heard, controller = ran("-X", "sleep", "30", interrupts=[2], ends=[TaskEnd(0, 0, 2)])
+    assert heard.err == (
+        "srun: sending Ctrl-C to StepId=1.0\nsrun: error: node1: task 0: Interrupt\n"
+    )
+    assert controller.called("signal_step") == [(1, "0", "alice", 2)]
+
+
+@pytest.mark.parametrize(("number", "first"), [(15, ""), (1, ""), (3, "srun: Quit\n")])
+def test_term_kills_the_step(number: int, first: str) -> None:
+    heard, controller = ran("sleep", "30", interrupts=[number], ends=[TaskEnd(0, 0, 9)])
+    stamped = re.sub(r"\d{4}-\d\d-\d\dT[\d:]+", "TIME", heard.err)
+    assert stamped == (
+        f"{first}srun: forcing job termination\n"
+        "srun: Job step aborted: Waiting up to 32 seconds for job step to finish.\n"
+        "slurmstepd: error: *** STEP 1.0 ON node1 CANCELLED AT TIME ***\n"
+        "srun: error: node1: task 0: Killed\n"
+    )
+    assert heard.code == 137
+    assert controller.called("signal_step") == [(1, "0", "alice", 9)]
+
+
+@pytest.mark.parametrize("number", [10, 12])
+def test_user_signals_are_passed_on(number: int) -> None:
+    heard, controller = ran("sleep", "6", interrupts=[number])
+    assert (heard.err, heard.code) == ("", 0)
+    assert controller.called("signal_step") == [(1, "0", "alice", number)]
+
+
+def test_tasks_of_a_cancelled_job_count_as_terminated() -> None:
+    controller = FakeController()
+    controller.starts_at_once = True
+    caller = Caller(controller)
+
+    def cancelled(step: Step) -> Step:
+        controller.jobs[1].state = JobState.CANCELLED
+        step.end_at = controller.moment
+        return step
+
+    caller.ended = cancelled  # type: ignore[method-assign]
+    heard = converse(srun(call_of("srun", "-n2", "sleep", "30"), controller), replies=caller)
+    stamped = re.sub(r"\d{4}-\d\d-\d\dT[\d:]+", "TIME", heard.err)
+    assert stamped == (
+        "srun: Job step aborted: Waiting up to 32 seconds for job step to finish.\n"
+        "slurmstepd: error: *** STEP 1.0 ON node1 CANCELLED AT TIME ***\n"
+        "srun: error: node1: tasks 0-1: Terminated\n"
+        "srun: Force Terminated StepId=1.0\n"
+    )
+    assert heard.code == 143
+
+
+# Inside an allocation.
+
+
+def inside(controller: FakeController, *argv: str, **more: Any) -> Heard:
+    environment = {"SLURM_JOB_ID": "42", **more.pop("environment", {})}
+    heard, _ = ran(*argv, controller=controller, environment=environment, **more)
+    return heard
+
+
+def running_job() -> FakeController:
+    controller = FakeController()
+    controller.start(controller.add(42, spec={"ntasks": 2}))
+    return controller
+
+
+def test_inside_a_job_only_a_step_is_made() -> None:
+    controller = running_job()
+    variables_of_the_job = {"SLURM_NTASKS": "2", "SLURM_PARTITION": "nosuch", "SLURM_JOB_NAME": "x"}
+    heard = inside(controller, "hostname", environment=variables_of_the_job)
+    assert (heard.err, heard.code) == ("", 0)
+    assert not controller.called("submit")
+    assert not controller.called("finish_allocation")
+    request = request_of(controller)
+    assert (request.ntasks, request.name) == (2, "hostname")
+
+
+def test_options_of_the_job_are_ignored_by_a_step() -> None:
+    controller = running_job()
+    assert inside(controller, "-p", "nosuch", "true").code == 0
+
+
+def test_flags_overrule_variables() -> None:
+    controller = running_job()
+    inside(controller, "-n1", "--exact", "true", environment={"SLURM_NTASKS": "2"})
+    assert (request_of(controller).ntasks, request_of(controller).exact) == (1, True)
+
+
+def test_a_busy_allocation_is_waited_for() -> None:
+    controller = running_job()
+    controller.free_steps = [False, False]
+    heard = inside(controller, "true")
+    assert heard.err == (
+        "srun: Job 42 step creation temporarily disabled, retrying (Requested nodes are busy)\n"
+        "srun: Step created for job 42\n"
+    )
+    kinds = [type(request) for request in heard.requests if not isinstance(request, Say)]
+    assert kinds == [Attach, UntilStepFree, UntilStepFree, UntilStepEnded]
+
+
+def test_who_waits_for_a_step_may_give_up() -> None:
+    controller = running_job()
+    controller.free_steps = [False]
+    heard = inside(controller, "true", interrupts=[2])
+    assert heard.err.endswith(
+        "srun: Cancelled pending job step with signal 2\n"
+        "srun: error: Unable to create step for job 42: Job/step already completing or completed\n"
+    )
+    assert heard.code == 1
+
+
+def test_immediate_does_not_wait_for_a_step() -> None:
+    controller = running_job()
+    controller.free_steps = [False]
+    heard = inside(controller, "-I", "true")
+    assert heard.err == (
+        "srun: error: Unable to create step for job 42: Requested nodes are busy\n"
+    )
+
+
+def test_more_than_the_job_has_is_refused() -> None:
+    controller = running_job()
+    assert inside(controller, "-N2", "true").err == (
+        "srun: error: Only allocated 1 nodes asked for 2\n"
+    )
+    controller.refusals["create_step"] = InvalidSpec("too many", "ESLURM_TOO_MANY_REQUESTED_CPUS")
+    assert inside(controller, "-n4", "true").err.endswith(
+        "srun: error: Unable to create step for job 42: More processors requested than permitted\n"
+    )
+
+
+HINT = "srun: Check SLURM_JOB_ID environment variable. Expired or invalid job 42\n"
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        (
+            {"state": JobState.PENDING},
+            "srun: error: Unable to confirm allocation for job 42: Job is pending execution\n"
+            + HINT,
+        ),
+        ({"state": JobState.COMPLETED}, "srun: error: Slurm job 42 has expired\n" + HINT),
+        (
+            {"owner": BOB, "state": JobState.RUNNING},
+            "srun: error: Unable to create step for job 42: Access/permission denied\n",
+        ),
+    ],
+)
+def test_a_job_that_takes_no_step_is_named(fields: dict[str, Any], text: str) -> None:
+    controller = running_job()
+    for name, value in fields.items():
+        setattr(controller.jobs[42], name, value)
+    if fields["state"] is JobState.PENDING:
+        controller.jobs[42].allocation = None
+    heard = inside(controller, "true")
+    assert (heard.err, heard.code) == (text, 1)
+
+
+def test_overcommit_asks_the_job_for_few_cpus_and_the_step_for_many_tasks() -> None:
+    heard, controller = ran("-O", "-n20", "-N1", "true")
+    assert heard.code == 0
+    assert controller.jobs[1].spec.cpus == 1
+    assert (request_of(controller).ntasks, request_of(controller).overlap) == (20, True)
+
+
+words = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from([f"--{option.long}" for option in joboptions.SRUN]),
+    st.builds(
+        "--{}={}".format,
+        st.sampled_from([option.long for option in joboptions.SRUN]),
+        st.text(max_size=12),
+    ),
+)
+
+
+@given(
+    st.lists(words, max_size=6),
+    st.dictionaries(st.sampled_from(sorted(variables.SRUN)), st.text(max_size=6), max_size=3),
+)
+def test_nothing_raises(argv: list[str], environment: dict[str, str]) -> None:
+    heard, controller = ran(*argv, environment=environment)
+    assert 0 <= heard.code <= 255
+    assert len(controller.called("finish_allocation")) >= len(controller.called("create_step"))
