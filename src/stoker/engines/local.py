@@ -1,34 +1,62 @@
 """The engine of one machine: the shepherd, spoken to over its private socket.
 
-One connection, kept. If it breaks, the shepherd has died (its jobs are this process's children now,
-if this process started it) or was replaced: a shepherd is started where none answers, and the
-listener gets its evidence as events, just as after a restart of the daemon. Frames are JSON after
-a length of four bytes; the shepherd's own files describe them.
+One connection, kept, and a thread that reads it. If it breaks, the shepherd has died (its jobs are
+this process's children now, if this process started it): a shepherd is started where none answers,
+and the listener gets its evidence as events, just as after a restart of the daemon.
+
+Always holds: a unit that was handed in is heard of again. The shepherd puts an intent on record
+before it starts anything; so what the next shepherd has never heard of was never started, and is
+withdrawn in its name.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
+from stoker.core.errors import EngineError
 from stoker.engines.base import (
     Ended,
+    EngineEvent,
+    Evidence,
     Failed,
+    Listener,
     Lost,
     Started,
+    Unit,
     Withdrawn,
 )
+from stoker.engines.channel import DESCRIPTORS_MAX, Channel, decode, encode
+from stoker.engines.starting import Orphans, become_subreaper, reap, start_shepherd
 
 log = logging.getLogger(__name__)
 
-_PR_SET_CHILD_SUBREAPER = 36
-_START_TIMEOUT_S = 15.0
-_DESCRIPTORS_PER_FRAME = 240
+VERSION: Final = 1
+"""Of the protocol; a shepherd that outlived an upgrade may speak another."""
+
+_UNITS_PER_FRAME = 512
+_ENVIRONMENTS_MAX = 256
+_ENVIRONMENTS_SIZE_MAX = 32 << 20
+_ANSWER_TIMEOUT_S = 10.0
+_CLOSE_TIMEOUT_S = 10.0
+_GOING_S = 0.5
+_ORPHANS_INTERVAL_S = 2.0
+_PAUSES_S = (0.0, 0.1, 0.5, 1.0, 5.0)
+
+_T = TypeVar("_T")
+Event: TypeAlias = Started | Failed | Ended | Withdrawn | Lost
 
 
 class _Events(msgspec.Struct, tag_field="type", tag="events"):
-    events: list[Started | Failed | Ended | Withdrawn | Lost]
+    events: list[Event]
 
 
 class _KnownUnit(msgspec.Struct):
@@ -37,15 +65,396 @@ class _KnownUnit(msgspec.Struct):
     pid: int = 0
     start_ticks: int = 0
     started_at: float = 0.0
-    end: Failed | Ended | None = None
+    end: Event | None = None
+
+    def started(self) -> Started:
+        return Started(self.key, self.pid, self.start_ticks, self.started_at)
 
 
 class _Welcome(msgspec.Struct, tag_field="type", tag="welcome"):
     version: int
     pid: int
     boot_id: str
-    cgroup: bool
     units: list[_KnownUnit]
 
+    def evidence(self) -> Evidence:
+        return Evidence(
+            boot_id=self.boot_id,
+            queued=frozenset(unit.key for unit in self.units if unit.state == "queued"),
+            running={unit.key: unit.started() for unit in self.units if unit.state == "running"},
+            events=[unit.end for unit in self.units if unit.end is not None],
+        )
 
-_decode = msgspec.json.Decoder(_Events | _Welcome).decode
+
+class _Status(msgspec.Struct, tag_field="type", tag="status"):
+    status: dict[str, Any]
+
+
+class _Replaced(msgspec.Struct, tag_field="type", tag="replaced"):
+    """A newer stokerd has connected: we are not told anything any more."""
+
+
+_Message: TypeAlias = _Events | _Welcome | _Status | _Replaced
+_decoder: msgspec.json.Decoder[_Message] = msgspec.json.Decoder(_Message)
+
+
+class LocalEngine:
+    """Runs units on this machine; implements `stoker.engines.base.Engine`."""
+
+    def __init__(
+        self,
+        home: Path,
+        content: Callable[[str], bytes],
+        *,
+        cgroup: str = "auto",
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        """Use the shepherd of *home*.
+
+        Args:
+            home: Where socket, journal and log are.
+            content: Gives an environment (NUL-joined ``K=V``) by its key.
+            cgroup: Where control groups may be made: ``auto``, ``off`` or a directory.
+            environment: Of this process; little of it reaches a shepherd.
+        """
+        self._home = home
+        self._content = content
+        self._cgroup = cgroup
+        self._environment = environment
+        self._listener: Listener = lambda _: None
+        self._lock = threading.Lock()
+        self._channel: Channel | None = None
+        self._thread: threading.Thread | None = None
+        self._closing = threading.Event()
+        self._boot_id = ""
+        self._shepherd_pid = 0
+        self._started_pid = 0
+        self._has_started = False
+        self._orphans = Orphans()
+        self._unsettled: dict[str, Started | None] = {}
+        self._sent: OrderedDict[str, int] = OrderedDict()
+
+    # --- Open and closed.
+
+    def open(self, listener: Listener) -> Evidence:
+        """Connect, start a shepherd if none answers, and return what is known.
+
+        Raises:
+            EngineError: No shepherd starts, or the one there is speaks another language.
+        """
+        self._listener = listener
+        self._closing.clear()
+        become_subreaper(wanted=True)
+        with self._lock:
+            welcome = self._connect()
+            evidence = welcome.evidence()
+            self._unsettled = {**dict.fromkeys(evidence.queued), **evidence.running}
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
+        return evidence
+
+    def close(self) -> None:
+        """Disconnect; what runs goes on, and a shepherd with nothing to look after goes."""
+        self._closing.set()
+        self._send({"type": "shutdown"})
+        thread, self._thread = self._thread, None
+        if self._channel is not None:
+            is_idle = not self._unsettled
+            if is_idle and self._started_pid and reap(self._started_pid, wait_s=_GOING_S):
+                self._started_pid = 0
+            self._channel.wake()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_CLOSE_TIMEOUT_S)
+        with self._lock:
+            self._disconnect()
+        become_subreaper(wanted=False)
+
+    def _disconnect(self) -> None:
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.close()
+
+    def _connect(self) -> _Welcome:
+        """Connect to a shepherd, started if need be; the lock is held."""
+        channel = self._reach()
+        try:
+            channel.send(encode({"type": "hello", "version": VERSION}))
+            welcome = _expect(channel, _Welcome)
+        except (EOFError, OSError) as error:
+            channel.close()
+            raise EngineError(f"cannot talk to the shepherd: {error}") from None
+        except EngineError:
+            channel.close()
+            raise
+        if welcome.version != VERSION:
+            channel.close()
+            raise EngineError(
+                f"cannot talk to shepherd {welcome.pid}: it speaks version {welcome.version}, "
+                f"we speak {VERSION}; let its jobs end with the stokerd that started it"
+            )
+        self._channel = channel
+        self._shepherd_pid = welcome.pid
+        self._boot_id = welcome.boot_id
+        self._sent.clear()
+        return welcome
+
+    def _reach(self) -> Channel:
+        with suppress(OSError):
+            return Channel(self._home)
+        self._started_pid = start_shepherd(
+            self._home,
+            cgroup=self._cgroup,
+            environment=self._environment,
+            with_failpoints=not self._has_started,
+        )
+        self._has_started = True
+        try:
+            return Channel(self._home)
+        except OSError as error:
+            raise EngineError(f"cannot reach the shepherd: {error}") from None
+
+    # --- What is told.
+
+    def _run(self) -> None:
+        """Read until closed; connect anew when the connection breaks."""
+        while not self._closing.is_set():
+            try:
+                self._read()
+            except (EOFError, EngineError) as error:
+                if self._closing.is_set():
+                    return
+                log.warning("lost the shepherd %d: %s", self._shepherd_pid, error or "it is gone")
+                self._recover()
+
+    def _read(self) -> None:
+        channel = self._channel
+        assert channel is not None, "reading without a connection"
+        frame = channel.receive(_ORPHANS_INTERVAL_S if self._orphans else None)
+        if self._orphans:
+            self._orphans.look()
+        if frame is None:
+            return
+        message = decode(frame, _decoder, _Message)
+        if isinstance(message, _Events):
+            self._tell(message.events)
+        elif isinstance(message, _Replaced):
+            log.critical("another stokerd has taken over %s; this one is told nothing", self._home)
+            self._closing.set()
+
+    def _tell(self, events: Sequence[EngineEvent]) -> None:
+        events = [self._complete(event) for event in events]
+        with self._lock:
+            for event in events:
+                if isinstance(event, Started):
+                    if event.key in self._unsettled:
+                        self._unsettled[event.key] = event
+                else:
+                    self._unsettled.pop(event.key, None)
+        try:
+            self._listener(events)
+        except Exception:
+            log.exception("cannot take %d events of the engine", len(events))
+
+    def _complete(self, event: EngineEvent) -> EngineEvent:
+        """Fill in how an orphan ended, if it fell to us: the shepherd could not ask."""
+        if not isinstance(event, Ended) or event.status_known:
+            return event
+        started = self._unsettled.get(event.key)
+        death = self._orphans.death_of(started.pid) if started is not None else None
+        if death is None:
+            return event
+        return msgspec.structs.replace(
+            event,
+            exit_code=death.exit_code,
+            signal=death.signal,
+            status_known=True,
+            usage=death.usage,
+        )
+
+    def _recover(self) -> None:
+        """Connect anew, however long it takes, and tell what the next shepherd knows."""
+        pauses = iter(_PAUSES_S)
+        pause_s = next(pauses)
+        while not self._closing.wait(pause_s):
+            try:
+                events = self._reconnect()
+            except EngineError as error:
+                log.error("%s", error)  # noqa: TRY400 - the sentence says it all
+                pause_s = next(pauses, _PAUSES_S[-1])
+            else:
+                self._tell(events)
+                return
+
+    def _reconnect(self) -> list[EngineEvent]:
+        """Connect anew and return what has happened in between."""
+        with self._lock:
+            self._disconnect()
+            if self._started_pid and reap(self._started_pid, wait_s=1.0):
+                self._started_pid = 0
+                running = {each.pid for each in self._unsettled.values() if each is not None}
+                self._orphans.expect(running)
+            evidence = self._connect().evidence()
+            told = {event.key for event in evidence.events}
+            unheard = self._unsettled.keys() - evidence.queued - evidence.running.keys() - told
+            for key, started in evidence.running.items():
+                self._unsettled.setdefault(key, started)
+        return [
+            *evidence.running.values(),
+            *evidence.events,
+            *(self._unheard(key) for key in sorted(unheard)),
+        ]
+
+    def _unheard(self, key: str) -> EngineEvent:
+        """Return what became of a unit that the shepherd has never heard of."""
+        return Withdrawn(key) if self._unsettled.get(key) is None else Lost(key)
+
+    # --- What is asked.
+
+    def launch(self, units: Sequence[Unit], descriptors: Mapping[str, Sequence[int]]) -> None:
+        """Run units; one that is known already is not run again. *descriptors* by unit key."""
+        for batch in _batches(units, descriptors):
+            with self._lock:
+                for unit in batch:
+                    self._unsettled.setdefault(unit.key, None)
+                self._launch(batch, descriptors)
+
+    def _launch(self, units: Sequence[Unit], descriptors: Mapping[str, Sequence[int]]) -> None:
+        passed: list[int] = []
+        orders = []
+        for unit in units:
+            own = descriptors.get(unit.key, ())
+            orders.append(_order(unit, len(passed), len(own)))
+            passed += own
+        environments, forgotten = self._environments(units)
+        head = encode({"environments": environments, "forget": forgotten})
+        body = b'{"type":"launch","descriptors":%d,"units":[%b],%b' % (
+            len(passed),
+            b",".join(orders),
+            head[1:],
+        )
+        self._put(body, passed)
+
+    def _environments(self, units: Sequence[Unit]) -> tuple[dict[str, str], list[str]]:
+        """Return the contents that the shepherd has yet to get, and keys that it may forget."""
+        fresh: dict[str, str] = {}
+        keys = {unit.environment_key: None for unit in units if unit.environment_key}
+        for key in keys:
+            if key in self._sent:
+                self._sent.move_to_end(key)
+            else:
+                fresh[key] = self._content(key).decode("utf-8", "surrogateescape")
+                self._sent[key] = len(fresh[key])
+        forgotten = []
+        while len(self._sent) > len(keys) and (
+            len(self._sent) > _ENVIRONMENTS_MAX or sum(self._sent.values()) > _ENVIRONMENTS_SIZE_MAX
+        ):
+            forgotten.append(self._sent.popitem(last=False)[0])
+        return fresh, forgotten
+
+    def withdraw(self, keys: Sequence[str]) -> None:
+        """Take back units that have not been spawned; each answers with Withdrawn or Started."""
+        self._send({"type": "withdraw", "keys": list(keys)})
+
+    def end(self, group: str, why: str, kill_wait_s: float) -> None:
+        """End every process of a group: TERM, then KILL after *kill_wait_s* seconds."""
+        self._send({"type": "end", "group": group, "why": why, "kill_wait_s": kill_wait_s})
+
+    def end_unit(self, key: str, why: str, kill_wait_s: float) -> None:
+        """End the processes of one unit; the rest of its group goes on."""
+        self._send({"type": "end_unit", "key": key, "why": why, "kill_wait_s": kill_wait_s})
+
+    def signal(self, group: str, signal: int, scope: str) -> None:
+        """Send a signal to a group's ``leader``, its ``children``, or ``all``."""
+        self._send({"type": "signal", "group": group, "number": signal, "scope": scope})
+
+    def signal_unit(self, key: str, signal: int) -> None:
+        """Send a signal to the processes of one unit."""
+        self._send({"type": "signal_unit", "key": key, "number": signal})
+
+    def suspend(self, group: str) -> None:
+        """Stop a group's processes; the time does not count towards its limit."""
+        self._send({"type": "suspend", "group": group})
+
+    def resume(self, group: str) -> None:
+        """Continue a group's processes."""
+        self._send({"type": "resume", "group": group})
+
+    def limit(self, group: str, time_limit_s: float | None) -> None:
+        """Change a group's time limit, counted from its start."""
+        self._send({"type": "limit", "group": group, "time_limit_s": time_limit_s})
+
+    def acknowledge(self, keys: Sequence[str]) -> None:
+        """Say that the ends of these units are on record: they may be forgotten."""
+        self._send({"type": "ack", "keys": list(keys)})
+
+    def survey(self) -> Evidence:
+        """Return what the engine knows now: queued and running units, unacknowledged events.
+
+        Raises:
+            EngineError: The shepherd does not answer.
+        """
+        return self._ask("survey", _Welcome).evidence()
+
+    def status(self) -> Mapping[str, Any]:
+        """Return what `stoker status` shows of the engine."""
+        try:
+            return self._ask("status", _Status).status
+        except EngineError as error:
+            return {"pid": 0, "trouble": str(error)}
+
+    def _ask(self, kind: str, answer: type[_T]) -> _T:
+        """Ask over a connection of its own: the kept one may be busy telling, for a long time."""
+        try:
+            with closing(Channel(self._home)) as channel:
+                channel.send(encode({"type": kind}))
+                return _expect(channel, answer)
+        except (OSError, EOFError) as error:
+            raise EngineError(f"cannot ask the shepherd: {error}") from None
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        with self._lock:
+            self._put(encode(message))
+
+    def _put(self, body: bytes, descriptors: Sequence[int] = ()) -> None:
+        """Send, the lock held. What cannot be sent is heard of when the next shepherd is met."""
+        if self._channel is None:
+            return
+        try:
+            self._channel.send(body, descriptors)
+        except OSError as error:
+            log.warning("cannot reach the shepherd %d: %s", self._shepherd_pid, error)
+
+
+def _expect(channel: Channel, kind: type[_T]) -> _T:
+    frame = channel.receive(_ANSWER_TIMEOUT_S)
+    if frame is None:
+        raise EngineError("cannot talk to the shepherd: it does not answer; look into its log")
+    message = decode(frame, _decoder, _Message)
+    if not isinstance(message, kind):
+        raise EngineError(f"cannot talk to the shepherd: it answers {message!r}")
+    return message
+
+
+def _order(unit: Unit, first: int, count: int) -> bytes:
+    """Return a unit's JSON; its descriptors are *count* of the frame's from *first* on."""
+    body = encode(unit)
+    if not count:
+        return body
+    return b'%b,"descriptors":%b}' % (body[:-1], encode(list(range(first, first + count))))
+
+
+def _batches(
+    units: Sequence[Unit], descriptors: Mapping[str, Sequence[int]]
+) -> Iterator[list[Unit]]:
+    """Cut units into frames, none with more descriptors than the kernel passes."""
+    batch: list[Unit] = []
+    passed = 0
+    for unit in units:
+        count = len(descriptors.get(unit.key, ()))
+        if batch and (len(batch) == _UNITS_PER_FRAME or passed + count > DESCRIPTORS_MAX):
+            yield batch
+            batch, passed = [], 0
+        batch.append(unit)
+        passed += count
+    if batch:
+        yield batch

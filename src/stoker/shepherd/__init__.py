@@ -1,1 +1,17 @@
-"""The jobs' parent: a process of its own, standard library only, imports nothing of ours."""
+"""The jobs' parent: a process of its own, standard library only, imports nothing of ours.
+
+One shepherd a home. It is single-threaded: what it sets on itself (directory, umask, affinity,
+limits) its next child inherits, with no race. Its order is: write the intent, spawn, write who it
+is, reap, end what is left, write the end, tell. What it has not been told to forget, it keeps.
+
+    main        arguments, the lock, signals, the socket: from nothing to a running loop
+    loop        one turn: descriptors, children, timers, one sync, reports
+    requests    what stokerd asks; connection: frames and descriptors on the private socket
+    herd        units, groups and lanes: who runs, who waits, who has ended; units: what they are
+    spawn       from a unit to a process; processes: what /proc says; trees: who belongs to whom
+    endings     ends groups: TERM, KILL, until nothing is left; limits, timers: when it is time to
+    cgroups     the kernel's own grouping, where we may use it
+    journal     what survives us; adoption: what it means to the next shepherd
+    reports     what is told, once it is on record
+    failpoints  where tests make us fail
+"""

@@ -20,6 +20,7 @@ from pathlib import Path
 import stoker
 from stoker.core.database import Database
 from stoker.core.errors import StokerError, UserError
+from stoker.core.repository import Repository
 from stoker.core.settings import detect, home_directory, load_settings, machine_of
 from stoker.engines.local import LocalEngine
 from stoker.worker.failpoints import arm
@@ -80,7 +81,7 @@ def _prepare(
         machine,
         detected,
         database=database,
-        engine=LocalEngine(home),
+        engine=LocalEngine(home, Repository(database).content),
         commands=commands,
         read_draft=read_draft,
     )

@@ -1,0 +1,177 @@
+"""What survives the shepherd: one file, a line a record, each with its checksum.
+
+    ["journal", version, boot_id]        heads the file
+    ["intent", {...}]                    a unit was taken on; synced before anything is spawned
+    ["begin", key]                       it is about to be spawned
+    ["start", key, pid, ticks, at, clock]
+    ["end", key, {...}]                  the last event of a unit; synced before it is told
+    ["pause", group, seconds, since]     how long a group has been suspended, and since when it is
+    ["limit", key, seconds]
+    ["forget", [key, ...]]
+
+Begin and start are written, not synced: they survive our own death, and after a power failure the
+boot id is another. What does not parse is the torn end of the file, or damage: then it is said, and
+what can be read counts. A file that has grown is written anew with what is still of use; so is one
+that could not be written or synced, since nobody knows what it holds: until that succeeds, nothing
+new is started and no end is told.
+
+Always holds: the file holds whole lines only, up to ``size``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from binascii import crc32
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any, TypeAlias
+
+    Record: TypeAlias = list[Any]
+
+VERSION = 1
+GROWTH_MAX = 4 << 20
+"""Bytes by which the file may grow before it is written anew."""
+
+_NAME = "shepherd.journal"
+_FRESH = "shepherd.journal.new"
+_FLAGS = os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+
+
+def line_of(record: Record) -> bytes:
+    """Return a record's line."""
+    body = json.dumps(record, separators=(",", ":")).encode("ascii")
+    return b"%08x %s\n" % (crc32(body), body)
+
+
+def record_of(line: bytes) -> Record | None:
+    """Return a line's record, or None if it is damaged."""
+    body = line[9:]
+    try:
+        if int(line[:8], 16) != crc32(body) or line[8:9] != b" ":
+            return None
+        record = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, list) and record else None
+
+
+def read(directory: int) -> tuple[list[Record], list[str]]:
+    """Return the records of the journal in *directory*, and what is to be said of damage.
+
+    Raises:
+        OSError: There is a journal, but it cannot be read.
+    """
+    try:
+        descriptor = os.open(_NAME, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+    except FileNotFoundError:
+        return [], []
+    with open(descriptor, "rb") as file:
+        content = file.read()
+    lines = content.split(b"\n")
+    torn = lines.pop()
+    records, damage = [], []
+    for number, line in enumerate(lines, 1):
+        record = record_of(line)
+        if record is None:
+            damage.append(f"line {number} of {_NAME} is damaged and skipped; it says {line!r}")
+        else:
+            records.append(record)
+    if torn:
+        damage.append(f"the last line of {_NAME} is torn; it says {torn!r}")
+    return records, damage
+
+
+class Journal:
+    """The file that this shepherd writes.
+
+    Attributes:
+        trouble: Why the file cannot be relied on, or None.
+    """
+
+    def __init__(self, directory: int, dump: Callable[[], Iterable[Record]]) -> None:
+        """Write in *directory*; *dump* gives the records of all that is of use now."""
+        self.trouble: OSError | None = OSError("not yet written")
+        self.size = 0
+        self._directory = directory
+        self._dump = dump
+        self._descriptor = -1
+        self._pending = bytearray()
+        self._grown_to = GROWTH_MAX
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def note(self, *record: Any) -> None:
+        """Have a record written with the next write; in trouble *dump* will give it."""
+        if self.trouble is None:
+            self._pending += line_of(list(record))
+
+    def write(self) -> bool:
+        """Write what was noted; return whether it stands in the file."""
+        if self.trouble is None and self._pending:
+            try:
+                self._append()
+            except OSError as error:
+                self._fall_ill(error)
+        return self.trouble is None
+
+    def commit(self) -> bool:
+        """Write and sync what was noted; return whether it is safe."""
+        if not self.write():
+            return False
+        try:
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            self._fall_ill(error)
+            return False
+        if self.size > self._grown_to:
+            self.renew()
+        return self.trouble is None
+
+    def _append(self) -> None:
+        written = os.write(self._descriptor, self._pending)
+        if written < len(self._pending):
+            written += os.write(self._descriptor, self._pending[written:])
+        self.size += written
+        self._pending.clear()
+
+    def _fall_ill(self, error: OSError) -> None:
+        self.trouble = error
+        self._pending.clear()
+
+    def renew(self) -> bool:
+        """Write the file anew, with what is of use; return whether that is safe now."""
+        content = b"".join(map(line_of, self._dump()))
+        try:
+            descriptor = self._write_fresh(content)
+        except OSError as error:
+            self._fall_ill(error)
+            return False
+        self.close()
+        self._descriptor = descriptor
+        self._pending.clear()
+        self.size = len(content)
+        self._grown_to = 2 * len(content) + GROWTH_MAX
+        self.trouble = None
+        return True
+
+    def _write_fresh(self, content: bytes) -> int:
+        descriptor = os.open(_FRESH, _FLAGS | os.O_TRUNC, 0o600, dir_fd=self._directory)
+        try:
+            os.fchmod(descriptor, 0o600)
+            view = memoryview(content)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            os.fdatasync(descriptor)
+            os.rename(_FRESH, _NAME, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+            os.fsync(self._directory)
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor

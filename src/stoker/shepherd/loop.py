@@ -1,0 +1,223 @@
+"""One turn after the other: what is ready, who has ended, what is due, one sync, reports.
+
+The order within a turn is that of the promises: children first, so that a lane's next unit runs
+before anything is synced or told; new intents are synced before they start; ends are told last.
+Nothing here waits but for `epoll`.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import traceback
+from contextlib import suppress
+from errno import EMFILE, ENFILE
+from time import monotonic, sleep
+
+from stoker.shepherd.connection import Connection, ProtocolError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stoker.shepherd.endings import Endings
+    from stoker.shepherd.herd import Herd
+    from stoker.shepherd.reports import Reports
+    from stoker.shepherd.requests import Requests
+    from stoker.shepherd.timers import Timers
+    from stoker.shepherd.units import Unit
+
+IDLE_S = 60.0
+_CONNECTIONS_MAX = 64
+_AFTER_DEFECT_S = 0.1
+_CHILD_ENDED = bytes([signal.SIGCHLD])
+
+
+def say(text: str) -> None:
+    """Write a line into the log."""
+    with suppress(OSError):
+        os.write(2, f"shepherd {os.getpid()}: {text}\n".encode("utf-8", "backslashreplace"))
+
+
+class Loop:
+    """Everything that is waited for, and what is done in a turn.
+
+    Attributes:
+        wants_to_go: Whether we were asked to go as soon as nothing runs.
+    """
+
+    def __init__(
+        self,
+        *,
+        listener: socket.socket,
+        wake_fd: int,
+        herd: Herd,
+        endings: Endings,
+        timers: Timers,
+        reports: Reports,
+        requests: Requests,
+    ) -> None:
+        """Wait for connections at *listener* and for signals' numbers at *wake_fd*."""
+        self.wants_to_go = False
+        self.reap_is_due = True
+        self._listener = listener
+        self._wake_fd = wake_fd
+        self._herd = herd
+        self._endings = endings
+        self._timers = timers
+        self._reports = reports
+        self._requests = requests
+        self._connections: set[Connection] = set()
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Callable[[int], None]] = {}
+        self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._unneeded_since = 0.0
+        self._watch(listener.fileno(), self._accept)
+        self._watch(wake_fd, self._take_signals)
+        reports.on_break = self._drop
+        requests.on_shutdown = self._go_if_unneeded
+
+    def close(self) -> None:
+        """Let go of all that was waited for."""
+        for connection in list(self._connections):
+            self._drop(connection, "")
+        self._epoll.close()
+        os.close(self._reserve)
+
+    def watch_unit(self, unit: Unit) -> None:
+        """Have the end of an adopted process noticed."""
+        try:
+            unit.pidfd = os.pidfd_open(unit.pid)
+        except OSError:
+            self._herd.lose_sight(unit)
+            return
+        self._watch(unit.pidfd, lambda _: self._lose_sight(unit))
+
+    def run(self) -> None:
+        """Turn until there is no reason to stay."""
+        while not self._is_over():
+            ready = self._epoll.poll(self._timers.wait_s())
+            try:
+                for descriptor, events in ready:
+                    # A handler before this one may have let go of it.
+                    if handler := self._handlers.get(descriptor):
+                        handler(events)
+                self._turn()
+            except Exception:  # noqa: BLE001 - the top of a turn: jobs depend on our going on
+                say(f"a defect of ours, which ended a turn:\n{traceback.format_exc()}")
+                sleep(_AFTER_DEFECT_S)
+
+    def _turn(self) -> None:
+        if self.reap_is_due:
+            self._herd.reap()
+            self.reap_is_due = False
+            self._herd.start_ready()
+        self._timers.run()
+        if self._endings.active and self._endings.is_due():
+            self._endings.act()
+        if self._herd.arrivals:
+            self._herd.commit_arrivals()
+        self._herd.start_ready()
+        if self._reports.is_due():
+            self._reports.flush()
+        self._wait_for_takers()
+
+    # --- When to go.
+
+    def _is_over(self) -> bool:
+        if not self._herd.is_idle:
+            self._unneeded_since = 0.0
+            return False
+        if self.wants_to_go:
+            return True
+        if self._connections or self._herd.units:
+            self._unneeded_since = 0.0
+            return False
+        now = monotonic()
+        if not self._unneeded_since:
+            self._unneeded_since = now
+            self._timers.at(now + IDLE_S, lambda: None)
+        return now >= self._unneeded_since + IDLE_S
+
+    def _go_if_unneeded(self) -> None:
+        self.wants_to_go = self._herd.is_idle and not self._herd.units
+
+    # --- What is ready.
+
+    def _watch(self, descriptor: int, handler: Callable[[int], None]) -> None:
+        self._handlers[descriptor] = handler
+        self._epoll.register(descriptor, select.EPOLLIN)
+
+    def _unwatch(self, descriptor: int) -> None:
+        del self._handlers[descriptor]
+        self._epoll.unregister(descriptor)
+
+    def _take_signals(self, _: int) -> None:
+        numbers = os.read(self._wake_fd, 4096)
+        self.reap_is_due = True
+        if numbers.strip(_CHILD_ENDED):
+            self.wants_to_go = True
+            if not self._herd.is_idle:
+                say("asked to go; jobs are running: will go when they have ended")
+
+    def _lose_sight(self, unit: Unit) -> None:
+        self._unwatch(unit.pidfd)
+        os.close(unit.pidfd)
+        unit.pidfd = -1
+        self._herd.lose_sight(unit)
+
+    def _accept(self, _: int) -> None:
+        try:
+            peer, _ = self._listener.accept()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno in (EMFILE, ENFILE):
+                self._turn_away()
+            return
+        connection = Connection(peer)
+        if connection.user_id != os.geteuid() or len(self._connections) >= _CONNECTIONS_MAX:
+            connection.close()
+            return
+        self._connections.add(connection)
+        self._watch(connection.fileno(), lambda events: self._converse(connection, events))
+
+    def _turn_away(self) -> None:
+        """Take a connection for which there is no descriptor, and close it: it must not wait."""
+        os.close(self._reserve)
+        with suppress(OSError):
+            self._listener.accept()[0].close()
+        with suppress(OSError):
+            self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+    def _converse(self, connection: Connection, events: int) -> None:
+        try:
+            if events & select.EPOLLOUT:
+                connection.flush()
+            if events & ~select.EPOLLOUT:
+                for message, descriptors in connection.receive():
+                    self._requests.serve(connection, message, descriptors)
+        except ProtocolError as error:
+            self._drop(connection, str(error))
+
+    def _wait_for_takers(self) -> None:
+        """Wait until peers can take what they have not taken."""
+        for connection in self._connections:
+            if connection.has_unsent != connection.is_awaited:
+                connection.is_awaited = connection.has_unsent
+                wanted = select.EPOLLIN | (select.EPOLLOUT if connection.has_unsent else 0)
+                self._epoll.modify(connection.fileno(), wanted)
+
+    def _drop(self, connection: Connection, why: str) -> None:
+        if connection not in self._connections:
+            return
+        if why:
+            say(f"dropped a connection: {why}")
+        self._connections.discard(connection)
+        if self._reports.peer is connection:
+            self._reports.peer = None
+            self._reports.clear()
+        self._unwatch(connection.fileno())
+        connection.close()

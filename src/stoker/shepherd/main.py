@@ -1,0 +1,261 @@
+"""From nothing to a running loop: arguments, lock, signals, socket, what is left to adopt."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import gc
+import os
+import signal
+import socket
+import stat
+import sys
+import time
+from contextlib import suppress
+from hashlib import blake2b
+
+from stoker.shepherd import failpoints, journal, processes
+from stoker.shepherd.adoption import Adoption
+from stoker.shepherd.cgroups import AUTO, Cgroups
+from stoker.shepherd.endings import UNKILLABLE_TRIES, Endings
+from stoker.shepherd.herd import Herd
+from stoker.shepherd.limits import Limits
+from stoker.shepherd.loop import Loop, say
+from stoker.shepherd.reports import Reports
+from stoker.shepherd.requests import Requests
+from stoker.shepherd.spawn import Spawner
+from stoker.shepherd.timers import Timers
+from stoker.shepherd.trees import Trees
+from stoker.shepherd.units import QUEUED, RUNNING
+
+_PR_SET_CHILD_SUBREAPER = 36
+_LOCK, _SOCKET = "shepherd.lock", "shepherd.sock"
+_LOCK_S = 3.0
+_LOCK_PAUSE_S = 0.01
+_BACKLOG = 64
+_GOING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_FATAL = {
+    signal.SIGKILL,
+    signal.SIGSTOP,
+    signal.SIGSEGV,
+    signal.SIGBUS,
+    signal.SIGFPE,
+    signal.SIGILL,
+    signal.SIGABRT,
+    signal.SIGTRAP,
+    signal.SIGSYS,
+}
+"""Signals that mean a defect, or that nobody can ignore."""
+
+
+class Refusal(Exception):
+    """Why this shepherd does not start; the text is for a person."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the shepherd of the home named first; return its exit status.
+
+    ``--ready-fd N`` is a pipe that is told ``1`` when we listen, or why we do not;
+    ``--cgroup auto|off|DIRECTORY`` says where control groups may be made.
+    """
+    home, *rest = arguments
+    options = dict(zip(rest[::2], rest[1::2], strict=True))
+    ready_fd = int(options.get("--ready-fd", "-1"))
+    try:
+        failpoints.arm(os.environ)
+        _run(home, options.get("--cgroup", AUTO), ready_fd)
+    except (Refusal, OSError, ValueError) as error:
+        say(str(error))
+        _tell(ready_fd, str(error))
+        return 1
+    return 0
+
+
+def _tell(ready_fd: int, text: str) -> None:
+    if ready_fd >= 0:
+        with suppress(OSError):
+            os.write(ready_fd, text.encode("utf-8", "replace"))
+            os.close(ready_fd)
+
+
+def _run(home: str, cgroup: str, ready_fd: int) -> None:
+    if sys.getfilesystemencoding() != "utf-8":
+        raise Refusal("cannot start: paths must be read as UTF-8; start with -X utf8")
+    home_fd = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    run_fd = _private_directory(home)
+    lock = _lock(run_fd, home)
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    wake_fd = _hear_signals()
+    listener = _listen(run_fd)
+    house = _House(home, home_fd, cgroup, listener, wake_fd)
+    house.adopt(*journal.read(home_fd))
+    gc.freeze()
+    _tell(ready_fd, "1")
+    say(f"looks after {home}; ends trees by {house.mode}")
+    house.loop.run()
+    with suppress(OSError):
+        os.unlink(_SOCKET, dir_fd=run_fd)
+    house.close()
+    os.close(lock)
+    say("nothing is left to look after")
+
+
+class _House:
+    """All parts, wired."""
+
+    def __init__(
+        self, home: str, home_fd: int, cgroup: str, listener: socket.socket, wake_fd: int
+    ) -> None:
+        self._started_at = time.time()
+        self._boot_id = processes.boot_id()
+        self.timers = Timers()
+        self.spawner = Spawner()
+        self.trees = Trees()
+        mark = blake2b(os.fsencode(home), digest_size=6).hexdigest()
+        self.cgroups = Cgroups(cgroup, f"stoker-{mark}")
+        self.endings = Endings(self.trees, self.cgroups, self.timers)
+        self.journal = journal.Journal(home_fd, self._records)
+        self.reports = Reports(self.journal, self.timers)
+        self.herd = Herd(
+            journal=self.journal,
+            spawner=self.spawner,
+            trees=self.trees,
+            cgroups=self.cgroups,
+            endings=self.endings,
+            limits=Limits(self.timers, self.endings),
+            reports=self.reports,
+        )
+        self.requests = Requests(
+            self.herd, self.endings, self.spawner, self.reports, self.status, self._boot_id
+        )
+        self.loop = Loop(
+            listener=listener,
+            wake_fd=wake_fd,
+            herd=self.herd,
+            endings=self.endings,
+            timers=self.timers,
+            reports=self.reports,
+            requests=self.requests,
+        )
+
+    @property
+    def mode(self) -> str:
+        """Return by what the trees of processes are ended."""
+        return "cgroup" if self.cgroups.base else "scan"
+
+    def _records(self) -> list[journal.Record]:
+        return [["journal", journal.VERSION, self._boot_id], *self.herd.records()]
+
+    def adopt(self, records: list[journal.Record], damage: list[str]) -> None:
+        """Take over what a shepherd before us wrote, and write it anew."""
+        adoption = Adoption(self.herd, self.trees, self._boot_id)
+        running = adoption.adopt(records)
+        for text in damage + adoption.damage:
+            say(text)
+        if not self.journal.renew():
+            self.reports.commit()
+        self.cgroups.keep_only({group.cgroup for group in self.herd.groups.values()})
+        for unit in running:
+            self.loop.watch_unit(unit)
+            self.herd.limits.watch(unit)
+        adoption.settle()
+
+    def status(self) -> dict[str, object]:
+        """Return what `stoker status` shows of us."""
+        states = [unit.state for unit in self.herd.units.values()]
+        usage = os.times()
+        trouble = self.journal.trouble
+        return {
+            "pid": os.getpid(),
+            "started_at": self._started_at,
+            "cpu_s": usage.user + usage.system,
+            "mode": self.mode,
+            "running": states.count(RUNNING),
+            "queued": states.count(QUEUED),
+            "units": len(states),
+            "journal_bytes": self.journal.size,
+            "trouble": str(trouble) if trouble else "",
+            "unkillable": [
+                ending.group.key
+                for ending in self.endings.active.values()
+                if ending.tries >= UNKILLABLE_TRIES
+            ],
+        }
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.loop.close()
+        self.journal.close()
+        self.cgroups.close()
+        self.trees.close()
+        self.spawner.close()
+
+
+def _private_directory(home: str) -> int:
+    """Return a descriptor of the directory for lock and socket, which must be ours alone."""
+    path = f"{home}/run"
+    with suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    status = os.fstat(descriptor)
+    if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o077:
+        raise Refusal(f"cannot use {path}: it must be ours alone; `chmod 700 {path}`")
+    return descriptor
+
+
+def _lock(run_fd: int, home: str) -> int:
+    """Take the lock that says who looks after this home; it lets go of us when we die.
+
+    A process between fork and exec still holds the lock of the dead shepherd that made it. We wait
+    for it, so that whoever has been started can be found by its environment.
+
+    Raises:
+        Refusal: Another shepherd lives.
+    """
+    lock = os.open(_LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=run_fd)
+    give_up_at = time.monotonic() + _LOCK_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
+            lives = holder.isdecimal() and processes.look(int(holder))
+            if (lives and not lives.is_dead) or time.monotonic() > give_up_at:
+                raise Refusal(
+                    f"cannot look after {home}: shepherd {holder} does; one is enough"
+                ) from None
+            time.sleep(_LOCK_PAUSE_S)
+        else:
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode("ascii"), 0)
+            return lock
+
+
+def _listen(run_fd: int) -> socket.socket:
+    """Listen at our socket; whoever had it before us is gone, since we hold the lock."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with suppress(FileNotFoundError):
+        os.unlink(_SOCKET, dir_fd=run_fd)
+    before = os.umask(0o177)
+    # The address may hold 107 bytes; a home's path may be longer.
+    listener.bind(f"/proc/self/fd/{run_fd}/{_SOCKET}")
+    os.umask(before)
+    listener.listen(_BACKLOG)
+    listener.settimeout(0.0)
+    return listener
+
+
+def _hear_signals() -> int:
+    """Have signals write their numbers into a pipe; return its reading end.
+
+    A person's signal does not take the jobs' parent away, and no stray one ends it.
+    """
+    reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    for number in signal.valid_signals() - _FATAL:
+        with suppress(OSError):
+            signal.signal(number, signal.SIG_IGN)
+    for number in (signal.SIGCHLD, *_GOING):
+        signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    return reading

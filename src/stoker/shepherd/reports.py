@@ -1,0 +1,99 @@
+"""What is to be told: events in their order, told when what they say is on record.
+
+Starts are told as they are; a last event only once the journal that holds it is synced. One sync
+serves all that came together; under load there is a pause between two, in which more come together.
+"""
+
+from __future__ import annotations
+
+import json
+from time import monotonic
+
+from stoker.shepherd.connection import ProtocolError
+from stoker.shepherd.failpoints import hit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from stoker.shepherd.connection import Connection
+    from stoker.shepherd.journal import Journal
+    from stoker.shepherd.timers import Timers
+
+PACE_S = 0.005
+REPAIR_S = 1.0
+
+
+class Reports:
+    """Events that have not been told.
+
+    Attributes:
+        peer: Who is told, if somebody is connected; else whoever connects is told all at once.
+        on_break: Called with a peer that broke off.
+    """
+
+    def __init__(self, journal: Journal, timers: Timers) -> None:
+        """Tell what *journal* holds."""
+        self.peer: Connection | None = None
+        self.on_break: Callable[[Connection, str], None] = lambda *_: None
+        self._journal = journal
+        self._timers = timers
+        self._events: list[str] = []
+        self._needs_sync = False
+        self._told_at = 0.0
+        self._timer: list[Any] | None = None
+
+    def tell(self, event: dict[str, Any], *, is_last: bool) -> None:
+        """Have an event told; of a unit's last one the journal has been given the record."""
+        self._needs_sync = self._needs_sync or is_last
+        if self.peer is not None:
+            self._events.append(json.dumps(event))
+
+    def clear(self) -> None:
+        """Forget what was to be told: whoever connected has been told all there is."""
+        self._events.clear()
+
+    def is_due(self) -> bool:
+        """Whether there is something to tell or to sync, and the pause is over."""
+        if not self._events and not self._needs_sync:
+            return False
+        wait_s = self._told_at + PACE_S - monotonic()
+        if wait_s <= 0 and self._timer is None:
+            return True
+        if self._timer is None:
+            self._timer = self._timers.at(monotonic() + max(0.0, wait_s), self._wake)
+        return False
+
+    def _wake(self) -> None:
+        self._timer = None
+
+    def flush(self) -> bool:
+        """Sync what needs it, and tell; return whether the journal is sound."""
+        if self._needs_sync and not self.commit():
+            return False
+        self._told_at = monotonic()
+        if self._events and self.peer is not None:
+            hit("report")
+            text = f'{{"type":"events","events":[{",".join(self._events)}]}}'
+            self._events.clear()
+            try:
+                self.peer.send(text)
+            except ProtocolError as error:
+                self.on_break(self.peer, str(error))
+        return True
+
+    def commit(self) -> bool:
+        """Sync the journal; return whether it is sound. If not, it is soon tried anew."""
+        if self._needs_sync:
+            hit("record")
+        if self._journal.commit():
+            self._needs_sync = False
+            return True
+        if self._timer is None:
+            self._timer = self._timers.at(monotonic() + REPAIR_S, self._repair)
+        return False
+
+    def _repair(self) -> None:
+        self._timer = None
+        self._journal.renew()

@@ -1,0 +1,224 @@
+"""What stokerd asks, and what is done about it.
+
+    hello      {"version"}                     makes this peer the one that is told; answer: welcome
+    launch     {"units", "environments", "forget", "descriptors"}
+    withdraw   {"keys"}                        each answers with its last event, or with its start
+    end        {"group", "why", "kill_wait_s"}      end_unit {"key", ...}
+    signal     {"group", "number", "scope"}         signal_unit {"key", "number"}
+    suspend, resume {"group"}
+    limit      {"group", "time_limit_s"}
+    ack        {"keys"}                        their last events are on record
+    status, survey                             may be asked by anyone; answer: status, welcome
+    shutdown                                   go, if nothing runs and nothing is untold
+
+A unit names its descriptors by their numbers in the frame. An environment is sent once, before the
+first unit that names it, and kept until stokerd says that it may be forgotten or is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+
+from stoker.shepherd.connection import ProtocolError
+from stoker.shepherd.spawn import environment_of
+from stoker.shepherd.units import QUEUED, RUNNING, Unit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from stoker.shepherd.connection import Connection
+    from stoker.shepherd.endings import Endings
+    from stoker.shepherd.herd import Herd
+    from stoker.shepherd.reports import Reports
+    from stoker.shepherd.spawn import Spawner
+    from stoker.shepherd.units import Group
+
+VERSION = 1
+_ENVIRONMENTS_MAX = 4096
+
+
+class Requests:
+    """Serves messages.
+
+    Attributes:
+        on_shutdown: Called when stokerd says that we may go.
+    """
+
+    def __init__(
+        self,
+        herd: Herd,
+        endings: Endings,
+        spawner: Spawner,
+        reports: Reports,
+        status: Callable[[], dict[str, Any]],
+        boot_id: str,
+    ) -> None:
+        """Act on *herd*; *status* gives what is shown of us."""
+        self.on_shutdown: Callable[[], None] = lambda: None
+        self._herd = herd
+        self._endings = endings
+        self._environments = spawner.environments
+        self._reports = reports
+        self._status = status
+        self._boot_id = boot_id
+        self._open: dict[str, Callable[[Connection, dict[str, Any]], None]] = {
+            "hello": self._hello,
+            "status": self._tell_status,
+            "survey": self._welcome,
+        }
+        self._private: dict[str, Callable[[dict[str, Any]], None]] = {
+            "withdraw": self._withdraw,
+            "end": self._end,
+            "end_unit": self._end_unit,
+            "signal": self._signal,
+            "signal_unit": self._signal_unit,
+            "suspend": self._suspend,
+            "resume": self._resume,
+            "limit": self._limit,
+            "ack": self._acknowledge,
+            "shutdown": lambda _: self.on_shutdown(),
+        }
+
+    def serve(
+        self, connection: Connection, message: dict[str, Any], descriptors: list[int]
+    ) -> None:
+        """Do what a message says.
+
+        Raises:
+            ProtocolError: It says nothing that we understand, or may not say it.
+        """
+        kind = message.get("type")
+        try:
+            if kind == "launch" and connection.is_primary:
+                self._launch(message, descriptors)
+            elif kind in self._open:
+                self._open[kind](connection, message)
+            elif kind in self._private and connection.is_primary:
+                self._private[kind](message)
+            else:
+                raise ProtocolError(f"it may not say {kind!r}")
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+            raise ProtocolError(f"cannot make sense of {kind!r}: {error!r}") from None
+        finally:
+            for descriptor in descriptors:
+                if descriptor >= 0:
+                    os.close(descriptor)
+
+    # --- For anyone of our user.
+
+    def _hello(self, connection: Connection, message: dict[str, Any]) -> None:
+        older, self._reports.peer = self._reports.peer, connection
+        if older is not None and older is not connection:
+            older.is_primary = False
+            with suppress(ProtocolError):
+                older.send('{"type":"replaced"}')
+            self._reports.on_break(older, "a newer stokerd has connected")
+        self._environments.clear()
+        self._reports.clear()
+        self._reports.peer = connection
+        connection.is_primary = True
+        self._welcome(connection, message)
+
+    def _welcome(self, connection: Connection, _: dict[str, Any]) -> None:
+        connection.send(
+            json.dumps(
+                {
+                    "type": "welcome",
+                    "version": VERSION,
+                    "pid": os.getpid(),
+                    "boot_id": self._boot_id,
+                    "units": self._herd.snapshot(),
+                }
+            )
+        )
+
+    def _tell_status(self, connection: Connection, _: dict[str, Any]) -> None:
+        connection.send(json.dumps({"type": "status", "status": self._status()}))
+
+    # --- For the one stokerd.
+
+    def _launch(self, message: dict[str, Any], descriptors: list[int]) -> None:
+        for key in message.get("forget", ()):
+            self._environments.pop(key, None)
+        for key, text in message.get("environments", {}).items():
+            self._environments[key] = environment_of(text)
+        if len(self._environments) > _ENVIRONMENTS_MAX:
+            raise ProtocolError("it sends more environments than it forgets")
+        fresh: list[Unit] = []
+        for order in message["units"]:
+            known = self._herd.units.get(order["key"])
+            if known is not None:
+                self._herd.tell_again(known)
+            else:
+                fresh.append(self._read_unit(order, descriptors))
+        for unit in fresh:
+            self._herd.take_on(unit)
+
+    def _read_unit(self, order: dict[str, Any], descriptors: list[int]) -> Unit:
+        numbers = [int(number) for number in order.get("descriptors", ())]
+        unit = Unit(order, self._herd.group_of(order["group"]), [])
+        unit.environment = self._environments.get(unit.environment_key)
+        unit.descriptors = [descriptors[number] for number in numbers]
+        for number in numbers:
+            descriptors[number] = -1
+        return unit
+
+    def _withdraw(self, message: dict[str, Any]) -> None:
+        for key in message["keys"]:
+            unit = self._herd.units.get(key)
+            if unit is not None and unit.state == QUEUED:
+                self._herd.withdraw(unit)
+                self._herd.settle(unit.group)
+            elif unit is not None:
+                self._herd.tell_again(unit)
+
+    def _end(self, message: dict[str, Any]) -> None:
+        if group := self._group(message):
+            self._herd.end(group, str(message["why"]), float(message["kill_wait_s"]))
+
+    def _end_unit(self, message: dict[str, Any]) -> None:
+        unit = self._herd.units.get(message["key"])
+        if unit is not None and unit.state == QUEUED:
+            self._herd.withdraw(unit)
+            self._herd.settle(unit.group)
+        elif unit is not None and unit.state == RUNNING:
+            self._endings.end_unit(unit, str(message["why"]), float(message["kill_wait_s"]))
+
+    def _signal(self, message: dict[str, Any]) -> None:
+        if group := self._group(message):
+            self._endings.signal(group, _signal_number(message), str(message["scope"]))
+
+    def _signal_unit(self, message: dict[str, Any]) -> None:
+        unit = self._herd.units.get(message["key"])
+        if unit is not None and unit.state == RUNNING:
+            self._endings.signal_unit(unit, _signal_number(message))
+
+    def _suspend(self, message: dict[str, Any]) -> None:
+        if group := self._group(message):
+            self._endings.suspend(group)
+
+    def _resume(self, message: dict[str, Any]) -> None:
+        if group := self._group(message):
+            self._endings.resume(group)
+
+    def _limit(self, message: dict[str, Any]) -> None:
+        limit_s = message["time_limit_s"]
+        if group := self._group(message):
+            self._herd.limit(group, None if limit_s is None else float(limit_s))
+
+    def _acknowledge(self, message: dict[str, Any]) -> None:
+        self._herd.acknowledge(message["keys"])
+
+    def _group(self, message: dict[str, Any]) -> Group | None:
+        return self._herd.groups.get(message["group"])
+
+
+def _signal_number(message: dict[str, Any]) -> int:
+    number = int(message["number"])
+    if not 0 <= number <= 64:
+        raise ValueError(number)
+    return number

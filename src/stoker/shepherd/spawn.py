@@ -1,0 +1,274 @@
+"""From a unit to its process.
+
+Directory, umask, affinity and limits are set on the shepherd itself, inherited, and put back: it
+has one thread, so nothing comes in between. Output files are opened here first, which gives clear
+errors and leaves nothing between a job and its files. The limits that would hinder the shepherd
+(and hard limits, which nobody may raise again) are set on the child at once.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import stat
+from contextlib import suppress
+from errno import EACCES, EAGAIN, EINVAL, EMFILE, ENFILE, ENOENT, ENOMEM, ENOTDIR
+
+from stoker.shepherd.failpoints import hit
+from stoker.shepherd.processes import TOKEN
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
+
+    from stoker.shepherd.units import Unit
+
+    Limit: TypeAlias = tuple[int, int]
+
+SHORTAGE = frozenset({EAGAIN, ENOMEM, EMFILE, ENFILE})
+"""The machine's trouble, not the unit's: it may well start later."""
+
+REFUGE = "/tmp"  # noqa: S108 - where Slurm runs a job whose directory is missing
+_DEFAULT_PATH = "/usr/local/bin:/bin:/usr/bin"
+_OUTPUT = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
+_INPUT = os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
+_SIGNALS = sorted(signal.valid_signals())
+_UMASK = 0o077
+_LATER = frozenset({"as", "cpu", "data", "nproc", "rss"})
+"""Limits that would hinder the shepherd while it spawns, or kill it."""
+
+
+class SpawnError(Exception):
+    """The unit could not be started: where, why and with what."""
+
+    def __init__(self, step: str, errno: int, path: str = "") -> None:
+        super().__init__(os.strerror(errno))
+        self.step = "fork" if errno in SHORTAGE and step != "journal" else step
+        self.errno = errno
+        self.path = path
+
+
+class Spawner:
+    """Makes processes; keeps what it has set on itself to a minimum of system calls.
+
+    Attributes:
+        environments: Contents by key, as stokerd sent them.
+    """
+
+    def __init__(self) -> None:
+        """Take the shepherd as it is now for what is put back."""
+        self.environments: dict[str, dict[str, str]] = {}
+        self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        self._cpus = os.sched_getaffinity(0)
+        self._nice = os.getpriority(os.PRIO_PROCESS, 0)
+        self._limits = {
+            name[len("RLIMIT_") :].lower(): number
+            for name, number in vars(resource).items()
+            if name.startswith("RLIMIT_") and name != "RLIMIT_OFILE"
+        }
+        self._own = {name: resource.getrlimit(number) for name, number in self._limits.items()}
+        self._cwd = "/"
+        self._umask = _UMASK
+        os.chdir("/")
+        os.umask(_UMASK)
+
+    def close(self) -> None:
+        """Let go of what is kept open."""
+        os.close(self._null)
+
+    def rest(self) -> None:
+        """Put back directory and umask: between turns the shepherd is in nobody's way."""
+        if self._cwd != "/":
+            os.chdir("/")
+            self._cwd = "/"
+        self._set_umask(_UMASK)
+
+    def spawn(self, unit: Unit) -> int:
+        """Start the unit's process and return its pid.
+
+        Raises:
+            SpawnError: Nobody runs.
+        """
+        order = unit.order
+        assert order is not None, f"{unit.key} was spawned before"
+        opened: list[int] = []
+        try:
+            notice = self._enter(order["cwd"])
+            self._set_umask(int(order["umask"]))
+            streams = self._open_streams(unit, order, opened)
+            if notice:
+                with suppress(OSError):
+                    os.write(streams[2], os.fsencode(notice))
+            return self._execute(unit, order, streams)
+        except (TypeError, ValueError, KeyError, OverflowError) as error:
+            raise SpawnError("exec", EINVAL, str(error)) from None
+        finally:
+            for descriptor in opened:
+                os.close(descriptor)
+
+    # --- What the child inherits.
+
+    def _enter(self, directory: str) -> str:
+        """Go to the unit's directory; return what to write into its output if that fails."""
+        if directory == self._cwd:
+            return ""
+        try:
+            os.chdir(directory)
+        except OSError as error:
+            os.chdir(REFUGE)
+            self._cwd = REFUGE
+            return (
+                f"slurmstepd: error: couldn't chdir to `{directory}': {error.strerror}: "
+                f"going to {REFUGE} instead\n"
+            )
+        self._cwd = directory
+        return ""
+
+    def _set_umask(self, umask: int) -> None:
+        if umask != self._umask:
+            os.umask(umask)
+            self._umask = umask
+
+    def _open_streams(self, unit: Unit, order: dict[str, Any], opened: list[int]) -> list[int]:
+        """Return what becomes descriptors 0, 1 and 2; *opened* are those to close afterwards."""
+        flags = _OUTPUT if order["open_mode"] == "append" else _OUTPUT | os.O_TRUNC
+        stdin = self._open_stream(unit, "stdin", order["stdin"], _INPUT, opened)
+        stdout = self._open_stream(unit, "stdout", order["stdout"], flags, opened)
+        if order["stderr"] is None:
+            return [stdin, stdout, stdout]
+        return [stdin, stdout, self._open_stream(unit, "stderr", order["stderr"], flags, opened)]
+
+    def _open_stream(
+        self, unit: Unit, name: str, source: Any, flags: int, opened: list[int]
+    ) -> int:
+        if source == os.devnull:
+            return self._null
+        if isinstance(source, dict):
+            descriptor = unit.descriptors[int(source["fd"])]
+            if descriptor < 0:
+                raise SpawnError(name, EMFILE)
+            return descriptor
+        try:
+            descriptor = os.open(source, flags, 0o666)
+        except OSError as error:
+            raise SpawnError(name, error.errno or EINVAL, source) from None
+        opened.append(descriptor)
+        # Only the opening must not wait for the other end of a pipe with a name.
+        os.set_blocking(descriptor, True)
+        return descriptor
+
+    # --- The process.
+
+    def _execute(self, unit: Unit, order: dict[str, Any], streams: list[int]) -> int:
+        environment = self._environment(unit, order["environment"])
+        argv = order["argv"]
+        program = order["executable"] or argv[0]
+        if order["search_path"] and "/" not in program:
+            program = _find(program, environment.get("PATH", _DEFAULT_PATH))
+        cpus = order["cpus"]
+        soft, later = self._plan_limits(order["rlimits"]) if order["rlimits"] else ({}, {})
+        try:
+            if cpus is not None:
+                self._bind(cpus)
+            for name, limit in soft.items():
+                resource.setrlimit(self._limits[name], limit)
+            pid = self._posix_spawn(program, argv, environment, streams)
+        finally:
+            for name in soft:
+                resource.setrlimit(self._limits[name], self._own[name])
+            if cpus is not None:
+                os.sched_setaffinity(0, self._cpus)
+        self._finish(pid, later, int(order["nice"]))
+        return pid
+
+    def _bind(self, cpus: list[int]) -> None:
+        """Bind to the cores that are there; a core that went offline is no reason not to run."""
+        try:
+            os.sched_setaffinity(0, cpus)
+        except OSError:
+            os.sched_setaffinity(0, self._cpus)
+
+    def _posix_spawn(
+        self, program: str, argv: list[str], environment: dict[str, str], streams: list[int]
+    ) -> int:
+        actions = [(os.POSIX_SPAWN_DUP2, source, target) for target, source in enumerate(streams)]
+        try:
+            hit("spawn")
+            return os.posix_spawn(
+                program,
+                argv,
+                environment,
+                file_actions=actions,
+                setsid=True,
+                setsigmask=(),
+                setsigdef=_SIGNALS,
+            )
+        except OSError as error:
+            raise SpawnError("exec", error.errno or EINVAL, program) from None
+
+    def _environment(self, unit: Unit, overrides: dict[str, Any]) -> dict[str, str]:
+        if unit.environment is None and unit.environment_key:
+            raise SpawnError("environment", ENOENT, unit.environment_key)
+        environment = (unit.environment or {}) | overrides
+        if None in overrides.values():
+            environment = {name: value for name, value in environment.items() if value is not None}
+        environment[TOKEN] = unit.token
+        return environment
+
+    def _plan_limits(self, wanted: dict[str, Any]) -> tuple[dict[str, Limit], dict[str, Limit]]:
+        """Return the limits to set on ourselves for a moment, and those to set on the child."""
+        soft: dict[str, Limit] = {}
+        later: dict[str, Limit] = {}
+        for name, (want_soft, want_hard) in wanted.items():
+            own = self._own.get(name)
+            if own is None or own == (want_soft, want_hard):
+                continue
+            limit = (_least(want_soft, want_hard, own[1]), _least(want_hard, own[1]))
+            if name not in _LATER and limit[0] != own[0]:
+                soft[name] = (limit[0], own[1])
+            if name in _LATER or limit[1] != own[1]:
+                later[name] = limit
+        return soft, later
+
+    def _finish(self, pid: int, limits: dict[str, Limit], nice: int) -> None:
+        """Set on the child what could not be put back on us; it may have ended already."""
+        with suppress(OSError):
+            for name, limit in limits.items():
+                resource.prlimit(pid, self._limits[name], limit)
+        if nice:
+            with suppress(OSError):
+                os.setpriority(os.PRIO_PGRP, pid, self._nice + nice)
+
+
+def environment_of(text: str) -> dict[str, str]:
+    """Read NUL-joined ``K=V``; of doubles the first counts, as with getenv(3)."""
+    found: dict[str, str] = {}
+    for entry in text.split("\0"):
+        name, is_variable, value = entry.partition("=")
+        if name and is_variable:
+            found.setdefault(name, value)
+    return found
+
+
+def _least(*limits: int) -> int:
+    """Return the smallest limit; -1 is none."""
+    finite = [limit for limit in limits if limit >= 0]
+    return min(finite, default=resource.RLIM_INFINITY)
+
+
+def _find(program: str, path: str) -> str:
+    """Return where the program is, as execvp(3) would find it."""
+    trouble = ENOENT
+    for directory in path.split(":"):
+        candidate = f"{directory or '.'}/{program}"
+        try:
+            mode = os.stat(candidate).st_mode
+        except OSError as error:
+            if error.errno not in (ENOENT, ENOTDIR):
+                trouble = EACCES
+            continue
+        if stat.S_ISREG(mode) and os.access(candidate, os.X_OK):
+            return candidate
+        trouble = EACCES
+    raise SpawnError("exec", trouble, program)

@@ -1,0 +1,63 @@
+"""Callbacks at their time, by the monotonic clock.
+
+That clock does not jump with the wall clock, stands still while the machine sleeps, and is the same
+for all processes of a boot.
+"""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+from time import monotonic
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_DEAD_MAX = 64
+_WHEN, _CALL = 0, 2
+
+
+class Timers:
+    """Callbacks, each at its time; those taken back cost nothing for long."""
+
+    def __init__(self) -> None:
+        self._heap: list[list[Any]] = []
+        self._count = 0
+        self._dead = 0
+
+    def at(self, when: float, call: Callable[[], None]) -> list[Any]:
+        """Have *call* called at a time; return what `cancel` takes."""
+        self._count += 1
+        entry = [when, self._count, call]
+        heappush(self._heap, entry)
+        return entry
+
+    def cancel(self, entry: list[Any]) -> None:
+        """Take a callback back; harmless if it was called."""
+        if entry[_CALL] is None:
+            return
+        entry[_CALL] = None
+        self._dead += 1
+        if self._dead > _DEAD_MAX and 2 * self._dead > len(self._heap):
+            self._heap = [each for each in self._heap if each[_CALL] is not None]
+            heapify(self._heap)
+            self._dead = 0
+
+    def run(self) -> None:
+        """Call what is due."""
+        now = monotonic()
+        while self._heap and self._heap[0][_WHEN] <= now:
+            entry = heappop(self._heap)
+            call, entry[_CALL] = entry[_CALL], None
+            if call is None:
+                self._dead -= 1
+            else:
+                call()
+
+    def wait_s(self) -> float | None:
+        """Return the time until the next callback, or None if there is none."""
+        while self._heap and self._heap[0][_CALL] is None:
+            heappop(self._heap)
+            self._dead -= 1
+        return max(0.0, self._heap[0][_WHEN] - monotonic()) if self._heap else None
