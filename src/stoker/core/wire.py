@@ -7,6 +7,7 @@ A frame is a type byte, the payload's length (four bytes, big-endian) and the pa
     F  a file's content, or why there is none     E  bytes for standard error
     D  descriptors 0, 1, 2 (by SCM_RIGHTS)        R  please read a file; ``-`` is standard input
     I  a signal that came while the call waits    A  please send your descriptors
+    S  how a program of yours has ended           P  please run this program yourself
     J  a typed request (msgpack)                  W  the call waits: send me these signals
                                                   X  exit status: the call has ended
                                                   B  not now, and why: try again in a while
@@ -25,7 +26,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from errno import EFBIG
 from typing import Any, NamedTuple
 
@@ -43,11 +44,12 @@ CLIENT_LIMITS: Mapping[bytes, int] = {
     b"J": PAYLOAD_MAX,
     b"D": 16,
     b"I": 16,
+    b"S": 64,
 }
 """Types that a client may send, and their largest payloads."""
 
 DAEMON_LIMITS: Mapping[bytes, int] = {
-    **dict.fromkeys((b"O", b"E", b"R", b"A", b"W", b"X", b"B"), PAYLOAD_MAX),
+    **dict.fromkeys((b"O", b"E", b"R", b"A", b"P", b"W", b"X", b"B"), PAYLOAD_MAX),
     b"J": (1 << 32) - 1,
 }
 """Types that stokerd may send, and their largest payloads."""
@@ -276,6 +278,38 @@ def decode_file(payload: bytes, path: str, size_max: int) -> bytes:
     return content
 
 
+def encode_program(directory: str, argv: Sequence[str], entries: Sequence[str]) -> bytes:
+    """Return the ``P`` frame: please run *argv* there, with ``NAME=VALUE`` entries on top."""
+    body = "\0".join([directory, *argv, *entries])
+    return encode(b"P", b"%d\n%s" % (len(argv), to_bytes(body)))
+
+
+def decode_program(payload: bytes) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """Read the payload of a ``P`` frame: directory, words, environment entries."""
+    argc, _, body = payload.partition(b"\n")
+    directory, *words = to_text(body).split("\0")
+    count = _number(argc)
+    return directory, tuple(words[:count]), tuple(words[count:])
+
+
+def encode_ending(code: int, signal: int = 0, errno: int = 0) -> bytes:
+    """Return the ``S`` frame: exit code, signal, or why the program could not be run."""
+    return encode(b"S", b"%d %d %d" % (code, signal, errno))
+
+
+def decode_ending(payload: bytes) -> tuple[int, int, int]:
+    """Read the payload of an ``S`` frame: exit code, signal, errno.
+
+    Raises:
+        WireError: The payload is none.
+    """
+    numbers = [_number(word) for word in payload.split(b" ")]
+    if len(numbers) != 3:
+        raise WireError("cannot read how a program ended: three numbers are needed")
+    code, signal, errno = numbers
+    return code, signal, errno
+
+
 def decode_number(payload: bytes) -> int:
     """Read the payload of an ``I`` or ``X`` frame: a signal's number, an exit status."""
     return _number(payload)
@@ -303,9 +337,9 @@ class RpcFailure(msgspec.Struct, frozen=True):
 
 
 class RpcAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A typed answer: one of the two is there."""
+    """A typed answer: one of the two is there; no result is no bytes at all."""
 
-    result: msgspec.Raw | None = None
+    result: msgspec.Raw = msgspec.Raw()
     error: RpcFailure | None = None
 
 
@@ -341,13 +375,17 @@ def encode_result(result: bytes) -> bytes:
 
 
 def encode_failure(error: Exception) -> bytes:
-    """Return the ``J`` frame that says *error*, with its class and its facts."""
+    """Return the ``J`` frame that says *error*, with its facts and its nearest public class."""
     facts = {
         name: printable(fact) if isinstance(fact, str) else fact
         for name, fact in vars(error).items()
         if isinstance(fact, _FACTS)
     }
-    failure = RpcFailure(type(error).__name__, printable(str(error)), facts)
+    known = next(
+        (each for each in type(error).__mro__ if getattr(errors, each.__name__, None) is each),
+        errors.StokerError,
+    )
+    failure = RpcFailure(known.__name__, printable(str(error)), facts)
     return encode(b"J", _pack(RpcAnswer(error=failure)))
 
 
@@ -364,16 +402,13 @@ def decode_answer(payload: bytes) -> bytes:
         raise WireError(f"cannot read the answer: {error}") from None
     if answer.error is not None:
         raise _revived(answer.error)
-    if answer.result is None:
-        raise WireError("cannot read the answer: it holds neither result nor error")
-    return bytes(answer.result)
+    if result := bytes(answer.result):
+        return result
+    raise WireError("cannot read the answer: it holds neither result nor error")
 
 
 def _revived(failure: RpcFailure) -> errors.StokerError:
-    """Make the error again without its constructor, which may ask for more than the sentence."""
     kind = getattr(errors, failure.type, None)
     if not (isinstance(kind, type) and issubclass(kind, errors.StokerError)):
         kind = errors.StokerError
-    error = kind.__new__(kind, failure.text)
-    error.__dict__.update(failure.fields)
-    return error
+    return errors.revive(kind, failure.text, failure.fields)
