@@ -19,9 +19,25 @@ One table in `commands` turns these into Slurm's wording and exit codes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+E = TypeVar("E", bound="StokerError")
+
 
 class StokerError(Exception):
     """The root of all errors that this package raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let the error be copied, and sent to other processes, facts and all."""
+        return revive, (type(self), str(self), vars(self).copy())
+
+
+def revive(kind: type[E], text: str, facts: Mapping[str, Any]) -> E:
+    """Make an error again without its constructor, which may ask for more than the sentence."""
+    error = kind.__new__(kind, text)
+    error.__dict__.update(facts)
+    return error
 
 
 class UserError(StokerError):

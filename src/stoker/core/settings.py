@@ -10,16 +10,24 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from stoker.core.errors import UserError
 from stoker.core.models import FOREVER, Node, Partition
-from stoker.core.units import NotationError, expand_hosts, parse_memory, parse_time_limit
+from stoker.core.units import (
+    NotationError,
+    expand_hosts,
+    parse_gres,
+    parse_memory,
+    parse_time_limit,
+)
 
 
 class SettingsError(UserError):
@@ -32,7 +40,7 @@ class PartitionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     name: Annotated[str, Meta(min_length=1)]
     nodes: str = ""
     default: bool = False
-    state: str = "UP"
+    state: Literal["UP", "DOWN", "DRAIN", "INACTIVE"] = "UP"
     priority_tier: int = 1
     max_time: str = "UNLIMITED"
     default_time: str = ""
@@ -148,7 +156,7 @@ def load_settings(
         SettingsError: Names the setting, where it stands and what would be right.
     """
     path = Path(environment.get("STOKER_CONFIG") or home / "stoker.toml")
-    values = _from_file(path, required="STOKER_CONFIG" in environment)
+    values = _from_file(path, required=bool(environment.get("STOKER_CONFIG")))
     values |= _from_environment(environment)
     values |= flags or {}
     try:
@@ -177,7 +185,7 @@ def _description(annotation: Any) -> str:
 
 def _from_file(path: Path, *, required: bool) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         if not required:
             return {}
@@ -189,18 +197,37 @@ def _from_file(path: Path, *, required: bool) -> dict[str, Any]:
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    found = {}
-    for field in msgspec.structs.fields(Settings):
-        value = environment.get(f"STOKER_{field.name.upper()}")
-        if value is not None:
-            found[field.name] = _parsed(field.name, value)
+    kinds = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+    found: dict[str, Any] = {}
+    for variable in sorted(environment):
+        name = variable.removeprefix("STOKER_").lower()
+        if not variable.startswith("STOKER_") or not environment[variable]:
+            continue
+        if name in kinds:
+            found[name] = _parsed(variable, kinds[name], environment[variable])
+        elif variable.removeprefix("STOKER_") not in RESERVED_NAMES:
+            _check_is_no_typo(variable, list(kinds))
     return found
 
 
-def _parsed(name: str, value: str) -> Any:
-    if name == "partitions":
-        return msgspec.json.decode(value.encode())
-    if value.lower() in ("yes", "no"):
+def _check_is_no_typo(variable: str, names: Sequence[str]) -> None:
+    """Refuse a variable that looks like a setting; one that does not is somebody else's."""
+    near = get_close_matches(variable, [f"STOKER_{name.upper()}" for name in names], 1, cutoff=0.9)
+    if near:
+        raise SettingsError(
+            f"cannot use {variable}: there is no such setting; did you mean {near[0]}?"
+        )
+
+
+def _parsed(variable: str, kind: Any, value: str) -> Any:
+    if variable == "STOKER_PARTITIONS":
+        try:
+            return msgspec.json.decode(value)
+        except (msgspec.DecodeError, UnicodeEncodeError) as error:
+            raise SettingsError(
+                f"cannot read {variable}: {error}; write a JSON list of tables"
+            ) from None
+    if kind.__origin__ is bool and value.lower() in ("yes", "no"):
         return value.lower() == "yes"
     return value
 
@@ -258,14 +285,16 @@ def _machine_of(settings: Settings, detected: Detected) -> Machine:
     names = tuple(expand_hosts(settings.nodes)) or (detected.host,)
     cpus = settings.total_cpus or len(detected.cpus)
     memory = _memory(settings.total_memory) or detected.memory_mib
+    _check_are_unique("node", names)
+    gres = dict(parse_gres(settings.gres))
     nodes = tuple(
-        Node(name, index, cpus // len(names), memory // len(names), _gres(settings.gres))
+        Node(name, index, cpus // len(names), memory // len(names), gres)
         for index, name in enumerate(names)
     )
-    if nodes[0].cpus < 1:
+    if nodes[0].cpus < 1 or nodes[0].memory_mib < 1:
         raise SettingsError(
-            f"cannot share {cpus} CPUs among {len(names)} nodes: each needs one; "
-            "set STOKER_TOTAL_CPUS"
+            f"cannot share {cpus} CPUs and {memory}M among {len(names)} nodes: each needs one of "
+            "both; set STOKER_TOTAL_CPUS and STOKER_TOTAL_MEMORY"
         )
     return Machine(
         nodes=nodes,
@@ -294,6 +323,7 @@ def _warnings(cpus: int, memory: int, detected: Detected) -> tuple[str, ...]:
 
 def _partitions(settings: Settings, names: tuple[str, ...]) -> tuple[Partition, ...]:
     stated = settings.partitions or (PartitionSettings(name="debug", default=True),)
+    _check_are_unique("partition", tuple(entry.name for entry in stated))
     default = next((entry.name for entry in stated if entry.default), stated[0].name)
     return tuple(_partition(entry, names, is_default=entry.name == default) for entry in stated)
 
@@ -309,7 +339,7 @@ def _partition(entry: PartitionSettings, names: tuple[str, ...], *, is_default: 
         name=entry.name,
         nodes=nodes,
         is_default=is_default,
-        state=entry.state.upper(),
+        state=entry.state,
         priority_tier=entry.priority_tier,
         max_time_s=_limit(entry.max_time),
         default_time_s=_time(entry.default_time),
@@ -317,6 +347,12 @@ def _partition(entry: PartitionSettings, names: tuple[str, ...], *, is_default: 
         default_mem_per_cpu_mib=_memory(entry.default_mem_per_cpu) or None,
         max_mem_per_node_mib=_memory(entry.max_mem_per_node) or None,
     )
+
+
+def _check_are_unique(what: str, names: tuple[str, ...]) -> None:
+    name, count = max(Counter(names).items(), key=lambda item: item[1])
+    if count > 1:
+        raise SettingsError(f"cannot have {count} {what}s named {name}: give each its own name")
 
 
 def _memory(text: str) -> int:
@@ -331,16 +367,3 @@ def _limit(text: str) -> float | None:
     """Read a maximum; UNLIMITED is none."""
     limit = _time(text)
     return None if limit == FOREVER else limit
-
-
-def _gres(text: str) -> dict[str, int]:
-    """Read ``gpu:2,fpga:1``; a type between name and count is part of the name."""
-    found: dict[str, int] = {}
-    for word in filter(None, text.split(",")):
-        name, _, count = word.rpartition(":")
-        if not name:
-            name, count = count, "1"
-        if not count.isdecimal():
-            raise SettingsError(f"cannot read gres {word!r}: write name:count, as in gpu:2")
-        found[name] = found.get(name, 0) + int(count)
-    return found

@@ -1,0 +1,208 @@
+"""Settings from defaults, file, environment and flags; and the machine they make."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from stoker.core.settings import (
+    Detected,
+    PartitionSettings,
+    Settings,
+    SettingsError,
+    describe_settings,
+    detect,
+    home_directory,
+    load_settings,
+    machine_of,
+)
+from stoker.core.units import FOREVER
+
+HOST = Detected(cpus=(0, 1, 2, 3), memory_mib=8000, host="box")
+
+
+@pytest.fixture
+def home(tmp_path):
+    return tmp_path
+
+
+def write(home: Path, text: str) -> None:
+    (home / "stoker.toml").write_text(text)
+
+
+def test_without_anything_the_defaults_hold(home):
+    assert load_settings(home, {}) == Settings()
+
+
+def test_the_file_is_overruled_by_the_environment_and_that_by_flags(home):
+    write(home, 'total_cpus = 2\nkill_wait_s = 1.5\ncluster_name = "file"\n')
+    environment = {"STOKER_TOTAL_CPUS": "3", "STOKER_CLUSTER_NAME": "environment"}
+    found = load_settings(home, environment, {"total_cpus": "4"})
+    assert (found.total_cpus, found.cluster_name, found.kill_wait_s) == (4, "environment", 1.5)
+
+
+def test_a_configuration_elsewhere_is_named_by_a_variable(home, tmp_path):
+    elsewhere = tmp_path / "other.toml"
+    elsewhere.write_text("total_cpus = 7")
+    write(home, "total_cpus = 2")
+    assert load_settings(home, {"STOKER_CONFIG": str(elsewhere)}).total_cpus == 7
+
+
+def test_a_configuration_that_is_named_must_be_there(home):
+    with pytest.raises(SettingsError, match="STOKER_CONFIG names it"):
+        load_settings(home, {"STOKER_CONFIG": str(home / "none.toml")})
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("total_cpu = 2", "total_cpu"),
+        ('total_cpus = "many"', "total_cpus"),
+        ("total_cpus = -1", "total_cpus"),
+        ("total_cpus = ", "stoker.toml"),
+        ("max_array_size = 99999999", "max_array_size"),
+        ('[[partitions]]\nname = "a"\nnodse = "n1"', "nodse"),
+        ('[[partitions]]\nname = ""', "partitions"),
+        ('[[partitions]]\nname = "a"\nstate = "ASLEEP"', "state"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(home, text, named):
+    write(home, text)
+    with pytest.raises(SettingsError, match=named):
+        load_settings(home, {})
+
+
+def test_a_file_that_is_no_text_is_refused(home):
+    (home / "stoker.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match=r"stoker\.toml"):
+        load_settings(home, {})
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("yes", True), ("No", False), ("true", True), ("false", False), ("1", True), ("0", False)],
+)
+def test_a_switch_may_be_said_in_each_usual_way(home, value, expected):
+    assert load_settings(home, {"STOKER_JOB_REQUEUE": value}).job_requeue is expected
+
+
+def test_a_name_may_be_no(home):
+    assert load_settings(home, {"STOKER_CLUSTER_NAME": "no"}).cluster_name == "no"
+
+
+def test_an_empty_variable_says_nothing(home):
+    write(home, "total_cpus = 2")
+    found = load_settings(home, {"STOKER_TOTAL_CPUS": "", "STOKER_CLUSTER_NAME": ""})
+    assert (found.total_cpus, found.cluster_name) == (2, "stoker")
+
+
+def test_a_typo_in_a_variable_does_not_pass_for_the_default(home):
+    with pytest.raises(SettingsError, match="did you mean STOKER_TOTAL_CPUS"):
+        load_settings(home, {"STOKER_TOTAL_CPU": "2"})
+
+
+@pytest.mark.parametrize(
+    "name", ["STOKER_HOME", "STOKER_FAILPOINTS", "STOKER_MY_OWN_THING", "TOTAL"]
+)
+def test_other_variables_are_nobodys_business(home, name):
+    assert load_settings(home, {name: "x"}) == Settings()
+
+
+def test_partitions_may_come_by_variable(home):
+    stated = json.dumps([{"name": "short", "max_time": "10"}])
+    found = load_settings(home, {"STOKER_PARTITIONS": stated})
+    assert found.partitions == (PartitionSettings(name="short", max_time="10"),)
+    with pytest.raises(SettingsError, match="write a JSON list"):
+        load_settings(home, {"STOKER_PARTITIONS": "short"})
+
+
+def test_the_home_is_what_is_said_or_the_usual_place():
+    assert home_directory({"STOKER_HOME": "/a/../b"}) == Path("/b")
+    assert home_directory({"XDG_STATE_HOME": "/state", "HOME": "/h"}) == Path("/state/stoker")
+    assert home_directory({"HOME": "/h"}) == Path("/h/.local/state/stoker")
+
+
+def test_every_setting_is_described():
+    described = describe_settings()
+    assert [name for name, _, _ in described] == [
+        field.name for field in msgspec.structs.fields(Settings)
+    ]
+    assert all(text.endswith(".") for _, _, text in described)
+
+
+def test_what_is_detected_is_what_there_is():
+    found = detect()
+    assert len(found.cpus) >= 1
+    assert found.memory_mib > 0
+    assert found.host
+
+
+def test_a_machine_is_the_host_unless_something_else_is_said():
+    machine = machine_of(Settings(), HOST)
+    (node,) = machine.nodes
+    assert (node.name, node.cpus, node.memory_mib) == ("box", 4, 8000)
+    assert (machine.cpus, machine.memory_mib, machine.default_mem_per_cpu_mib) == (4, 8000, 2000)
+    assert machine.partitions[0].name == "debug"
+    assert machine.partitions[0].is_default
+    assert machine.binds_cores
+    assert machine.warnings == ()
+
+
+def test_nodes_share_the_totals():
+    machine = machine_of(
+        Settings(total_cpus=8, total_memory="16G", nodes="node[1-2]", gres="gpu:2,fpga"), HOST
+    )
+    assert [node.name for node in machine.nodes] == ["node1", "node2"]
+    assert {(node.cpus, node.memory_mib) for node in machine.nodes} == {(4, 8192)}
+    assert machine.nodes[1].gres == {"fpga": 1, "gpu": 2}
+    assert machine.nodes[1].index == 1
+
+
+def test_more_than_there_is_is_allowed_with_a_warning():
+    machine = machine_of(Settings(total_cpus=8, total_memory="16G"), HOST)
+    assert not machine.binds_cores
+    assert [text.partition("=")[0] for text in machine.warnings] == [
+        "STOKER_TOTAL_CPUS",
+        "STOKER_TOTAL_MEMORY",
+    ]
+
+
+def test_partitions_have_their_limits_and_one_is_the_default():
+    stated = (
+        PartitionSettings(name="debug"),
+        PartitionSettings(name="long", default=True, nodes="n2", max_time="7-0", default_time="60"),
+    )
+    machine = machine_of(Settings(nodes="n[1-2]", partitions=stated), HOST)
+    debug, long = machine.partitions
+    assert (debug.nodes, debug.max_time_s, debug.is_default) == (("n1", "n2"), None, False)
+    assert (long.nodes, long.max_time_s, long.is_default) == (("n2",), 604_800.0, True)
+    assert long.default_time_s == 3600.0
+
+
+def test_a_default_of_no_limit_is_one():
+    assert machine_of(Settings(default_time="UNLIMITED"), HOST).default_time_s in (None, FOREVER)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        (Settings(total_memory="lots"), "lots"),
+        (Settings(nodes="n[2-1]"), "2-1"),
+        (Settings(nodes="n1,n1"), "n1"),
+        (Settings(nodes="n[1-5]"), "STOKER_TOTAL_CPUS"),
+        (Settings(nodes="n[1-2]", total_memory="1"), "STOKER_TOTAL_MEMORY"),
+        (Settings(gres="gpu:x:y:z"), "gpu:x:y:z"),
+        (Settings(default_time="soon"), "soon"),
+        (Settings(partitions=(PartitionSettings(name="a", nodes="elsewhere"),)), "elsewhere"),
+        (
+            Settings(partitions=(PartitionSettings(name="a"), PartitionSettings(name="a"))),
+            "named a",
+        ),
+    ],
+)
+def test_a_machine_that_cannot_be_is_refused_by_name(settings, named):
+    with pytest.raises(SettingsError, match=named):
+        machine_of(settings, HOST)
