@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,6 +29,8 @@ class StubService:
         self.attached: list[tuple[int, tuple[int, ...]]] = []
         self.ended_ids: set[int] = set()
         self.parked = threading.Event()
+        self.before_commit: Callable[[], object] = lambda: None
+        self.entered = 0
         self.served_users = {os.getuid()}
         self._uncommitted: list[str] = []
         self._calls = 0
@@ -38,12 +40,14 @@ class StubService:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
+        self.entered += 1
         if self.refuses_to_enter and self.fails_with:
             raise self.fails_with
         self._calls = 0
         yield
         self.turns.append(self._calls)
         lines, self._uncommitted = self._uncommitted, []
+        self.before_commit()
         if self.fails_with:
             raise self.fails_with
         if lines:
@@ -122,6 +126,7 @@ class StubService:
 
     def do_submit(self, call: Call) -> Answer:
         known = self.records.read_text().split() if self.records.exists() else []
+        known += [line.strip() for line in self._uncommitted]
         if call.key not in known:
             known.append(call.key)
             self._uncommitted.append(f"{call.key}\n")
