@@ -148,9 +148,9 @@ def describe(error: Exception) -> str:
     return strerror(code_of(error))
 
 
-def exit_status(error: Exception) -> int:
-    """Return the number of the Slurm error as an exit status, for commands that end with it."""
-    return SLURM_ERRORS.get(code_of(error), SLURM_ERRORS["SLURM_ERROR"]).number & 0xFF
+def exit_status(code: str) -> int:
+    """Return the number of the error of that name, for the commands that end with it."""
+    return SLURM_ERRORS.get(code, SLURM_ERRORS["SLURM_ERROR"]).number & 0xFF
 
 
 def refusal(program: str, what: str, error: Exception) -> str:

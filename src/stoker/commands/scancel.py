@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from stoker.commands.errors import SLURM_ERRORS, code_of, strerror
+from stoker.commands.errors import code_of, exit_status, strerror
 from stoker.commands.options import EarlyAnswer, Option, Parsed, UsageError, parse
 from stoker.core.enums import JobState
 from stoker.core.errors import NotAllowed, StokerError, UnknownJob
@@ -183,7 +183,7 @@ class _Told:
         if ref.step and code == "ESLURM_ACCESS_DENIED":
             code = "ESLURM_USER_ID_MISSING"
         self._say(f"job step id {ref.job_id}" if ref.step else f"job id {ref}", code)
-        self.code = max(self.code, SLURM_ERRORS.get(code, SLURM_ERRORS["SLURM_ERROR"])[0] & 0xFF)
+        self.code = max(self.code, exit_status(code))
 
     def _say(self, what: str, code: str) -> None:
         self.err += f"scancel: error: Kill job error on {what}: {strerror(code)}\n"

@@ -37,16 +37,34 @@ class SettingsError(UserError):
 class PartitionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One ``[[partitions]]`` table of the file; times and memory in Slurm's notation."""
 
-    name: Annotated[str, Meta(min_length=1)]
-    nodes: str = ""
-    default: bool = False
-    state: Literal["UP", "DOWN", "DRAIN", "INACTIVE"] = "UP"
-    priority_tier: int = 1
-    max_time: str = "UNLIMITED"
-    default_time: str = ""
-    max_nodes: int | None = None
-    default_mem_per_cpu: str = ""
-    max_mem_per_node: str = ""
+    name: Annotated[str, Meta(min_length=1, description="The partition's name.")]
+    nodes: Annotated[str, Meta(description="A host list; empty or ALL: all nodes.")] = ""
+    default: Annotated[
+        bool, Meta(description="Whether jobs that name none go here; none: the first partition.")
+    ] = False
+    state: Annotated[
+        Literal["UP", "DOWN", "DRAIN", "INACTIVE"],
+        Meta(
+            description="UP; DOWN: takes jobs, starts none; DRAIN: takes none; INACTIVE: neither."
+        ),
+    ] = "UP"
+    priority_tier: Annotated[
+        int, Meta(description="Jobs of a higher tier go before all jobs of lower ones.")
+    ] = 1
+    max_time: Annotated[str, Meta(description="The longest time limit.")] = "UNLIMITED"
+    default_time: Annotated[
+        str, Meta(description="Time limit of a job that asks for none; empty: the machine's.")
+    ] = ""
+    max_nodes: Annotated[
+        int | None, Meta(description="The most nodes of one job; not set: no limit.")
+    ] = None
+    default_mem_per_cpu: Annotated[
+        str,
+        Meta(description="Memory for each CPU of a job that asks for none; empty: the machine's."),
+    ] = ""
+    max_mem_per_node: Annotated[
+        str, Meta(description="The most memory of one job on a node; empty: no limit.")
+    ] = ""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
