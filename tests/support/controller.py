@@ -25,6 +25,7 @@ from stoker.core.models import (
 )
 from stoker.core.settings import Machine, Settings
 from stoker.core.units import JobRef
+from stoker.scheduling.placement import place
 from stoker.scheduling.snapshot import Shape
 from stoker.worker.admission import Admission
 from stoker.worker.call import Answer, Call, Conversation, ReadFile, Request, Say
@@ -37,6 +38,7 @@ from stoker.worker.controller import (
     Submission,
     TrialStart,
 )
+from support.machines import free_node
 
 ALICE = Owner(2001, "alice", 2001, "alice")
 BOB = Owner(2002, "bob", 2002, "bob")
@@ -226,11 +228,13 @@ class FakeController:
         return job
 
     def start(self, job: Job) -> Job:
-        """Let a job run on the first cores of node1."""
-        share = NodeShare("node1", tuple(range(job.spec.cpus)), 1000)
+        """Let a job run where an idle machine would run it, else on node1."""
+        idle = [free_node(node.cpus, name=node.name) for node in self.machine.nodes]
+        shares = place(self.shape(job), idle) if job.spec_digest else None
+        shares = shares or (NodeShare("node1", tuple(range(job.spec.cpus)), 1000),)
         job.state = JobState.RUNNING
         job.start_at = self.moment
-        job.allocation = Allocation(job.job_id, 0, (share,), "token", self.moment)
+        job.allocation = Allocation(job.job_id, 0, tuple(shares), "token", self.moment)
         return job
 
     def called(self, method: str) -> list[tuple[Any, ...]]:

@@ -94,6 +94,7 @@ class Caller:
         self._is_sending = False
         self._signals: list[int] = []
         self._forwarded: list[int] = []
+        self._program_end: bytes | None = None
         self._unanswered = 0
 
     @property
@@ -170,6 +171,8 @@ class Caller:
             self._give_file(payload)
         elif kind == b"A":
             self._give_descriptors()
+        elif kind == b"P":
+            self._run_program(payload)
         elif kind == b"W":
             self._start_forwarding(payload)
         elif kind == b"B":
@@ -197,6 +200,15 @@ class Caller:
             self._socket.sendmsg([_frame(b"D", b"")], ancillary, _socket.MSG_NOSIGNAL)
         except OSError:
             return  # The connection is gone: the next receive says so.
+
+    def _run_program(self, request: bytes) -> None:
+        """Run a program once: another attempt finds how it ended, and does not run it again."""
+        if self._program_end is None:
+            argc, _, body = request.partition(b"\n")
+            directory, *words = body.split(b"\0")
+            count = int(argc)
+            self._program_end = _run(directory, words[:count], words[count:], self._forwarded)
+        self._send(_frame(b"S", self._program_end))
 
     def _send(self, data: bytes) -> None:
         """Send all of it; if the connection breaks, the next receive says so."""
@@ -232,6 +244,36 @@ class Caller:
     def _send_signals(self) -> None:
         while self._signals:
             self._send(_frame(b"I", b"%d" % self._signals.pop(0)))
+
+
+def _run(directory: bytes, argv: list[bytes], entries: list[bytes], ignored: list[int]) -> bytes:
+    """Run a program and wait for it; return its exit code, its signal, and why it never began.
+
+    The signals that we would pass on are for the program alone meanwhile.
+    """
+    import os  # noqa: PLC0415 - only salloc comes here
+
+    reading, writing = os.pipe()
+    handlers = [_signal.signal(number, _signal.SIG_IGN) for number in ignored]
+    child = os.fork()
+    if not child:
+        try:
+            for number in ignored:
+                _signal.signal(number, _signal.SIG_DFL)
+            os.chdir(directory)
+            variables = dict(entry.split(b"=", 1) for entry in entries)
+            os.execvpe(argv[0], argv, {**posix.environ, **variables})  # noqa: S606 - asked for
+        except OSError as error:
+            os.write(writing, b"%d" % (error.errno or 5))
+        os._exit(127)
+    os.close(writing)
+    trouble = os.read(reading, 16)
+    os.close(reading)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    for number, handler in zip(ignored, handlers, strict=True):
+        _signal.signal(number, handler)
+    code, number = (0, -status) if status < 0 else (status, 0)
+    return b"%d %d %d" % (code, number, int(trouble or b"0"))
 
 
 def home_directory() -> bytes:

@@ -90,10 +90,10 @@ def _give_up(call: Call, job: Job, controller: Controller, manners: Manners) -> 
     never = controller.reason(job) in _NEVER_AT_ONCE
     code = "ESLURM_NOT_TOP_PRIORITY" if never else "ESLURM_NODES_BUSY"
     controller.cancel(JobRef(job.job_id), call.owner)
-    raise OptionError(
-        f"{manners.program}: error: Unable to allocate resources: {strerror(code)}\n",
-        manners.exit_error,
-    )
+    text = f"{manners.program}: error: Unable to allocate resources: {strerror(code)}\n"
+    if manners.is_salloc:
+        text += f"salloc: Job allocation {job.job_id} has been revoked.\n"
+    raise OptionError(text, manners.exit_error)
 
 
 def _wait(
@@ -118,12 +118,12 @@ def _wait(
 
 def _waiting_lines(job: Job, controller: Controller, manners: Manners) -> str:
     lines = []
-    if manners.is_salloc:
-        lines.append(f"Pending job allocation {job.job_id}")
     if job.hold is not Hold.NONE:
         lines.append(strerror("ESLURM_JOB_HELD"))
     elif why := _WAITS.get(controller.reason(job)):
         lines.append(why)
+    if manners.is_salloc:
+        lines.append(f"Pending job allocation {job.job_id}")
     lines.append(f"job {job.job_id} queued and waiting for resources")
     return "".join(f"{manners.program}: {line}\n" for line in lines)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 from stoker.commands.sacct import sacct
+from stoker.commands.salloc import salloc
 from stoker.commands.sbatch import sbatch
 from stoker.commands.scancel import scancel
 from stoker.commands.scontrol import scontrol
@@ -19,6 +20,7 @@ Command: TypeAlias = Callable[[Call, Controller], Answer | Conversation]
 
 COMMANDS: Final[Mapping[str, Command]] = {
     "sacct": sacct,
+    "salloc": salloc,
     "sbatch": sbatch,
     "scancel": scancel,
     "scontrol": scontrol,

@@ -39,7 +39,7 @@ def exit_status(ends: Iterable[TaskEnd]) -> tuple[int, int]:
     """Return the exit code and signal that stand for all tasks; one of them is 0."""
     ends = list(ends)
     signal = max((end.signal for end in ends), default=0)
-    return (0, signal) if signal else (max((end.code for end in ends), default=0), 0)
+    return (0, signal) if signal else (max(map(_code, ends), default=0), 0)
 
 
 def return_code(ends: Iterable[TaskEnd]) -> int:
@@ -86,6 +86,11 @@ def status_line(step: Step) -> str:
         for state, tasks in states.items()
         if tasks
     )
+
+
+def _code(end: TaskEnd) -> int:
+    """Return a task's exit code; one without its files fails with 1, not with an errno."""
+    return 1 if end.message in _STREAMS else end.code
 
 
 def _failure_line(end: TaskEnd, command: str) -> str:

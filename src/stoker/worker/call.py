@@ -115,6 +115,26 @@ class Attach(msgspec.Struct, frozen=True):
     job_id: int
 
 
+class RunProgram(msgspec.Struct, frozen=True):
+    """Ask the caller to run a program as its own child, and wait for it. Gives a `ProgramEnd`.
+
+    It gets the caller's environment with these ``NAME=VALUE`` entries on top. Meanwhile the caller
+    hears nothing, and signals do not end it.
+    """
+
+    argv: tuple[str, ...]
+    work_dir: str
+    environment: tuple[str, ...]
+
+
+class ProgramEnd(msgspec.Struct, frozen=True):
+    """How a program that the caller ran has ended; with ``errno`` it never began."""
+
+    code: int
+    signal: int = 0
+    errno: int = 0
+
+
 class Interrupted(Exception):
     """Raised where a command waits: its caller got this signal. It may catch it and wait on."""
 
@@ -125,5 +145,5 @@ class Interrupted(Exception):
 
 Until: TypeAlias = UntilEnded | UntilStarted | UntilStepFree | UntilStepEnded
 """Requests for which the conversation is parked; ``job_ids`` says whose changes wake it."""
-Request: TypeAlias = ReadFile | Say | Attach | Until
+Request: TypeAlias = ReadFile | Say | Attach | RunProgram | Until
 Conversation: TypeAlias = Generator[Request, Any, Answer]

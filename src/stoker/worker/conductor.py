@@ -22,6 +22,7 @@ from stoker.core.wire import (
     Frame,
     WireError,
     decode_call,
+    decode_ending,
     decode_file,
     decode_number,
     decode_request,
@@ -30,8 +31,10 @@ from stoker.worker.call import (
     Attach,
     Call,
     Interrupted,
+    ProgramEnd,
     ReadFile,
     Request,
+    RunProgram,
     Say,
     Until,
     UntilEnded,
@@ -197,7 +200,7 @@ class Conductor:
     @staticmethod
     def _must_wait(talk: Talk) -> bool:
         """Leave a call for later; it must not stand before what the call in hand needs."""
-        if isinstance(talk.request, ReadFile | Attach):
+        if isinstance(talk.request, ReadFile | Attach | RunProgram):
             raise WireError("cannot begin a call: the one before waits for its caller")
         return False
 
@@ -230,11 +233,14 @@ class Conductor:
                 self._drive(talk, partial(_give_file, talk, request, frame.payload))
             case b"D", Attach() as request:
                 self._drive(talk, partial(self._give_descriptors, talk, request))
+            case b"S", RunProgram():
+                end = ProgramEnd(*decode_ending(frame.payload))
+                self._drive(talk, lambda: talk.send(end))
             case b"I", UntilEnded() | UntilStarted() | UntilStepFree() | UntilStepEnded():
                 signal = decode_number(frame.payload)
                 self._unpark(talk)
                 self._drive(talk, lambda: talk.throw(Interrupted(signal)))
-            case ((b"F" | b"D"), _):
+            case ((b"F" | b"D" | b"S"), _):
                 raise WireError(f"cannot take a frame of type {frame.kind!r}: nobody asked for it")
 
     # --- Conversations.

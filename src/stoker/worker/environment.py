@@ -105,6 +105,33 @@ def allocation_variables(
     return found
 
 
+_OF_THE_NODE: Final = (
+    "SLURM_JOB_GID",
+    "SLURM_JOB_UID",
+    "SLURM_JOB_USER",
+    "SLURM_PRIO_PROCESS",
+    "SLURM_WORKING_CLUSTER",
+)
+"""What only a process on a node is told."""
+
+
+def salloc_variables(
+    job: Job, allocation: Allocation, shape: Shape, cluster_name: str, host: str
+) -> dict[str, str]:
+    """Return what a command of salloc gets: it runs beside the allocation, not in it."""
+    found = allocation_variables(job, allocation, shape, cluster_name, host) | _asked_for(
+        job, shape
+    )
+    found["SLURM_NODE_ALIASES"] = "(null)"
+    if job.spec.mem_per_cpu_mib is None:
+        found.pop("SLURM_MEM_PER_CPU", None)
+    return {
+        name: value
+        for name, value in found.items()
+        if value is not None and name not in _OF_THE_NODE
+    }
+
+
 def step_variables(
     job: Job,
     allocation: Allocation,

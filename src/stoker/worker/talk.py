@@ -19,6 +19,7 @@ from stoker.core.models import Job, Owner
 from stoker.core.wire import (
     encode,
     encode_failure,
+    encode_program,
     encode_read,
     encode_result,
     encode_text,
@@ -31,6 +32,7 @@ from stoker.worker.call import (
     Interrupted,
     ReadFile,
     Request,
+    RunProgram,
     Say,
     Until,
     UntilEnded,
@@ -159,6 +161,8 @@ class Talk(ABC):
             self.announce_wait()
         if isinstance(request, Attach):
             self.held.append(encode(b"A"))
+        elif isinstance(request, RunProgram):
+            self.held.append(encode_program(request.work_dir, request.argv, request.environment))
 
     def announce_wait(self) -> None:  # noqa: B027 - most callers need not know
         """Tell the caller that it waits from now on."""

@@ -247,6 +247,7 @@ def test_the_job_ends_as_its_tasks_did() -> None:
 def test_an_output_that_cannot_be_opened_is_told() -> None:
     heard, _ = ran("-o", "nodir/o", "sh", ends=[TaskEnd(0, 2, failed=True, message="stdout")])
     assert heard.err == "srun: error: Could not open stdout file: No such file or directory\n"
+    assert heard.code == 1
 
 
 # Waiting for the allocation.

@@ -1,0 +1,139 @@
+"""salloc: obtain an allocation, run a command of the caller's beside it, and give it back.
+
+The command is the caller's own child and knows of the allocation by its environment, where srun
+finds it. Without a command it is the caller's shell; with ``--no-shell`` the allocation stays.
+
+Source: salloc(1); messages and exit codes are recorded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from errno import EISDIR, ENOTDIR
+from typing import Any, Final
+
+from stoker.commands import joboptions, variables
+from stoker.commands.allocating import Manners, allocate
+from stoker.commands.jobcalls import check_cluster, exit_error, notes_of, read_node_file
+from stoker.commands.options import EarlyAnswer, parse
+from stoker.commands.readers import take_all, take_variables
+from stoker.commands.submission import Program, wishes_of, work_dir_of
+from stoker.commands.wishes import OptionError, Wishes
+from stoker.core.enums import JobState
+from stoker.core.errors import UnknownJob
+from stoker.core.models import Job
+from stoker.core.units import JobRef
+from stoker.worker.call import (
+    Answer,
+    Call,
+    Conversation,
+    ProgramEnd,
+    ReadFile,
+    RunProgram,
+    Say,
+)
+from stoker.worker.controller import Controller
+from stoker.worker.environment import salloc_variables
+
+_REFUSED: Final = "Job submit/allocate failed"
+_SHELL: Final = "/bin/sh"
+
+
+def salloc(call: Call, controller: Controller) -> Conversation:
+    """Obtain an allocation and run a command in it."""
+    try:
+        return (yield from _run(call, controller))
+    except EarlyAnswer as early:
+        return early.answer
+    except OptionError as error:
+        return Answer(err=error.text, code=error.code)
+
+
+def _run(call: Call, controller: Controller) -> Conversation:
+    parsed = parse("salloc", joboptions.SALLOC, call.argv, stop_at_operand=True)
+    wishes = wishes_of(call)
+    take_variables(wishes, variables.chosen(variables.SALLOC, call.environment))
+    take_all(wishes, parsed.values)
+    check_cluster(wishes, controller)
+    work_dir = work_dir_of(call, wishes)
+    yield from _check_directory(wishes)
+    yield from read_node_file(wishes)
+    if notes := notes_of(wishes):
+        yield Say(err=notes)
+    stays = parsed.has("no-shell")
+    program = Program(name="no-shell" if stays else "interactive", is_interactive=True)
+    manners = Manners("salloc", _REFUSED, exit_error(call), is_salloc=True)
+    job = yield from allocate(call, wishes, program, controller, manners)
+    granted = "" if wishes.quiet else f"salloc: Granted job allocation {job.job_id}\n"
+    if stays:
+        return Answer(err=granted)
+    yield Say(err=granted)
+    words = tuple(parsed.operands) or (call.environment.get("SHELL") or _SHELL,)
+    end: ProgramEnd = yield RunProgram(words, work_dir, _environment(call, job, controller))
+    return _ended(call, wishes, job, controller, words[0], end)
+
+
+def _check_directory(wishes: Wishes) -> Generator[ReadFile, Any, None]:
+    """See to it that the command's directory is there before anything is allocated for it."""
+    if not wishes.chdir:
+        return
+    try:
+        yield ReadFile(wishes.chdir, 1)
+    except OSError as error:
+        if error.errno == EISDIR:
+            return
+        wishes.fail(f"error: chdir({wishes.chdir}): {os.strerror(error.errno or 0)}")
+    wishes.fail(f"error: chdir({wishes.chdir}): {os.strerror(ENOTDIR)}")
+
+
+def _environment(call: Call, job: Job, controller: Controller) -> tuple[str, ...]:
+    assert job.allocation is not None, f"job {job.job_id} runs without an allocation"
+    found = salloc_variables(
+        job,
+        job.allocation,
+        controller.shape(job),
+        controller.cluster_name,
+        controller.host().name,
+    )
+    found["SLURM_SUBMIT_DIR"] = call.work_dir or "/"
+    return tuple(f"{name}={value}" for name, value in found.items())
+
+
+def _ended(
+    call: Call,
+    wishes: Wishes,
+    job: Job,
+    controller: Controller,
+    command: str,
+    end: ProgramEnd,
+) -> Answer:
+    """Give the allocation back, and say how the command ended."""
+    job = _as_it_stands(job, controller)
+    code = end.code
+    err = "" if wishes.quiet else _farewell(job)
+    if end.errno:
+        code = exit_error(call)
+        text = os.strerror(end.errno)
+        err = f'salloc: error: Unable to exec command "{command}": {text}\n' + err
+    controller.finish_allocation(job, code, end.signal)
+    return Answer(err=err, code=0 if end.signal else code)
+
+
+def _farewell(job: Job) -> str:
+    if job.state is JobState.TIMEOUT:
+        return (
+            f"salloc: Job {job.job_id} has exceeded its time limit and its allocation has been "
+            "revoked.\n"
+        )
+    if job.state.has_ended or job.ending is not None:
+        return f"salloc: Job allocation {job.job_id} has been revoked.\n"
+    return f"salloc: Relinquishing job allocation {job.job_id}\n"
+
+
+def _as_it_stands(job: Job, controller: Controller) -> Job:
+    try:
+        found = controller.find(JobRef(job.job_id))
+    except UnknownJob:
+        return job
+    return next((each for each in found if each.job_id == job.job_id), job)
