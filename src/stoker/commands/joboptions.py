@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from stoker.commands.options import Meaning, Option, Takes
+from stoker.commands.options import HELP, USAGE, VERSION_OPTION, Meaning, Option, Takes
 
 
 class _Row(NamedTuple):
@@ -191,11 +191,7 @@ _ROWS: Final = (
     _refused("bsa", "x11", "[WHICH]"),
 )
 
-_ANSWERS: Final = (
-    Option("help", "h", help="show this help"),
-    Option("usage", help="show a short usage"),
-    Option("version", "V", help="show the version of Slurm whose language this is"),
-)
+_ANSWERS: Final = (Option("help", "h", help=HELP.help), USAGE, VERSION_OPTION)
 
 
 def _table(initial: str) -> tuple[Option, ...]:

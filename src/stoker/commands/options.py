@@ -163,11 +163,11 @@ class _Parser:
 
     def _lookup(self, typed: str, word: str) -> tuple[str, Option]:
         """Return the option that was *typed*, maybe abbreviated, under its full name."""
+        for option in self._options:
+            if typed == option.long or typed in option.aliases:
+                return typed, option
         names = [(name, option) for option in self._options for name in _names(option)]
         close = [(name, option) for name, option in names if name.startswith(typed)]
-        for name, option in close:
-            if name == typed:
-                return name, option
         if not close:
             self._fail(f"unrecognized option '--{word}'")
         if any(option is not close[0][1] for _, option in close):

@@ -61,6 +61,7 @@ def sbatch(call: Call, controller: Controller) -> Conversation:
 
 def _submission(call: Call, controller: Controller) -> Conversation:
     parsed = parse("sbatch", joboptions.SBATCH, call.argv, stop_at_operand=True)
+    # What is wrong with an option is said before the script is read; it counts after it.
     take_all(wishes_of(call), parsed.values)
     if parsed.operands[:1] == [":"]:
         raise refused("ESLURM_NOT_SUPPORTED")

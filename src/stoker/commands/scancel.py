@@ -16,7 +16,16 @@ from typing import Any, Final
 import msgspec
 
 from stoker.commands.errors import code_of, exit_status, strerror
-from stoker.commands.options import EarlyAnswer, Option, Parsed, UsageError, parse
+from stoker.commands.options import (
+    HELP,
+    USAGE,
+    VERSION_OPTION,
+    EarlyAnswer,
+    Option,
+    Parsed,
+    UsageError,
+    parse,
+)
 from stoker.core.enums import JobState
 from stoker.core.errors import NotAllowed, StokerError, UnknownJob
 from stoker.core.models import NO_TASK, Job
@@ -53,9 +62,9 @@ OPTIONS: Final = (
     Option("user", "u", "required", "only jobs of this user", value="NAME"),
     Option("verbose", "v", help="say what is done"),
     Option("wckey", takes="required", help="only jobs with this key", value="KEY"),
-    Option("help", help="show this help"),
-    Option("usage", help="show a short usage"),
-    Option("version", "V", help="show the version of Slurm whose language this is"),
+    HELP,
+    USAGE,
+    VERSION_OPTION,
 )
 
 _VARIABLES: Final[Mapping[str, str]] = {
