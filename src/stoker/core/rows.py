@@ -18,7 +18,7 @@ import msgspec
 from sqlalchemy import Row
 
 from stoker.core.enums import AllocationState, Hold, JobState
-from stoker.core.models import Allocation, Job, JobSpec, NodeShare, Owner, Step, Usage
+from stoker.core.models import FOREVER, Allocation, Job, JobSpec, NodeShare, Owner, Step, Usage
 from stoker.core.units import TaskSet, format_dependency, parse_dependency
 
 T = TypeVar("T")
@@ -33,7 +33,9 @@ def digest_of(body: bytes) -> str:
 
 def encode_spec(spec: JobSpec) -> tuple[bytes, bytes]:
     """Return the digest and the stored form of a specification."""
-    body = encode(spec)
+    # JSON has no infinity, and msgspec writes it as null: "unlimited" would turn into "not said".
+    is_endless = FOREVER in (spec.time_limit_s, spec.time_min_s)
+    body = _encode_slowly(spec) if is_endless else encode(spec)
     return hashlib.blake2b(body, digest_size=16).digest(), body
 
 
@@ -42,7 +44,12 @@ def encode(record: msgspec.Struct | tuple[msgspec.Struct, ...]) -> bytes:
     try:
         return _plain_encode(record)
     except UnicodeEncodeError:
-        return json.dumps(msgspec.to_builtins(record)).encode()
+        return _encode_slowly(record)
+
+
+def _encode_slowly(record: Any) -> bytes:
+    """Return JSON that Python's own reader takes: with ``Infinity``, and lone surrogates escaped."""
+    return json.dumps(msgspec.to_builtins(record)).encode()
 
 
 def _decoder(kind: type[T]) -> Callable[[bytes], T]:
