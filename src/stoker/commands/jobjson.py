@@ -166,7 +166,7 @@ def _sizes(view: JobView) -> dict[str, Value]:
 
 def _times_and_files(view: JobView) -> dict[str, Value]:
     job = view.job
-    limit_s = job.time_limit_s
+    limit_s = view.limit_s
     return {
         "start_time": int(view.start_at),
         "state_description": job.message,

@@ -17,6 +17,7 @@ from stoker.core.models import NO_TASK, Allocation, Job
 from stoker.core.units import (
     Condition,
     PatternFields,
+    as_shown,
     compress_hosts,
     expand_pattern,
     format_memory,
@@ -268,8 +269,14 @@ class JobView:
     @property
     def left_s(self) -> float | None:
         """Return what is left of the time limit; None if there is none."""
-        limit = self.job.time_limit_s
+        is_waiting = self.job.state is JobState.PENDING
+        limit = self.limit_s if is_waiting else self.job.time_limit_s
         return None if limit is None else limit - self.elapsed_s
+
+    @property
+    def limit_s(self) -> float | None:
+        """Return the time limit as Slurm shows it, in whole minutes; None if there is none."""
+        return as_shown(self.job.time_limit_s)
 
     @property
     def start_at(self) -> float:

@@ -19,6 +19,7 @@ from stoker.commands.sacct_style import Read, Style
 from stoker.core.enums import Hold, JobState
 from stoker.core.units import (
     FOREVER,
+    as_shown,
     compress_hosts,
     format_cpu_time,
     format_duration,
@@ -161,7 +162,7 @@ def _time_limit(line: Line) -> str:
 
 
 def _time_limit_raw(line: Line) -> str:
-    return _limit_word(line) or str(int((line.job.time_limit_s or 0.0) // 60))
+    return _limit_word(line) or str(int((as_shown(line.job.time_limit_s) or 0.0) // 60))
 
 
 def _limit_word(line: Line) -> str:

@@ -18,7 +18,7 @@ from stoker.commands.sacct_style import Style
 from stoker.commands.sacct_usage import BLOCK
 from stoker.core.enums import JobState
 from stoker.core.models import NO_TASK, Usage
-from stoker.core.units import FOREVER, compress_hosts
+from stoker.core.units import FOREVER, as_shown, compress_hosts
 
 _CPU, _MEMORY, _ENERGY, _NODE, _BILLING, _DISK, _PAGES, _GRES = 1, 2, 3, 4, 5, 6, 8, 1001
 
@@ -105,7 +105,7 @@ def _array(line: Line) -> dict[str, Value]:
 
 def _run_times(line: Line) -> dict[str, Value]:
     span = line.span
-    limit = line.job.time_limit_s
+    limit = as_shown(line.job.time_limit_s)
     return {
         "elapsed": span.elapsed_s,
         "eligible": int(span.eligible_at),

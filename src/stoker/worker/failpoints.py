@@ -1,8 +1,9 @@
 """Failpoints: where a test can make the daemon die, fail or stall, between every two hops.
 
 ``STOKER_FAILPOINTS`` lists ``name=action[@n]``, separated by commas; with ``@n`` only the n-th time
-counts. It is read only where ``STOKER_TEST_MODE=1``, and refused otherwise: nobody meets a
-failpoint by accident. Off, a failpoint costs a look into an empty dict.
+counts. Names without a dot are the shepherd's, which reads the same variable. It is read only where
+``STOKER_TEST_MODE=1``, and refused otherwise: nobody meets a failpoint by accident. Off, a
+failpoint costs a look into an empty dict.
 
     kill        SIGKILL to this process
     exit        leave at once, without unwinding
@@ -76,7 +77,8 @@ def arm(environment: Mapping[str, str] = os.environ) -> None:
             "cannot start with STOKER_FAILPOINTS set: failpoints make the daemon fail; "
             "unset it, or set STOKER_TEST_MODE=1 if this is a test"
         )
-    points = dict(_parse(item.strip()) for item in text.split(",") if item.strip())
+    items = [item.strip() for item in text.split(",")]
+    points = dict(_parse(item) for item in items if "." in item.partition("=")[0])
     _armed.clear()
     _armed.update(points)
 

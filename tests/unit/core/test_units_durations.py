@@ -9,6 +9,7 @@ import pytest
 from stoker.core.units import (
     FOREVER,
     NotationError,
+    as_shown,
     format_cpu_time,
     format_duration,
     format_elapsed,
@@ -34,7 +35,7 @@ def test_a_recorded_limit_is_read_and_printed_as_slurm_does(case):
     shown = re.search(r"^TimeLimit=(.*)$", _outputs(case), re.MULTILINE)
     short = re.search(r"^([^|\s]+)\|[^|\s]+(\|0:00)?$", _outputs(case), re.MULTILINE)
     assert format_time_limit(limit) == shown[1]
-    assert format_elapsed(limit) == short[1]
+    assert format_elapsed(as_shown(limit)) == short[1]
 
 
 _REFUSED = [
@@ -58,8 +59,8 @@ def test_what_slurm_refuses_is_refused_and_what_it_takes_is_taken(case):
     ("text", "seconds"),
     [
         ("90", 5400),
-        ("1:30", 120),
-        ("1:00:01", 3660),
+        ("1:30", 90),
+        ("1:00:01", 3601),
         ("2-", 172_800),
         ("2-12", 216_000),
         ("1-2:3", 93_780),
@@ -73,7 +74,7 @@ def test_what_slurm_refuses_is_refused_and_what_it_takes_is_taken(case):
         ("99999999999", FOREVER),
     ],
 )
-def test_each_form_counts_in_begun_minutes(text, seconds):
+def test_each_form_is_read_to_the_second(text, seconds):
     assert parse_time_limit(text) == seconds
 
 

@@ -141,7 +141,7 @@ _STATE_COMPACT: Final = Field[JobView]("ST", lambda view: view.state.compact)
 _SUBMIT: Final = _time("SUBMIT_TIME", lambda view: view.job.submit_at)
 _THREADS: Final = _constant("THREADS_PER_CORE", "*")
 _TIME_LEFT: Final = _span("TIME_LEFT", _left_s)
-_TIME_LIMIT: Final = _span("TIME_LIMIT", lambda view: view.job.time_limit_s)
+_TIME_LIMIT: Final = _span("TIME_LIMIT", lambda view: view.limit_s)
 _TIME_USED: Final = _span("TIME", lambda view: view.elapsed_s)
 _TRES_PER_NODE: Final = Field[JobView]("TRES_PER_NODE", lambda view: view.tres_per_node or "N/A")
 _USER: Final = Field[JobView]("USER", lambda view: view.job.owner.user_name)
@@ -356,7 +356,7 @@ SORT_KEYS: Mapping[str, Callable[[JobView], Any]] = MappingProxyType(
         "J": lambda view: view.job.name,
         "k": lambda view: view.job.spec.comment,
         "K": lambda view: view.job.array_task_id,
-        "l": lambda view: _endless(view.job.time_limit_s),
+        "l": lambda view: _endless(view.limit_s),
         "L": lambda view: _endless(view.left_s),
         "m": lambda view: view.min_memory_mib,
         "M": lambda view: view.elapsed_s,

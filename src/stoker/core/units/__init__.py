@@ -13,6 +13,7 @@ from stoker.core.units.dependency import (
 )
 from stoker.core.units.durations import (
     FOREVER,
+    as_shown,
     format_cpu_time,
     format_duration,
     format_elapsed,
@@ -40,6 +41,7 @@ __all__ = [
     "NotationError",
     "PatternFields",
     "TaskSet",
+    "as_shown",
     "compress_hosts",
     "expand_hosts",
     "expand_pattern",

@@ -30,8 +30,8 @@ _LIMIT_MAX_S = 60 * (2**32 - 2)
 def parse_time_limit(text: str) -> float:
     """Return a time limit in seconds; FOREVER where there is none.
 
-    Slurm keeps limits in minutes: seconds count as a begun minute. No minutes mean no limit, and
-    so do fewer than none.
+    Slurm keeps limits in whole minutes. Here a job gets the seconds that it asked for; `as_shown`
+    says what Slurm would print of them. No time means no limit, and so does less than none.
 
     Raises:
         NotationError: It is none of the six forms.
@@ -50,15 +50,22 @@ def parse_time_limit(text: str) -> float:
         + (found["day_minutes"] + found["hour_minutes"] + found["minutes"]) * 60
         + (found["day_seconds"] + found["hour_seconds"] + found["seconds"])
     )
-    limit = math.ceil(seconds / 60) * 60.0
-    return limit if 0 < limit < _LIMIT_MAX_S else FOREVER
+    return float(seconds) if 0 < seconds < _LIMIT_MAX_S else FOREVER
+
+
+def as_shown(limit_s: float | None) -> float | None:
+    """Return a limit as Slurm's commands print it: a begun minute is a minute."""
+    if limit_s is None or limit_s == FOREVER:
+        return limit_s
+    return math.ceil(limit_s / 60) * 60.0
 
 
 def format_time_limit(seconds: float | None) -> str:
     """Return a limit as scontrol and sacct print it: ``01:30:00``, ``UNLIMITED``."""
-    if seconds is None or seconds == FOREVER:
+    shown_s = as_shown(seconds)
+    if shown_s is None or shown_s == FOREVER:
         return "UNLIMITED"
-    return format_duration(seconds)
+    return format_duration(shown_s)
 
 
 def format_elapsed(seconds: float | None) -> str:
