@@ -10,7 +10,16 @@ from typing import Any
 import click
 import msgspec
 
-from stoker.cli.people.screen import Column, duration, moment, say, say_json, say_pairs, say_table
+from stoker.cli.people.screen import (
+    Column,
+    count,
+    duration,
+    moment,
+    say,
+    say_json,
+    say_pairs,
+    say_table,
+)
 from stoker.cli.people.screen import size as memory
 from stoker.client.client import Client
 from stoker.core.enums import COMPACT, JobState
@@ -171,7 +180,7 @@ def _pairs(detail: JobDetail) -> Iterator[tuple[str, str]]:
     yield "Partition", job.partition
     yield "Held by", detail.held_by
     yield "Dependency", detail.dependency
-    yield "Asked for", f"{job.cpus} CPUs, {memory(job.memory_mib)} memory"
+    yield "Asked for", f"{count(job.cpus, 'CPU')}, {memory(job.memory_mib)} memory"
     yield "Time limit", "none" if job.time_limit_s is None else duration(job.time_limit_s)
     yield "Submitted", moment(job.submit_at)
     yield "Not before", moment(detail.begin_at)

@@ -68,8 +68,8 @@ def backup_command(file: Path | None, as_json: bool) -> None:
 def restore_command(file: Path | None, as_json: bool) -> None:
     """Put a backup in the place of the records.
 
-    Without a FILE, list the backups. The daemon must be down. The records that were there are kept beside, under the name that is
-    printed.
+    Without a FILE, list the backups. The daemon must be down. The records that were there are kept
+    beside, under the name that is printed.
 
     Examples:
       stoker restore                                  which there are

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import click
 
-from stoker.cli.people.lines import arrived_lines, draft_of
+from stoker.cli.people.lines import arrived_lines, draft_of, seconds_of
 from stoker.cli.people.screen import complain, console, count, is_terminal, say, say_json
 from stoker.client.client import Client
 from stoker.client.surroundings import look_around
@@ -35,7 +35,10 @@ def submit_command(ctx: click.Context, words: tuple[str, ...]) -> int:
     sbatch's options come first, then -- and the command. With --from FILE (or -, standard input)
     each line is a job: a shell command, or a JSON object {"argv": [...]} or {"script": "..."} with
     sbatch's long options as keys. An id is printed for each, in order; at the first line that is
-    wrong it stops and says where. --json prints an object a line.
+    wrong it stops and says where.
+
+    --limit 90s is a time limit to the second, where --time counts begun minutes. --json prints an
+    object a line.
 
     Examples:
       stoker submit -- python train.py --epochs 3
@@ -52,7 +55,8 @@ def submit_command(ctx: click.Context, words: tuple[str, ...]) -> int:
     if not line.words or line.words[-1] == "--":
         raise click.UsageError("cannot submit nothing: give a command after --, or --from FILE")
     with Client() as client:
-        _say_id(client.submit(*line.words), as_json=line.as_json)
+        job_id = client.submit(*line.words, time_limit_s=line.time_limit_s)
+        _say_id(job_id, as_json=line.as_json)
     return 0
 
 
@@ -61,33 +65,41 @@ class CommandLine(NamedTuple):
 
     words: tuple[str, ...]
     source: str = ""
+    time_limit_s: float | None = None
     as_json: bool = False
     wants_help: bool = False
+
+
+_VALUED = ("--from", "--limit")
+_FLAGS = ("--json", "--help", "-h")
 
 
 def read_words(words: Sequence[str]) -> CommandLine:
     """Take our own options out of those before ``--``; the rest is sbatch's."""
     at = words.index("--") if "--" in words else len(words)
     kept: list[str] = []
-    source, as_json, wants_help = "", False, False
+    ours: dict[str, str] = {}
     head = list(reversed(words[:at]))
     while head:
         word = head.pop()
-        if word == "--from" and head:
-            source = head.pop()
-        elif word.startswith("--from="):
-            source = word.removeprefix("--from=")
-        elif word == "--from":
-            raise click.UsageError("option --from needs a file name, or - for standard input")
-        elif word == "--json":
-            as_json = True
-        elif word in ("--help", "-h"):
-            wants_help = True
+        name, equals, value = word.partition("=")
+        if name in _VALUED:
+            if not equals and not head:
+                raise click.UsageError(f"option {name} needs a value")
+            ours[name] = value if equals else head.pop()
+        elif word in _FLAGS:
+            ours[word] = word
         else:
             kept.append(word)
-    if source and words[at:]:
+    if "--from" in ours and words[at:]:
         raise click.UsageError("cannot take both --from and a command")
-    return CommandLine((*kept, *words[at:]), source, as_json, wants_help)
+    return CommandLine(
+        words=(*kept, *words[at:]),
+        source=ours.get("--from", ""),
+        time_limit_s=seconds_of(ours["--limit"]) if "--limit" in ours else None,
+        as_json="--json" in ours,
+        wants_help="--help" in ours or "-h" in ours,
+    )
 
 
 # --- By the line.
@@ -101,12 +113,12 @@ class Batch(NamedTuple):
     problem: InvalidSpec | None = None
 
 
-def read_batch(lines: Sequence[str], options: Sequence[str], first: int) -> Batch:
-    """Read lines, of which the first has the number *first*."""
+def read_batch(lines: Sequence[str], line: CommandLine, first: int) -> Batch:
+    """Read lines, of which the first has the number *first*; *line* says what holds for all."""
     batch = Batch([], [])
-    for number, line in enumerate(lines, first):
+    for number, text in enumerate(lines, first):
         try:
-            draft = draft_of(line, options)
+            draft = draft_of(text, line.words, line.time_limit_s)
         except InvalidSpec as error:
             batch.numbers.append(number)
             return batch._replace(problem=error)
@@ -122,7 +134,7 @@ def _submit_lines(line: CommandLine) -> int:
     first, total = 1, 0
     with Client() as client, _opened(line.source) as descriptor, _progress() as advance:
         for lines in arrived_lines(descriptor):
-            batch = read_batch(lines, line.words, first)
+            batch = read_batch(lines, line, first)
             first += len(lines)
             done = 0
             try:

@@ -9,8 +9,8 @@ import click
 def demo_command() -> int:
     """Run real work on a private Stoker.
 
-    Its daemon is killed on the way. It takes under a minute, and leaves neither a process nor a file behind. The exit status is 0
-    only if every job came out as it should.
+    Its daemon is killed on the way. It takes under a minute, and leaves neither a process nor a
+    file behind. The exit status is 0 only if every job came out as it should.
 
     Examples:
       stoker demo
