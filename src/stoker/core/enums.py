@@ -85,6 +85,7 @@ class Reason(StrEnum):
     BEGIN_TIME = "BeginTime"
     JOB_HELD_USER = "JobHeldUser"
     JOB_HELD_ADMIN = "JobHeldAdmin"
+    REQUEUED_HELD = "job requeued in held state"
     JOB_ARRAY_TASK_LIMIT = "JobArrayTaskLimit"
     PARTITION_CONFIG = "PartitionConfig"
     PARTITION_TIME_LIMIT = "PartitionTimeLimit"

@@ -24,6 +24,9 @@ NO_TASK = -1
 
 FOREVER = float("inf")
 
+NOBODY = -1
+"""``Job.ended_by`` of a job that nobody has ended."""
+
 _TASKS_WIDTH_MAX = 63
 """Characters of an array's waiting tasks that Slurm shows."""
 
@@ -222,7 +225,7 @@ class Job(msgspec.Struct, gc=False):
     derived_signal: int = 0
     message: str = ""
     ending: JobState | None = None
-    ended_by: int = -1
+    ended_by: int = NOBODY
     dependency: Dependency | None = None
     array_job_id: int = 0
     array_task_id: int = NO_TASK
@@ -281,13 +284,15 @@ class Step(msgspec.Struct, gc=False):
     end_at: float = 0.0
     exit_code: int = 0
     exit_signal: int = 0
-    ended_by: int = -1
+    ended_by: int = NOBODY
     ntasks: int = 1
     cpus: int = 1
     nodes: tuple[str, ...] = ()
     tasks_per_node: tuple[int, ...] = ()
     ends: tuple[TaskEnd, ...] = ()
     usage: Usage | None = None
+    key: str = ""
+    """What its caller called it: asked for again under the same key, it is the same step."""
 
     def node_of(self, task: int) -> str:
         """Return the node on which a task runs."""

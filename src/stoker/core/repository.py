@@ -151,6 +151,10 @@ class Repository:
         """Return every record of an array, by id."""
         return self._jobs(and_(jobs.c.array_job_id > 0, jobs.c.array_job_id == array_job_id))
 
+    def family(self, job_id: int) -> list[Job]:
+        """Return every record that *job_id* names, by id: a job, or an array's records."""
+        return self.history(HistoryFilter(job_ids=(job_id,), array_job_ids=(job_id,)))
+
     def history(self, wanted: HistoryFilter) -> list[Job]:
         """Return the jobs that *wanted* describes, by id, without their attempts."""
         found: dict[int, Job] = {}

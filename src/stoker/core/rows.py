@@ -48,7 +48,7 @@ def encode(record: msgspec.Struct | tuple[msgspec.Struct, ...]) -> bytes:
 
 
 def _encode_slowly(record: Any) -> bytes:
-    """Return JSON that Python's own reader takes: with ``Infinity``, and lone surrogates escaped."""
+    """Return JSON for Python's own reader: with ``Infinity``, lone surrogates escaped."""
     return json.dumps(msgspec.to_builtins(record)).encode()
 
 

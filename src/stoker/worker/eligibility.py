@@ -101,7 +101,9 @@ def obstacle(job: Job, now: float) -> Reason | None:
     if job.hold is Hold.ADMIN:
         return Reason.JOB_HELD_ADMIN
     if job.hold is Hold.USER:
-        return Reason.JOB_HELD_USER
+        # Said when it was requeued, and until it is released.
+        is_requeued = job.reason == Reason.REQUEUED_HELD
+        return Reason.REQUEUED_HELD if is_requeued else Reason.JOB_HELD_USER
     if job.begin_at > now:
         return Reason.BEGIN_TIME
     return None

@@ -16,6 +16,7 @@ _WAITING: Mapping[str, str] = {
     "it will never start.",
     Reason.BEGIN_TIME: "It asked not to start before a time that has not come.",
     Reason.JOB_HELD_USER: "Its owner holds it.",
+    Reason.REQUEUED_HELD: "It was requeued, and is held until somebody releases it.",
     Reason.JOB_HELD_ADMIN: "It is held by the administrator, or because it failed too often.",
     Reason.JOB_ARRAY_TASK_LIMIT: "As many tasks of its array run as its limit allows.",
     Reason.PARTITION_CONFIG: "It asks for more than its partition could ever give.",
@@ -121,7 +122,12 @@ def _facts_of_run(detail: JobDetail) -> list[str]:
 
 def _remedies(job: JobView) -> list[str]:
     match job.reason:
-        case Reason.JOB_HELD_USER | Reason.JOB_HELD_ADMIN | Reason.LAUNCH_FAILED_HELD:
+        case (
+            Reason.JOB_HELD_USER
+            | Reason.JOB_HELD_ADMIN
+            | Reason.REQUEUED_HELD
+            | Reason.LAUNCH_FAILED_HELD
+        ):
             return [f"`stoker release {job.job_id}` lets it go."]
         case Reason.DEPENDENCY_NEVER_SATISFIED:
             return [

@@ -13,15 +13,17 @@ from collections.abc import Sequence
 
 from stoker.core.enums import AllocationState, Hold, JobState, Reason
 from stoker.core.lifecycle import END_EVENTS, Event, next_state
-from stoker.core.models import Allocation, Job, NodeShare
-from stoker.core.units import Condition
+from stoker.core.models import FOREVER, NO_TASK, NOBODY, Allocation, Job, NodeShare
+from stoker.core.units import TaskSet
 from stoker.worker import eligibility
 from stoker.worker.admission import Admission
+from stoker.worker.dependencies import Dependencies
 from stoker.worker.eligibility import Verdict
 from stoker.worker.lanes import Lanes
-from stoker.worker.outcomes import Outcome, lost
+from stoker.worker.outcomes import Outcome, hopeless, lost, missed, on_request
 from stoker.worker.queue import JobQueue, Turn
 from stoker.worker.resources import ResourceTracker
+from stoker.worker.times import due_at, is_waiting, latest_start_at
 
 
 class Ledger:
@@ -34,6 +36,7 @@ class Ledger:
         self.tracker = tracker
         self.admission = admission
         self.lanes = Lanes()
+        self.dependencies = Dependencies(queue)
         self._requeue_max = admission.settings.requeue_max
 
     def rebuild(self) -> None:
@@ -48,97 +51,87 @@ class Ledger:
                     self.table.count_task(job, +1)
                     if not self.lanes.is_behind(job.job_id):
                         self.tracker.allocate(job.job_id, job.allocation.shares)
+        # Nothing of this turn is recorded: places are memory, and whose time has come is looked
+        # at again in the next real one.
         turn = Turn(self.queue.now())
-        for job in list(self.table):
-            self.refresh(turn, job)
+        for job in self.table:
+            self.watch(job)
+            if is_waiting(job):
+                self._find_place(turn, job)
 
     # Waiting.
 
     def enter(self, turn: Turn, job: Job) -> None:
         """Take a new job into the queue."""
         self.table.add(job)
-        if job.spec.deadline_at:
-            self.table.wake_at(job.spec.deadline_at, job)
+        self.watch(job)
         self.refresh(turn, job)
 
-    def refresh(self, turn: Turn, job: Job) -> None:
-        """Decide anew whether a waiting job may be considered, and note why not."""
+    def watch(self, job: Job) -> None:
+        """Ask for a look at the job when its deadline, or a limit of its own, comes."""
+        at = due_at(job)
+        if at < FOREVER:
+            self.table.wake_at(at, job)
+
+    def refresh(self, turn: Turn, job: Job, news: Job | None = None) -> None:
+        """Decide anew whether a waiting job may be considered, and note why not; it may end.
+
+        Args:
+            turn: The open turn.
+            job: Any job; one that does not wait is only recorded.
+            news: The only job of which this one has not heard; None: everything may have changed.
+        """
         turn.touch(job)
-        if job.state is not JobState.PENDING or job.allocation is not None:
+        if not is_waiting(job):
             self.table.displace(job)
+            return
+        if turn.now >= latest_start_at(job):
+            self.end(turn, job, missed(turn.now))
             return
         if job.is_array_rest and job.dependency is not None:
-            self._let_go_corresponding(turn, job)
-        if job.spec.deadline_at and turn.now >= job.spec.deadline_at:
-            self.end(turn, job, Outcome(state=JobState.DEADLINE, at=turn.now))
-            return
-        reason = self._obstacle(turn, job)
-        if reason is None:
-            job.eligible_at = job.eligible_at or turn.now
-            job.reason = Reason.NONE
-            self.table.place(job)
-        else:
-            job.reason = reason
-            self.table.displace(job)
-            if reason is Reason.BEGIN_TIME:
-                self.table.wake_at(job.begin_at, job)
+            self._let_go_corresponding(turn, job, news)
+        self._find_place(turn, job)
+        if job.reason == Reason.DEPENDENCY_NEVER_SATISFIED and self._is_to_die(job):
+            self.end(turn, job, hopeless(turn.now))
 
     def replace(self, turn: Turn, job: Job) -> None:
         """Let a job whose order or shape changed wait at its new place."""
         self.table.displace(job)
         self.refresh(turn, job)
 
+    def _find_place(self, turn: Turn, job: Job) -> None:
+        """Let a waiting job stand in its queue, or note what keeps it out."""
+        reason = self._obstacle(turn, job)
+        job.reason = reason or Reason.NONE
+        if reason is None:
+            job.eligible_at = job.eligible_at or turn.now
+            self.table.place(job)
+            return
+        self.table.displace(job)
+        if reason is Reason.BEGIN_TIME:
+            self.table.wake_at(job.begin_at, job)
+
     def _obstacle(self, turn: Turn, job: Job) -> Reason | None:
         if (held := eligibility.obstacle(job, turn.now)) is not None:
             return held
-        if job.dependency is not None:
-            verdict, job.dependency = eligibility.judge(
-                job.dependency, lambda each: self._records(turn, job, each), turn.now
-            )
-            if verdict is Verdict.NEVER:
+        match self.dependencies.judge(turn, job):
+            case Verdict.NEVER:
                 return Reason.DEPENDENCY_NEVER_SATISFIED
-            if verdict is Verdict.WAITING:
-                self._wake_for_delay(turn, job)
+            case Verdict.WAITING:
                 return Reason.DEPENDENCY
         return self.admission.obstacle(job)
 
-    def _let_go_corresponding(self, turn: Turn, rest: Job) -> None:
+    def _let_go_corresponding(self, turn: Turn, rest: Job, news: Job | None) -> None:
         """Give the tasks whose partners by ``aftercorr`` have completed records of their own."""
-        assert rest.dependency is not None
-        conditions = [each for each in rest.dependency.conditions if each.kind == "aftercorr"]
-        if not conditions:
-            return
-        ready = copy.copy(rest.array)
-        for condition in conditions:
-            assert ready is not None
-            ready = ready.intersection(
-                eligibility.completed_tasks(self._records(turn, rest, condition))
-            )
-        for task in ready or ():
+        for task in self.dependencies.completed_partners(turn, rest, news) or ():
             job = self.split(turn, rest, task)
             if job is not rest:
                 self.refresh(turn, job)
 
-    def _wake_for_delay(self, turn: Turn, job: Job) -> None:
-        assert job.dependency is not None
-        delays = [each.delay_min for each in job.dependency.conditions if each.delay_min]
-        if delays:
-            self.table.wake_at(turn.now + 60.0 * min(delays), job)
-
-    def _records(self, turn: Turn, job: Job, condition: Condition) -> Sequence[Job]:
-        """Return every record that a condition names, as this turn sees them."""
-        if condition.kind == "singleton":
-            return [each for each in self.table.namesakes(job) if _comes_before(each, job)]
-        repository = self.queue.repository
-        found = {each.job_id: each for each in repository.jobs([condition.job_id])}
-        found |= {each.job_id: each for each in repository.array(condition.job_id)}
-        for each in (*self.table.array(condition.job_id), *turn.jobs.values()):
-            if condition.job_id in (each.array_job_id, each.job_id):
-                found[each.job_id] = each
-        if active := self.table.get(condition.job_id):
-            found[active.job_id] = active
-        named = [each for each in found.values() if _is_named(each, condition)]
-        return eligibility.partners(job, named) if condition.kind == "aftercorr" else named
+    def _is_to_die(self, job: Job) -> bool:
+        """Whether the job is cancelled if its dependency can never be met."""
+        wanted = job.spec.kill_on_invalid_dependency
+        return self.admission.settings.kill_invalid_depend if wanted is None else wanted
 
     # Starting.
 
@@ -179,9 +172,20 @@ class Ledger:
         if not rest.array:
             rest.array, rest.array_task_id = None, task
             return rest
+        return self._part(turn, rest, None, task)
+
+    def split_off(self, turn: Turn, rest: Job, tasks: TaskSet) -> Job:
+        """Give several waiting tasks of an array, but not all, one record of their own."""
+        assert rest.array is not None
+        rest.array = rest.array.difference(tasks)
+        assert rest.array, f"nothing is left of array {rest.array_job_id}"
+        turn.touch(rest)
+        return self._part(turn, rest, copy.copy(tasks), NO_TASK)
+
+    def _part(self, turn: Turn, rest: Job, tasks: TaskSet | None, task: int) -> Job:
         job = copy.copy(rest)
         job.job_id = self.queue.give_id(turn)
-        job.array, job.array_task_id = None, task
+        job.array, job.array_task_id = tasks, task
         self.table.add(job)
         turn.touch(job)
         return job
@@ -202,6 +206,7 @@ class Ledger:
         turn.touch(job)
         turn.touch_allocation(allocation)
         turn.tell(job)
+        self.watch(job)
         self._tell_dependents(turn, job)
 
     def unreserve(self, turn: Turn, job: Job) -> None:
@@ -213,6 +218,7 @@ class Ledger:
 
     def finish(self, turn: Turn, job: Job, outcome: Outcome) -> None:
         """End the job, for good unless somebody asked for a requeue."""
+        count_pause(job, outcome.at)
         if job.allocation is not None:
             job.allocation.exit_code = outcome.raw_code
             job.allocation.exit_signal = outcome.raw_signal
@@ -234,8 +240,8 @@ class Ledger:
             is_hopeless = job.restarts >= self._requeue_max
             job.ending = JobState.REQUEUE_HOLD if is_hopeless else JobState.REQUEUED
             outcome = Outcome(state=JobState.NODE_FAIL, at=turn.now, raw_code=outcome.code)
-        elif job.ending is JobState.CANCELLED:
-            outcome = Outcome(state=JobState.CANCELLED, at=turn.now)
+        elif job.ending is not None:
+            outcome = on_request(job, turn.now)
         self.finish(turn, job, outcome)
 
     def end(self, turn: Turn, job: Job, outcome: Outcome) -> None:
@@ -256,22 +262,31 @@ class Ledger:
         job.restarts += 1
         if job.ending is JobState.REQUEUE_HOLD:
             job.hold = Hold.USER
-        job.ending = None
+            job.reason = Reason.REQUEUED_HELD
+        job.ending, job.ended_by, job.message = None, NOBODY, ""
         job.start_at = job.end_at = job.eligible_at = 0.0
         job.suspended_at = job.suspended_s = 0.0
         job.exit_code = job.exit_signal = job.derived_code = job.derived_signal = 0
         if self.table.get(job.job_id) is None:
             self.table.add(job)
+        self.watch(job)
         self.refresh(turn, job)
 
-    def cancel_waiting(self, turn: Turn, job: Job, by: int) -> None:
-        """Cancel a job that holds nothing; of an array, all tasks that have not started."""
+    def cancel_waiting(self, turn: Turn, job: Job, by: int, tasks: TaskSet | None = None) -> None:
+        """Cancel a job that holds nothing; of an array, all tasks that have not started.
+
+        Args:
+            turn: The open turn.
+            job: It waits, and is not reserved.
+            by: The id of the user who asked for it.
+            tasks: Only these of an array's waiting tasks; they end as one record.
+        """
+        if tasks is not None and len(tasks) == 1:
+            job = self.split(turn, job, tasks.first)
+        elif tasks is not None:
+            job = self.split_off(turn, job, tasks)
         job.ended_by = by
         self.end(turn, job, Outcome(state=JobState.CANCELLED, at=turn.now))
-
-    def cancel_task(self, turn: Turn, rest: Job, task: int, by: int) -> None:
-        """Cancel one task of an array that has not started."""
-        self.cancel_waiting(turn, self.split(turn, rest, task), by)
 
     def _release(self, turn: Turn, job: Job, state: JobState, at: float) -> None:
         """Give back what the job holds, or was about to hold."""
@@ -293,32 +308,18 @@ class Ledger:
         if job.state.has_ended:
             waiting += self.table.singletons(job)
         for each in waiting:
-            self.refresh(turn, each)
-            self._end_if_invalid(turn, each)
+            # What one of them does of its news may have ended another.
+            if self.table.get(each.job_id) is each:
+                self.refresh(turn, each, news=job)
 
-    def _end_if_invalid(self, turn: Turn, job: Job) -> None:
-        wanted = job.spec.kill_on_invalid_dependency
-        if wanted is None:
-            wanted = self.admission.settings.kill_invalid_depend
-        if wanted and job.reason == Reason.DEPENDENCY_NEVER_SATISFIED:
-            self.cancel_waiting(turn, job, by=0)
+
+def count_pause(job: Job, at: float) -> None:
+    """Add a suspension that ends at *at* to those of the job; nothing if it is not suspended."""
+    if job.suspended_at:
+        job.suspended_s += max(0.0, at - job.suspended_at)
+        job.suspended_at = 0.0
 
 
 def _allocation(job: Job) -> Allocation:
     assert job.allocation is not None, f"job {job.job_id} has no allocation"
     return job.allocation
-
-
-def _is_named(job: Job, condition: Condition) -> bool:
-    if condition.task is not None:
-        return job.array_job_id == condition.job_id and job.array_task_id == condition.task
-    return condition.job_id in (job.array_job_id, job.job_id)
-
-
-def _comes_before(other: Job, job: Job) -> bool:
-    """Whether a singleton *job* has to wait for *other*: an earlier one, or one that runs."""
-    if other.job_id == job.job_id:
-        return False
-    if other.state is not JobState.PENDING or other.allocation is not None:
-        return True
-    return other.job_id < job.job_id

@@ -1,11 +1,14 @@
 """How an attempt ended, as Slurm says it: state, exit code, reason. Pure.
 
 Source: recorded behaviour. A job that ran into its time limit has exit code 0:0 whatever its
-script said on the way out; a cancelled one 0:15; one that ran out of memory 0:125, also if the
-script went on and exited 0; one that could not be launched 0:53.
+script said on the way out; a cancelled one 0:15, or 0:0 if it never ran; one that ran out of memory
+0:125, also if the script went on and exited 0; one that could not be launched 0:53; one whose
+program cannot be executed the number of the error, as srun's tasks do.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 import msgspec
 
@@ -21,6 +24,14 @@ RAN_TOO_LONG = -998
 _SIGTERM = 15
 _OUT_OF_MEMORY = 125
 _LAUNCH_FAILED = 53
+_PLACES: Final = {
+    "stdin": "its input cannot be opened",
+    "stdout": "its output cannot be opened",
+    "stderr": "its error output cannot be opened",
+    "environment": "its environment is not there",
+    "attributes": "its limits cannot be set",
+}
+"""What is said of the steps of a launch that are the job's own trouble."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -77,17 +88,57 @@ def _verdict(job: Job, end: Ended) -> tuple[JobState, int, int, str, str]:
 
 
 def on_request(job: Job, at: float) -> Outcome:
-    """Return the outcome of a job that ends because ``job.ending`` says so."""
-    if job.ending is JobState.TIMEOUT:
-        return Outcome(
-            state=JobState.TIMEOUT,
-            at=at,
-            code=job.exit_code,
-            reason=Reason.TIME_LIMIT,
-            message=job.message or "it ran into its time limit",
-        )
-    state = job.ending if job.ending is not None and job.ending.has_ended else JobState.CANCELLED
-    return Outcome(state=state, at=at, signal=_SIGTERM, message=job.message)
+    """Return the outcome of an attempt that ends because ``job.ending`` says so."""
+    signal = _SIGTERM if job.start_at else 0
+    match job.ending:
+        case JobState.TIMEOUT:
+            return Outcome(
+                state=JobState.TIMEOUT,
+                at=at,
+                code=job.exit_code,
+                reason=Reason.TIME_LIMIT,
+                message=job.message or "it ran into its time limit",
+            )
+        case JobState.DEADLINE:
+            return msgspec.structs.replace(missed(at), signal=signal)
+        case JobState.COMPLETED | JobState.FAILED:
+            return command_ended(job.exit_code, job.exit_signal, at)
+        case JobState.REQUEUED | JobState.REQUEUE_HOLD:
+            return Outcome(state=JobState.REQUEUED, at=at, signal=signal)
+    return Outcome(state=JobState.CANCELLED, at=at, signal=signal, message=job.message)
+
+
+def command_ended(code: int, signal: int, at: float) -> Outcome:
+    """Return the outcome of an interactive job whose caller's command ended with this status."""
+    return Outcome(
+        state=JobState.FAILED if code or signal else JobState.COMPLETED,
+        at=at,
+        code=code,
+        signal=signal,
+        reason=Reason.NON_ZERO_EXIT_CODE if code else Reason.NONE,
+        raw_code=code,
+        raw_signal=signal,
+    )
+
+
+def missed(at: float) -> Outcome:
+    """Return the outcome of a job that cannot end before its deadline any more."""
+    return Outcome(
+        state=JobState.DEADLINE,
+        at=at,
+        reason=Reason.DEADLINE,
+        message="it could not end before its deadline",
+    )
+
+
+def hopeless(at: float) -> Outcome:
+    """Return the outcome of a job that waited for what can never come."""
+    return Outcome(
+        state=JobState.CANCELLED,
+        at=at,
+        reason=Reason.DEPENDENCY_NEVER_SATISFIED,
+        message="what it depends on can never come to be",
+    )
 
 
 def _memory(job: Job) -> int:
@@ -95,14 +146,27 @@ def _memory(job: Job) -> int:
 
 
 def launch_failure(end: Failed) -> Outcome:
-    """Return the outcome of an attempt that could not be started."""
-    where = f": {end.path}" if end.path else ""
+    """Return the outcome of an attempt that could not be started.
+
+    A program that cannot be executed ends like one that did: with the error's number.
+    """
+    what = f"{end.path}: " if end.path else ""
+    if end.step == "exec":
+        return Outcome(
+            state=JobState.FAILED,
+            at=end.at,
+            code=end.errno,
+            reason=Reason.NON_ZERO_EXIT_CODE,
+            message=f"cannot execute {what}{end.message}",
+            raw_code=end.errno,
+        )
+    where = _PLACES.get(end.step, end.step)
     return Outcome(
         state=JobState.FAILED,
         at=end.at,
         signal=_LAUNCH_FAILED,
         reason=Reason.JOB_LAUNCH_FAILURE,
-        message=f"cannot start the job ({end.step}): {end.message}{where}",
+        message=f"cannot start the job: {where}: {what}{end.message}",
     )
 
 

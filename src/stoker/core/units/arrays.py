@@ -107,6 +107,10 @@ class TaskSet:
         few, many = sorted((self, other), key=len)
         return TaskSet(task for task in few if task in many)
 
+    def difference(self, other: TaskSet) -> TaskSet:
+        """Return the tasks that are in this set only."""
+        return TaskSet(set(self).difference(other))
+
     def _set(self, runs: Iterable[range]) -> None:
         self._runs = sorted(runs, key=lambda run: -run.start)
         self._count = sum(map(len, self._runs))
