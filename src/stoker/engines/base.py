@@ -41,7 +41,7 @@ def parse_key(key: str) -> UnitKey:
 
 
 class Warn(msgspec.Struct, frozen=True):
-    """A signal that is sent a while before the time limit."""
+    """A signal that is sent a while before the time limit: to the leader, or to the steps."""
 
     signal: int
     before_end_s: float
@@ -49,10 +49,28 @@ class Warn(msgspec.Struct, frozen=True):
 
 
 class Unit(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the engine must know to run one unit; see the shepherd's protocol for the meaning.
+    """All that the engine must know to run one unit.
 
-    ``environment_key`` names a content (NUL-joined ``K=V``) that is sent once; ``environment``
-    overrides it, and a None there removes a variable.
+    Attributes:
+        leads: Whether the group ends with it: what then still runs of the group is killed. A group
+            without such a unit ends, with all it left, with the last unit that runs.
+        token: Stands in the environment as STOKER_TOKEN: by it a process is found after a crash.
+        lane: Units of one lane run one after the other, in the order in which they were launched;
+            the next starts when the one before and all it left behind are gone. None: at once.
+        executable: What is executed as ``argv``; None: its first word.
+        search_path: Whether a name without slash is looked for in the unit's own PATH.
+        environment_key: Names a content (NUL-joined ``K=V``) that stands beneath ``environment``,
+            in which a None removes a variable.
+        cwd: Where it runs; if it cannot, in /tmp, and its output says so, as Slurm does.
+        stdin, stdout, stderr: A path, or ``{"fd": n}``: the nth descriptor that comes with the
+            unit. ``stderr`` None: the same as ``stdout``.
+        open_mode: ``append`` or ``truncate``; writes go to the end of the file in both.
+        rlimits: Soft and hard limits by the kernel's name; -1 is none. Capped by the engine's own.
+        nice: Is added to the engine's own niceness.
+        time_limit_s: Elapsed since the start; suspended time does not count.
+        memory_mib: Enforced where control groups with memory are at hand.
+        notices: By ``why``: what is written into the output when the unit is ended for it;
+            ``{time}`` stands for the local time.
     """
 
     key: str
@@ -82,7 +100,11 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UnitUsage(msgspec.Struct, frozen=True):
-    """What the kernel counted for an ended unit."""
+    """What the kernel counted for an ended unit and those of its children that were waited for.
+
+    ``maxrss_kib`` is at least the engine's own: a spawned process borrows its parent's memory until
+    it executes, and the kernel counts that.
+    """
 
     utime_s: float = 0.0
     stime_s: float = 0.0
@@ -103,7 +125,12 @@ class Started(msgspec.Struct, frozen=True, tag_field="event", tag="started"):
 
 
 class Failed(msgspec.Struct, frozen=True, tag_field="event", tag="failed"):
-    """The unit could not be started: ``step`` says where, ``path`` with what."""
+    """The unit could not be started: ``step`` says where, ``path`` with what.
+
+    The steps: ``journal`` (the engine cannot keep records) and ``fork`` (the machine is short of
+    processes, memory or descriptors) may pass; ``stdin``, ``stdout``, ``stderr``, ``exec``,
+    ``environment`` and ``attributes`` are the unit's own.
+    """
 
     key: str
     step: str
@@ -116,7 +143,9 @@ class Failed(msgspec.Struct, frozen=True, tag_field="event", tag="failed"):
 class Ended(msgspec.Struct, frozen=True, tag_field="event", tag="ended"):
     """The unit's process ended, and what it left behind is gone.
 
-    ``status_known`` is false if nobody could ask the kernel. ``why`` is what was done to it.
+    ``status_known`` is false if nobody could ask the kernel. ``why`` is what was done to it: what
+    `Engine.end` was told, ``timeout``, or ``leader`` if it was killed because its leader ended; or
+    ``unwatched`` if it ended while nobody was there to see whether it ended by itself.
     """
 
     key: str
@@ -162,7 +191,7 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Disconnect; what runs goes on."""
+        """Disconnect; what runs goes on. No event is told afterwards."""
         ...
 
     def launch(self, units: Sequence[Unit], descriptors: Mapping[str, Sequence[int]]) -> None:
@@ -174,11 +203,23 @@ class Engine(Protocol):
         ...
 
     def end(self, group: str, why: str, kill_wait_s: float) -> None:
-        """End every process of a group: TERM, then KILL after *kill_wait_s* seconds."""
+        """End every process of a group: TERM, then KILL after *kill_wait_s* seconds.
+
+        What has not been spawned is withdrawn. Asked again, the shorter wait counts, and the first
+        *why*.
+        """
+        ...
+
+    def end_unit(self, key: str, why: str, kill_wait_s: float) -> None:
+        """End the processes of one unit; the rest of its group goes on, unless it leads."""
         ...
 
     def signal(self, group: str, signal: int, scope: str) -> None:
-        """Send a signal to a group's ``leader``, its ``children``, or ``all``."""
+        """Send a signal to a group's ``leader``, its ``children``, or ``all``.
+
+        The leader is that process alone, not those that it started; ``children`` are the trees of
+        all other units (steps), as Slurm has it.
+        """
         ...
 
     def signal_unit(self, key: str, signal: int) -> None:

@@ -137,7 +137,7 @@ class Adoption:
             unit.state = RUNNING
             self._trees.add(unit)
         else:
-            unit.state = DEAD
+            unit.state, unit.why = DEAD, "unwatched"
             unit.ended_at = time.time()
 
     def _find(self, token: str) -> Process | None:

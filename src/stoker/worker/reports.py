@@ -7,11 +7,11 @@ only when the turn that took it is on record.
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Sequence
 
 from stoker.core.enums import AllocationState, JobState
+from stoker.core.errors import StoreError
 from stoker.core.models import Allocation, Job
 from stoker.engines.base import (
     Ended,
@@ -34,8 +34,8 @@ from stoker.worker.steps import StepKeeper
 
 log = logging.getLogger(__name__)
 
-_TRY_AGAIN = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 _OUR_TROUBLE = frozenset({"journal", "spool", "fork"})
+"""Steps of a launch at which it is the machine's trouble, not the job's: it may well start later."""
 
 
 class Reports:
@@ -58,9 +58,27 @@ class Reports:
         self._ledger = ledger
         self._engine = engine
         self._steps = steps
+        self._kill_wait_s = ledger.admission.settings.kill_wait_s
 
     def take(self, events: Sequence[EngineEvent]) -> None:
-        """Record what happened, and let the scheduler follow in the same turn."""
+        """Record what happened, and let the scheduler follow in the same turn.
+
+        An event that breaks its turn is left behind alone: the others are taken one by one.
+
+        Raises:
+            StoreError: Nothing was recorded; the engine will tell it again.
+        """
+        try:
+            self._take_together(events)
+        except StoreError:
+            raise
+        except Exception:
+            log.exception("of %d reports one cannot be taken", len(events))
+            if len(events) > 1:
+                for event in events:
+                    self.take([event])
+
+    def _take_together(self, events: Sequence[EngineEvent]) -> None:
         _hit_before_commit(events)
         with self._queue.turn() as turn:
             turn.afterwards(lambda: _hit_after_commit(events))
@@ -92,10 +110,7 @@ class Reports:
             case Started():
                 self._start(turn, job, allocation, event)
             case Ended():
-                self._steps.end_all(turn, job, event.at)
-                if job.start_at:
-                    self._scheduler.note_run(job, event.at - job.start_at)
-                self._ledger.finish(turn, job, outcomes.outcome_of(job, event))
+                self._end(turn, job, event)
             case Failed():
                 self._fail(turn, job, event)
             case Withdrawn():
@@ -116,13 +131,24 @@ class Reports:
             return
         self._ledger.start(turn, job, event.pid, event.start_ticks, self.boot_id, event.at)
         if job.ending is not None:
-            # It was cancelled while the order to start it was on its way.
+            # It was to end while the order to start it was on its way.
             group = UnitKey(job.job_id, allocation.attempt, BATCH).group
-            turn.afterwards(lambda: self._engine.end(group, "cancelled", 0.0))
+            why = outcomes.why(job.ending)
+            turn.afterwards(lambda: self._engine.end(group, why, self._kill_wait_s))
+
+    def _end(self, turn: Turn, job: Job, event: Ended) -> None:
+        self._steps.end_all(turn, job, event.at)
+        if job.start_at:
+            self._scheduler.note_run(job, event.at - job.start_at)
+        if event.why == "unwatched" and not event.status_known:
+            # Whether it ended by itself or died with whoever watched it, nobody can tell.
+            self._ledger.lose(turn, job)
+        else:
+            self._ledger.finish(turn, job, outcomes.outcome_of(job, event))
 
     def _fail(self, turn: Turn, job: Job, event: Failed) -> None:
         """End a job that cannot be started; what is our trouble and will pass makes it wait."""
-        if event.step in _OUR_TROUBLE or (event.step == "spawn" and event.errno in _TRY_AGAIN):
+        if event.step in _OUR_TROUBLE:
             log.warning(
                 "job %s could not be started (%s): %s", job.job_id, event.step, event.message
             )
@@ -134,8 +160,7 @@ class Reports:
     def _take_back(self, turn: Turn, job: Job) -> None:
         """Let a job whose process never was wait again, unless it was to end anyway."""
         if job.ending is not None:
-            cancelled = outcomes.Outcome(state=JobState.CANCELLED, at=turn.now)
-            self._ledger.finish(turn, job, cancelled)
+            self._ledger.finish(turn, job, outcomes.on_request(job, turn.now))
         elif job.state is JobState.PENDING:
             self._ledger.unreserve(turn, job)
 

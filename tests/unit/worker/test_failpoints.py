@@ -86,7 +86,7 @@ def test_several_can_be_listed():
 @pytest.mark.parametrize(
     "text",
     [
-        "submit=kill",
+        "submit.nowhere=kill",
         NAME,
         f"{NAME}=",
         f"{NAME}=die",
