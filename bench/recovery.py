@@ -43,7 +43,7 @@ def _adoption(count: int) -> list[dict[str, Any]]:
 def _queue(count: int) -> list[dict[str, Any]]:
     with private_stoker(total_cpus=1, total_memory="1T", affinity="false") as client:
         first = client.submit("--output=/dev/null", "--", "sleep", "600")
-        drafts = (Draft(words=("--output=/dev/null", "--", "true")) for _ in range(count))
+        drafts = (Draft.of(("--output=/dev/null", "--", "true")) for _ in range(count))
         seconds = timed(lambda: [None for _ in client.submit_many(drafts)])
         say(f"{count} submitted in {seconds:.1f} s")
         client.cancel(first)

@@ -133,7 +133,7 @@ def _singles(client: Client, jobs: int) -> int:
 
 def _drafts(jobs: int) -> Iterator[Draft]:
     for _ in range(jobs):
-        yield Draft(words=("--output=/dev/null", "--", "true"))
+        yield Draft.of(("--output=/dev/null", "--", "true"))
 
 
 def _completed(client: Client, job_ids: list[int]) -> int:
