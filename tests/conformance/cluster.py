@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -209,11 +211,10 @@ class Cluster:
             self.wait_until(lambda: not left(), 10.0)
 
     def next_id(self) -> int:
-        """Return an upper bound of the ids that were given out so far."""
-        status = self.run(
-            ["sacct", "-a", "-X", "-n", "-P", "-D", "-S", "2000-01-01", "-o", "jobidraw"]
-        )["stdout"]
-        return max((int(word) for word in status.split() if word.isdecimal()), default=0) + 1
+        """Return an id above all that were given out: what is accepted is in the record."""
+        with closing(sqlite3.connect(f"file:{self.home / DATABASE}?mode=ro", uri=True)) as record:
+            (highest,) = record.execute("SELECT max(job_id) FROM jobs").fetchone()
+        return (highest or 0) + 1
 
     def close(self) -> None:
         """End the daemon and what runs; where there is a world of its own, it ends with us."""
