@@ -148,5 +148,16 @@ def _start_log(home: Path, *, to_file: bool) -> None:
         handler = logging.handlers.RotatingFileHandler(
             home / "log" / "stokerd.log", maxBytes=_LOG_BYTES_MAX, backupCount=3
         )
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_HarmlessFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+
+
+class _HarmlessFormatter(logging.Formatter):
+    """Escapes what a job's name or path may bring along and no log should hold."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return "".join(
+            letter if letter.isprintable() or letter in "\n\t" else ascii(letter)[1:-1]
+            for letter in text
+        )

@@ -211,7 +211,7 @@ class CallTalk(Talk):
         if isinstance(error, Interrupted):
             self.answer(Answer(code=128 + error.signal))
             return
-        _log.error("%s broke", self.call.program, exc_info=error)
+        _log.error("%r broke", self.call.program, exc_info=error)
         text = (
             f"{self.call.program}: error: internal error: {type(error).__name__}; "
             "the daemon's log says more\n"
@@ -271,7 +271,7 @@ class RpcTalk(Talk):
     def fail(self, error: Exception) -> None:
         """Say the error; what is not ours was not meant for the caller's eyes."""
         if not isinstance(error, StokerError):
-            _log.error("the request %s broke", self._method, exc_info=error)
+            _log.error("the request %r broke", self._method, exc_info=error)
             error = StokerError(
                 f"cannot answer {self._method}: internal error: {type(error).__name__}; "
                 "the daemon's log says more"
