@@ -333,6 +333,7 @@ def test_history_over_very_many_ids_asks_in_parts(past):
     assert ids(past.history(HistoryFilter(job_ids=many))) == [1, 2, 3, 4, 5]
     assert ids(past.history(HistoryFilter(array_job_ids=many, user_ids=(2002,)))) == [5]
     assert ids(past.jobs(many)) == [1, 2, 3, 4, 5]
+    assert ids(past.jobs([5, 1] * 5000)) == [1, 5]
     assert past.attempts(many) == []
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -44,6 +45,9 @@ _CHUNK = 500
 """Ids in one IN list: below every database's limit on parameters."""
 
 NEXT_JOB_ID = "next_job_id"
+
+_JOB_ID, _SPEC = 0, 1
+"""Places in a row of ``jobs``."""
 
 
 class HistoryFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -223,16 +227,13 @@ class Repository:
     ) -> list[Job]:
         with self.database.reader() as connection:
             if among is None:
-                rows: list[Row[Any]] = list(connection.execute(select(jobs).where(condition)))
+                rows = list(connection.execute(select(jobs).where(condition)).all())
             else:
                 rows = _among(connection, select(jobs), condition, among)
-            found = {row.job_id: row for row in rows}
-            asked = _specs(connection, {row.spec for row in rows})
+            asked = _specs(connection, {row[_SPEC] for row in rows})
             active = _active_allocations(connection)
-        return [
-            job_of(row, asked[row.spec], active.get(job_id))
-            for job_id, row in sorted(found.items())
-        ]
+        rows.sort(key=itemgetter(_JOB_ID))
+        return [job_of(row, asked[row[_SPEC]], active.get(row[_JOB_ID])) for row in rows]
 
 
 def _active_allocations(connection: Connection) -> dict[int, Allocation]:
@@ -253,6 +254,7 @@ def _among(
     connection: Connection, query: Select[Any], column: ColumnElement[Any], values: Sequence[Any]
 ) -> list[Row[Any]]:
     rows: list[Row[Any]] = []
+    values = list(dict.fromkeys(values))
     for start in range(0, len(values), _CHUNK):
         rows += connection.execute(query.where(column.in_(values[start : start + _CHUNK])))
     return rows

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -22,6 +22,9 @@ from stoker.core.models import FOREVER, Allocation, Job, JobSpec, NodeShare, Own
 from stoker.core.units import TaskSet, format_dependency, parse_dependency
 
 T = TypeVar("T")
+
+_STATES = {state.value: state for state in JobState}
+_HOLDS = {hold.value: hold for hold in Hold}
 
 _plain_encode = msgspec.json.Encoder().encode
 
@@ -117,41 +120,52 @@ def job_row(job: Job) -> tuple[Any, ...]:
     )
 
 
-def job_of(row: Row[Any], spec: JobSpec, allocation: Allocation | None) -> Job:
-    """Return the job of a row of ``jobs``."""
+def job_of(row: Sequence[Any], spec: JobSpec, allocation: Allocation | None) -> Job:
+    """Return the job of a row of ``jobs``.
+
+    A start reads hundreds of thousands: the row is taken apart at once, not name by name.
+    """
+    (
+        job_id, spec_digest, user_id, user_name, group_id, group_name, _, partition,
+        state, reason, priority, nice, hold, time_limit_s,
+        submit_at, begin_at, eligible_at, start_at, end_at, suspended_at, suspended_s,
+        restarts, requeue, exit_code, exit_signal, derived_code, derived_signal,
+        message, ending, ended_by, dependency,
+        array_job_id, array_task_id, array_tasks, array_limit,
+    ) = row  # fmt: skip
     return Job(
-        job_id=row.job_id,
+        job_id=job_id,
         spec=spec,
-        spec_digest=row.spec,
-        owner=_owner(row.user_id, row.user_name, row.group_id, row.group_name),
-        partition=row.partition,
-        state=JobState(row.state),
-        reason=row.reason,
-        priority=row.priority,
-        nice=row.nice,
-        hold=Hold(row.hold),
-        time_limit_s=row.time_limit_s,
-        submit_at=row.submit_at,
-        begin_at=row.begin_at,
-        eligible_at=row.eligible_at,
-        start_at=row.start_at,
-        end_at=row.end_at,
-        suspended_at=row.suspended_at,
-        suspended_s=row.suspended_s,
-        restarts=row.restarts,
-        requeue=bool(row.requeue),
-        exit_code=row.exit_code,
-        exit_signal=row.exit_signal,
-        derived_code=row.derived_code,
-        derived_signal=row.derived_signal,
-        message=row.message,
-        ending=JobState(row.ending) if row.ending is not None else None,
-        ended_by=row.ended_by,
-        dependency=parse_dependency(row.dependency) if row.dependency is not None else None,
-        array_job_id=row.array_job_id,
-        array_task_id=row.array_task_id,
-        array=TaskSet.parse(row.array_tasks) if row.array_tasks is not None else None,
-        array_limit=row.array_limit,
+        spec_digest=spec_digest,
+        owner=_owner(user_id, user_name, group_id, group_name),
+        partition=partition,
+        state=_STATES[state],
+        reason=reason,
+        priority=priority,
+        nice=nice,
+        hold=_HOLDS[hold],
+        time_limit_s=time_limit_s,
+        submit_at=submit_at,
+        begin_at=begin_at,
+        eligible_at=eligible_at,
+        start_at=start_at,
+        end_at=end_at,
+        suspended_at=suspended_at,
+        suspended_s=suspended_s,
+        restarts=restarts,
+        requeue=bool(requeue),
+        exit_code=exit_code,
+        exit_signal=exit_signal,
+        derived_code=derived_code,
+        derived_signal=derived_signal,
+        message=message,
+        ending=_STATES[ending] if ending is not None else None,
+        ended_by=ended_by,
+        dependency=parse_dependency(dependency) if dependency is not None else None,
+        array_job_id=array_job_id,
+        array_task_id=array_task_id,
+        array=TaskSet.parse(array_tasks) if array_tasks is not None else None,
+        array_limit=array_limit,
         allocation=allocation,
     )
 
