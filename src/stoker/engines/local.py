@@ -314,11 +314,14 @@ class LocalEngine:
         """Run units; one that is known already is not run again. *descriptors* by unit key."""
         for batch in _batches(units, descriptors):
             with self._lock:
+                body, passed = self._frame(batch, descriptors)
                 for unit in batch:
                     self._unsettled.setdefault(unit.key, None)
-                self._launch(batch, descriptors)
+                self._put(body, passed)
 
-    def _launch(self, units: Sequence[Unit], descriptors: Mapping[str, Sequence[int]]) -> None:
+    def _frame(
+        self, units: Sequence[Unit], descriptors: Mapping[str, Sequence[int]]
+    ) -> tuple[bytes, list[int]]:
         passed: list[int] = []
         orders = []
         for unit in units:
@@ -332,7 +335,7 @@ class LocalEngine:
             b",".join(orders),
             head[1:],
         )
-        self._put(body, passed)
+        return body, passed
 
     def _environments(self, units: Sequence[Unit]) -> tuple[dict[str, str], list[str]]:
         """Return the contents that the shepherd has yet to get, and keys that it may forget."""
@@ -360,7 +363,7 @@ class LocalEngine:
         self._send({"type": "end", "group": group, "why": why, "kill_wait_s": kill_wait_s})
 
     def end_unit(self, key: str, why: str, kill_wait_s: float) -> None:
-        """End the processes of one unit; the rest of its group goes on."""
+        """End the processes of one unit; the rest of its group goes on, unless it leads."""
         self._send({"type": "end_unit", "key": key, "why": why, "kill_wait_s": kill_wait_s})
 
     def signal(self, group: str, signal: int, scope: str) -> None:

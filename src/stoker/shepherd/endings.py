@@ -130,18 +130,35 @@ class Endings:
             self._kill(killing)
 
     def _tell(self, endings: list[Ending]) -> None:
-        members = self._trees.members({ending.group for ending in endings})
+        """Send TERM, once to each, until a look finds nobody new: some fork while we tell them."""
+        groups = {ending.group for ending in endings}
+        for _ in range(_LOOKS_MAX):
+            members = self._trees.members(groups)
+            fresh = [
+                process
+                for ending in endings
+                for process in self._fresh(ending, members[ending.group])
+            ]
+            self._send_all(fresh, signal.SIGTERM)
+            if not fresh:
+                break
         for ending in endings:
             ending.is_new = False
-            mine = _below(ending.unit, members[ending.group])
-            self._send_all(mine, signal.SIGTERM)
             if ending.group.paused_at:
                 self.resume(ending.group)
+
+    def _fresh(self, ending: Ending, members: list[Member]) -> list[Process]:
+        """Return the members that are to end and have not been reached; they are noted now."""
+        mine = _below(ending.unit, members)
+        fresh = [each for each in mine if _identity(each) not in ending.reached]
+        ending.reached.update(map(_identity, fresh))
+        return fresh
 
     def _kill(self, endings: list[Ending]) -> None:
         """Stop, look again until nobody is new, kill; those found empty are told at the end."""
         for ending in endings:
             ending.is_new, ending.is_killing = False, True
+            ending.reached.clear()
             if ending.unit is None and ending.group.cgroup:
                 with suppress(OSError):
                     self._cgroups.kill(ending.group.cgroup)
@@ -150,7 +167,6 @@ class Endings:
             mine = left[ending]
             self._send_all(mine, signal.SIGKILL)
             self._send_sets(mine, signal.SIGKILL)
-            ending.stopped.clear()
             ending.tries += 1
             pause_s = min(_PAUSE_S_MAX, _PAUSE_S_MIN * 2 ** min(ending.tries, 10))
             ending.next_at = monotonic() + pause_s
@@ -169,8 +185,7 @@ class Endings:
             is_stable = True
             for ending in endings:
                 left[ending] = _below(ending.unit, members[ending.group])
-                fresh = [each for each in left[ending] if _identity(each) not in ending.stopped]
-                ending.stopped.update(map(_identity, fresh))
+                fresh = self._fresh(ending, members[ending.group])
                 self._send_all(fresh, signal.SIGSTOP)
                 self._send_sets(fresh, signal.SIGSTOP)
                 is_stable = is_stable and not fresh

@@ -278,6 +278,8 @@ class Herd:
             for unit in group.running:
                 unit.why = "leader"
             self._endings.end(group, None, 0.0)
+        elif not group.ending.is_killing:
+            group.ending.is_new = True  # Some may have been born while they were told.
 
     def _is_gone(self, group: Group) -> bool:
         """Whether nobody of the group is left."""

@@ -2,8 +2,9 @@
 
 Directory, umask, affinity and limits are set on the shepherd itself, inherited, and put back: it
 has one thread, so nothing comes in between. Output files are opened here first, which gives clear
-errors and leaves nothing between a job and its files. The limits that would hinder the shepherd
-(and hard limits, which nobody may raise again) are set on the child at once.
+errors and leaves nothing between a job and its files. What cannot be put back (hard limits and
+niceness, which nobody may raise again) or would hinder the shepherd is set by the child itself:
+then it is forked, which costs more and is seldom needed.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from contextlib import suppress
 from errno import EACCES, EAGAIN, EINVAL, EMFILE, ENFILE, ENOENT, ENOMEM, ENOTDIR
 
 from stoker.shepherd.failpoints import hit
+from stoker.shepherd.forking import fork_exec
 from stoker.shepherd.processes import TOKEN
 
 TYPE_CHECKING = False
@@ -35,7 +37,12 @@ _OUTPUT = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY | os.O_NONBLOCK |
 _INPUT = os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
 _SIGNALS = sorted(signal.valid_signals())
 _UMASK = 0o077
-_LATER = frozenset({"as", "cpu", "data", "nproc", "rss"})
+_LIMITS = {
+    name[len("RLIMIT_") :].lower(): number
+    for name, number in vars(resource).items()
+    if name.startswith("RLIMIT_") and name != "RLIMIT_OFILE"
+}
+_HINDERING = frozenset({"as", "cpu", "data", "nproc", "rss"})
 """Limits that would hinder the shepherd while it spawns, or kill it."""
 
 
@@ -61,13 +68,7 @@ class Spawner:
         self.environments: dict[str, dict[str, str]] = {}
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self._cpus = os.sched_getaffinity(0)
-        self._nice = os.getpriority(os.PRIO_PROCESS, 0)
-        self._limits = {
-            name[len("RLIMIT_") :].lower(): number
-            for name, number in vars(resource).items()
-            if name.startswith("RLIMIT_") and name != "RLIMIT_OFILE"
-        }
-        self._own = {name: resource.getrlimit(number) for name, number in self._limits.items()}
+        self._own = {number: resource.getrlimit(number) for number in _LIMITS.values()}
         self._cwd = "/"
         self._umask = _UMASK
         os.chdir("/")
@@ -101,7 +102,7 @@ class Spawner:
                 with suppress(OSError):
                     os.write(streams[2], os.fsencode(notice))
             return self._execute(unit, order, streams)
-        except (TypeError, ValueError, KeyError, OverflowError) as error:
+        except (TypeError, ValueError, LookupError, OverflowError) as error:
             raise SpawnError("exec", EINVAL, str(error)) from None
         finally:
             for descriptor in opened:
@@ -166,21 +167,24 @@ class Spawner:
         program = order["executable"] or argv[0]
         if order["search_path"] and "/" not in program:
             program = _find(program, environment.get("PATH", _DEFAULT_PATH))
-        cpus = order["cpus"]
-        soft, later = self._plan_limits(order["rlimits"]) if order["rlimits"] else ({}, {})
+        cpus, nice = order["cpus"], int(order["nice"])
+        soft, own = self._plan_limits(order["rlimits"]) if order["rlimits"] else ({}, {})
         try:
             if cpus is not None:
                 self._bind(cpus)
-            for name, limit in soft.items():
-                resource.setrlimit(self._limits[name], limit)
-            pid = self._posix_spawn(program, argv, environment, streams)
+            for number, limit in soft.items():
+                resource.setrlimit(number, limit)
+            hit("spawn")
+            if own or nice:
+                return fork_exec(program, argv, environment, streams, own, nice)
+            return _posix_spawn(program, argv, environment, streams)
+        except OSError as error:
+            raise SpawnError("exec", error.errno or EINVAL, program) from None
         finally:
-            for name in soft:
-                resource.setrlimit(self._limits[name], self._own[name])
+            for number in soft:
+                resource.setrlimit(number, self._own[number])
             if cpus is not None:
                 os.sched_setaffinity(0, self._cpus)
-        self._finish(pid, later, int(order["nice"]))
-        return pid
 
     def _bind(self, cpus: list[int]) -> None:
         """Bind to the cores that are there; a core that went offline is no reason not to run."""
@@ -188,24 +192,6 @@ class Spawner:
             os.sched_setaffinity(0, cpus)
         except OSError:
             os.sched_setaffinity(0, self._cpus)
-
-    def _posix_spawn(
-        self, program: str, argv: list[str], environment: dict[str, str], streams: list[int]
-    ) -> int:
-        actions = [(os.POSIX_SPAWN_DUP2, source, target) for target, source in enumerate(streams)]
-        try:
-            hit("spawn")
-            return os.posix_spawn(
-                program,
-                argv,
-                environment,
-                file_actions=actions,
-                setsid=True,
-                setsigmask=(),
-                setsigdef=_SIGNALS,
-            )
-        except OSError as error:
-            raise SpawnError("exec", error.errno or EINVAL, program) from None
 
     def _environment(self, unit: Unit, overrides: dict[str, Any]) -> dict[str, str]:
         if unit.environment is None and unit.environment_key:
@@ -216,29 +202,37 @@ class Spawner:
         environment[TOKEN] = unit.token
         return environment
 
-    def _plan_limits(self, wanted: dict[str, Any]) -> tuple[dict[str, Limit], dict[str, Limit]]:
-        """Return the limits to set on ourselves for a moment, and those to set on the child."""
-        soft: dict[str, Limit] = {}
-        later: dict[str, Limit] = {}
+    def _plan_limits(self, wanted: dict[str, Any]) -> tuple[dict[int, Limit], dict[int, Limit]]:
+        """Return the limits to set on ourselves for a moment, and those of the child alone."""
+        soft: dict[int, Limit] = {}
+        own: dict[int, Limit] = {}
         for name, (want_soft, want_hard) in wanted.items():
-            own = self._own.get(name)
-            if own is None or own == (want_soft, want_hard):
+            number = _LIMITS.get(name)
+            if number is None:
                 continue
-            limit = (_least(want_soft, want_hard, own[1]), _least(want_hard, own[1]))
-            if name not in _LATER and limit[0] != own[0]:
-                soft[name] = (limit[0], own[1])
-            if name in _LATER or limit[1] != own[1]:
-                later[name] = limit
-        return soft, later
+            ours = self._own[number]
+            limit = (_least(want_soft, want_hard, ours[1]), _least(want_hard, ours[1]))
+            if limit[1] != ours[1] or (name in _HINDERING and limit[0] != ours[0]):
+                own[number] = limit
+            elif limit[0] != ours[0]:
+                soft[number] = limit
+        return soft, own
 
-    def _finish(self, pid: int, limits: dict[str, Limit], nice: int) -> None:
-        """Set on the child what could not be put back on us; it may have ended already."""
-        with suppress(OSError):
-            for name, limit in limits.items():
-                resource.prlimit(pid, self._limits[name], limit)
-        if nice:
-            with suppress(OSError):
-                os.setpriority(os.PRIO_PGRP, pid, self._nice + nice)
+
+def _posix_spawn(
+    program: str, argv: list[str], environment: dict[str, str], streams: list[int]
+) -> int:
+    return os.posix_spawn(
+        program,
+        argv,
+        environment,
+        file_actions=[
+            (os.POSIX_SPAWN_DUP2, source, target) for target, source in enumerate(streams)
+        ],
+        setsid=True,
+        setsigmask=(),
+        setsigdef=_SIGNALS,
+    )
 
 
 def environment_of(text: str) -> dict[str, str]:

@@ -74,8 +74,8 @@ class Ending:
 
     Attributes:
         kill_at: When what is left is killed, on the monotonic clock.
-        is_new: Whether nobody has been told to end yet.
-        stopped: Identities (pid, ticks) that have been stopped, so that they can fork no more.
+        is_new: Whether there may be some that have not been told to end.
+        reached: Identities (pid, ticks) that have been told to end, and later, that were stopped.
         tries: How often all were killed; the pauses between grow with it.
     """
 
@@ -85,7 +85,7 @@ class Ending:
         "is_new",
         "kill_at",
         "next_at",
-        "stopped",
+        "reached",
         "timer",
         "tries",
         "unit",
@@ -99,7 +99,7 @@ class Ending:
         self.kill_at = kill_at
         self.is_new = True
         self.is_killing = False
-        self.stopped: set[tuple[int, int]] = set()
+        self.reached: set[tuple[int, int]] = set()
         self.tries = 0
         self.timer: list[Any] | None = None
         self.next_at = 0.0
