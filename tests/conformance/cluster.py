@@ -83,7 +83,7 @@ class Cluster:
             **SETTINGS.get(file, {}),
         }
         self.environment = {
-            "PATH": f"{self.bin}:/usr/local/bin:/usr/bin:/bin",
+            "PATH": f"{self.bin}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
             "HOME": str(self.directory.parent),
             "USER": "alice",
             "LOGNAME": "alice",
@@ -148,6 +148,10 @@ class Cluster:
         except OSError as error:
             return Ran(stdout="", stderr=f"{argv[0]}: {error.strerror}\n", rc=127)
         return Ran(stdout=done.stdout, stderr=done.stderr, rc=done.returncode)
+
+    def start(self) -> None:
+        """Start the daemon: the first command that does says so."""
+        self.run(["sinfo"])
 
     def states(self) -> dict[str, str]:
         """Return the states of all jobs that squeue knows."""

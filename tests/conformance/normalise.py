@@ -26,12 +26,28 @@ _LONG_SPAN = re.compile(r"\b(?:(\d+)-)?(\d\d):(\d\d):(\d\d)\b(?![.\d])")
 _SHORT_SPAN = re.compile(r"(?<![\d:.-])(\d{1,2}):(\d\d)(?![:\d])")
 _CPU_SPAN = re.compile(r"\b\d\d:\d\d\.\d{3}\b|\b\d\d:\d\d\.0\+")
 
+# A number stands for a job unless it counts something: the tasks of an array, a time, a value.
+_PLACE_OF_ID = re.compile(
+    r"""\[[^\]]*\]
+      | \d+(?::\d+)+
+      | (?i:\w*(?:job|jid|step)_?id|dependency)=(?:\w+:)?(?P<keyed>\d+)
+      | [\w/]+=[^\s,;|]*
+      | (?:(?i:after\w*):|slurm-)(?P<named>\d+)
+      | (?<![\d._:+-])(?P<bare>\d+)
+    """,
+    re.VERBOSE,
+)
+
 _Rule = tuple[re.Pattern[str], str]
 
 _RULES: tuple[_Rule, ...] = (
     (_CLOCK_OF_LOG, "[STAMP]"),
     (_STAMP, "STAMP"),
     (_EPOCH, "EPOCH"),
+    (re.compile(r"\b[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}"), "STAMP"),
+    (re.compile(r"(SLURM_WORKING_CLUSTER=\w+:[\d.]+):\d+:"), r"\1:PORT:"),
+    (re.compile(r"\b(pipe|socket):\[\d+\]"), r"\1:[INODE]"),
+    (re.compile(r"/proc/\d+"), "/proc/PID"),
     (re.compile(r"AllocNode:Sid=\S+"), "AllocNode:Sid=SID"),
     (re.compile(r"\b(Priority)=\d+"), r"\1=PRIORITY"),
     (re.compile(r"(\"priority\": )\d+"), r"\1 0"),
@@ -44,12 +60,15 @@ _RULES: tuple[_Rule, ...] = (
     (re.compile(r"(Pid|pid|PID)[= ]+\d+"), r"\1=PID"),
 )
 
-# Fields of sacct whose values are sampled usage: blank in one run and a figure in the next.
-_SAMPLED = re.compile(
-    r"(?:Ave|Max|Min)(?:CPU|DiskRead|DiskWrite|Pages|RSS|VMSize).*|AveCPUFreq|TRESUsage.*"
-    r"|ConsumedEnergy.*|(?:System|Total|User)CPU|CPUTime(?:RAW)?|Priority|DBIndex|ElapsedRaw"
-    r"|ResvCPURAW",
-    re.IGNORECASE,
+# Fields of sacct whose values are sampled: blank in one run and a figure in the next.
+_SAMPLED = (
+    *(
+        prefix + what
+        for prefix in ("Ave", "Max", "Min")
+        for what in ("CPU", "DiskRead", "DiskWrite", "Pages", "RSS", "VMSize")
+    ),
+    *("AveCPUFreq", "TRESUsage", "ConsumedEnergy", "SystemCPU", "TotalCPU", "UserCPU"),
+    *("CPUTime", "CPUTimeRAW", "Priority", "DBIndex", "ElapsedRaw", "ResvCPURAW"),
 )
 
 
@@ -110,15 +129,18 @@ def _canonical(line: str, side: Side) -> Line:
         line = line.replace("alice", "bob").replace("2001", "2002")
     for ours, theirs in side.words:
         line = line.replace(ours, theirs)
-    if side.ids:
-        line = re.sub(r"(?<![\d.:])\d+", lambda found: _recorded_id(found, side.ids), line)
     for pattern, form in _RULES:
         line = pattern.sub(form, line)
+    if side.ids:
+        line = _PLACE_OF_ID.sub(lambda found: _recorded_id(found, side.ids), line)
     return Line(line, line != before)
 
 
 def _recorded_id(match: re.Match[str], ids: Mapping[int, int]) -> str:
-    return str(ids.get(int(match[0]), match[0]))
+    number = match["keyed"] or match["named"] or match["bare"]
+    return (
+        match[0] if number is None else match[0][: -len(number)] + str(ids.get(int(number), number))
+    )
 
 
 def _same_line(one: Line, other: Line, command: str) -> bool:
@@ -179,12 +201,19 @@ def _spans(dashes: str) -> list[tuple[int, int]]:
 
 
 def _blanked(lines: Sequence[str], spans: Sequence[tuple[int, int]]) -> Iterator[str]:
-    sampled = [(a, b) for a, b in spans if _SAMPLED.match(lines[0][a:b].strip() or "-")]
+    sampled = [(a, b) for a, b in spans if _is_sampled(lines[0][a:b].strip())]
     yield from lines[:2]
     for line in lines[2:]:
         for start, end in sampled:
             line = line[:start] + " " * (min(end, len(line)) - start) + line[end:]  # noqa: PLW2901
         yield line
+
+
+def _is_sampled(name: str) -> bool:
+    """Whether a heading, which may be cut, is that of a sampled figure or of its node or task."""
+    return len(name) > 4 and any(
+        full.startswith(name) or name.startswith(full) for full in _SAMPLED
+    )
 
 
 def _emptied(lines: Sequence[str], mark: str) -> Iterator[str]:
@@ -196,8 +225,7 @@ def _emptied(lines: Sequence[str], mark: str) -> Iterator[str]:
             yield line
             continue
         yield mark.join(
-            "" if _SAMPLED.fullmatch(name) else cell
-            for name, cell in zip(names, cells, strict=True)
+            "" if _is_sampled(name) else cell for name, cell in zip(names, cells, strict=True)
         )
 
 

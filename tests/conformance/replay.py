@@ -12,12 +12,15 @@ import shutil
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from conformance.cases import Case, Group, Step, steps_of
 from conformance.cluster import COMMAND_LIMIT_S, Cluster
 from conformance.ids import learnt, translated, translated_argv
 
+NO_JOB = 999_999
+"""The id of a job that cannot be made here."""
 _KILLED = re.compile(r"still running after (\d+) s")
 
 
@@ -44,6 +47,7 @@ class Replay:
     def results(self) -> Iterator[dict[str, Any]]:
         """Do the set-up, then case after case; what each did."""
         try:
+            self.cluster.start()
             self._set_up()
             for case in self.group.cases:
                 yield self._guarded(case)
@@ -56,7 +60,7 @@ class Replay:
                 self._write(step.file, step.command)
             elif step.user == "bob" and self.group.file == "sacct":
                 # One user's daemon: a second user's job would be taken for one of the first's.
-                continue
+                self.setup_ids[step.job_id] = NO_JOB
             else:
                 self._do(step)
         if self.steps:
@@ -134,7 +138,7 @@ class Replay:
                 ids[int(word)] = given[-1]
 
     def _files(
-        self, expected: Mapping[str, str], ids: Mapping[int, int], given: range
+        self, expected: Mapping[str, str], ids: dict[int, int], given: range
     ) -> dict[str, str]:
         if not expected:
             return {}
@@ -142,16 +146,17 @@ class Replay:
         for job_id in jobs:
             self.cluster.wait_for_job(job_id, "done")
         found = {}
-        for name in expected:
+        for name, text in expected.items():
             ours = name.replace("JOBID", str(jobs[-1] if jobs else 0))
-            path = self.cluster.directory / re.sub(
-                r"\d+", lambda match: str(ids.get(int(match[0]), int(match[0]))), ours
-            )
-            if not path.exists():
-                path = self.cluster.directory / ours
-            if path.is_file():
+            path = self._find(_with_our_ids(ours, ids)) or self._find(ours)
+            if path is not None:
                 found[name] = path.read_text(errors="replace")
+                ids |= learnt(text, found[name], given)
         return found
+
+    def _find(self, name: str) -> Path | None:
+        path = self.cluster.directory / name
+        return path if path.is_file() else None
 
     def _write_inputs(self, raw: Mapping[str, Any]) -> None:
         if script := raw.get("script"):
@@ -175,6 +180,10 @@ class Replay:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+
+
+def _with_our_ids(name: str, ids: Mapping[int, int]) -> str:
+    return re.sub(r"\d+", lambda match: str(ids.get(int(match[0]), match[0])), name)
 
 
 def _limit(expected: object) -> float:

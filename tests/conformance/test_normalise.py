@@ -67,6 +67,13 @@ def test_ids_are_compared_as_the_recorded_ones_and_padding_follows() -> None:
     assert not alike("                43 debug", "                 7 debug", "squeue", side)
 
 
+def test_numbers_that_count_something_are_no_ids() -> None:
+    side = Side({7: 42, 9: 43})
+    assert alike("42_[5,7,9%2] x 00:00:07 NumCPUs=7", "7_[5,7,9%2] x 00:00:07 NumCPUs=7", side=side)
+    assert alike("JobId=42 afterok:43(failed)", "JobId=7 afterok:9(failed)", side=side)
+    assert alike("42_1 42.0 slurm-42.out", "7_1 7.0 slurm-42.out", side=side)
+
+
 def test_a_line_of_a_second_users_job_shows_the_second_user() -> None:
     side = Side({}, foreign=frozenset({8}))
     assert alike(" 8 bobs  bob R", " 8 bobs alice R", "squeue", side)
@@ -78,6 +85,13 @@ def test_sampled_figures_of_accounting_do_not_count_but_their_column_does() -> N
     assert alike(theirs, "JobID|MaxRSS|State\n1.batch||COMPLETED\n", "sacct -P")
     assert not alike(theirs, "JobID|MaxRSS|State\n1.batch||FAILED\n", "sacct -P")
     assert not alike(theirs, "JobID|State\n1.batch|COMPLETED\n", "sacct -P")
+
+
+def test_a_sampled_column_is_known_by_its_cut_heading() -> None:
+    dashes = "-------- -------- \n"
+    theirs = "MaxDiskR State    \n" + dashes + "0.01M    FAILED   \n"
+    assert alike(theirs, theirs.replace("0.01M", "     "), "sacct")
+    assert not alike(theirs, theirs.replace("FAILED", "OK    "), "sacct")
 
 
 def test_documents_are_compared_by_keys_and_types() -> None:
