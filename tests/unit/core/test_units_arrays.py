@@ -119,6 +119,8 @@ def test_a_copy_lives_its_own_life():
 def test_sets_are_equal_by_their_tasks_however_they_were_written():
     assert TaskSet.parse("1,3,5") == TaskSet.parse("1-5:2") == TaskSet([5, 3, 1])
     assert TaskSet.parse("1,3,5") != TaskSet.parse("1,3,6")
+    assert TaskSet(range(1, 6, 2)) == TaskSet(range(5, 0, -2)) == TaskSet([1, 3, 5])
+    assert TaskSet(range(3, 3)) == TaskSet()
     assert TaskSet.parse("1") != {1}
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from itertools import compress
+from itertools import compress, islice
 from typing import NamedTuple
 
 from stoker.core.units.errors import NotationError
@@ -34,8 +34,10 @@ class TaskSet:
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, tasks: Iterable[int] = ()) -> None:
-        runs = [tasks] if isinstance(tasks, range) else _runs_of(sorted(set(tasks)))
-        self._set(run for run in runs if run)
+        if isinstance(tasks, range) and tasks.step > 0:
+            self._set([_normal(tasks)] if tasks else [])
+        else:
+            self._set(_runs_of(sorted(set(tasks))))
 
     @classmethod
     def parse(cls, text: str) -> TaskSet:
@@ -249,7 +251,9 @@ def _merged(cluster: list[range]) -> list[range]:
     marks = bytearray(max(run[-1] for run in cluster) + 1 - first)
     for run in cluster:
         marks[run.start - first : run[-1] + 1 - first : run.step] = b"\1" * len(run)
-    return _runs_of(list(compress(range(first, first + len(marks)), marks)))
+    runs = _runs_of(list(compress(range(first, first + len(marks)), marks)))
+    # One more than there may be is enough to be refused for.
+    return list(islice(runs, _RUNS_MAX + 1))
 
 
 def _normal(run: range) -> range:
@@ -257,9 +261,8 @@ def _normal(run: range) -> range:
     return range(run[0], run[-1] + 1, step)
 
 
-def _runs_of(tasks: list[int]) -> list[range]:
-    """Return runs over *tasks*, which ascend; a step other than 1 is kept for three or more."""
-    made: list[range] = []
+def _runs_of(tasks: list[int]) -> Iterator[range]:
+    """Yield runs over *tasks*, which ascend; a step other than 1 is kept for three or more."""
     at = 0
     while at < len(tasks):
         end = at + 1
@@ -268,9 +271,8 @@ def _runs_of(tasks: list[int]) -> list[range]:
             end += 1
         if step > 1 and end - at < 3:
             step, end = 1, at + 1
-        made.append(range(tasks[at], tasks[end - 1] + 1, step))
+        yield range(tasks[at], tasks[end - 1] + 1, step)
         at = end
-    return made
 
 
 def _packed(run: range) -> str:
