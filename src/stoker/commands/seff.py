@@ -17,8 +17,8 @@ from stoker.worker.controller import Controller, HistoryQuery
 
 OPTIONS = (
     Option("help", "h", help="show this help"),
-    Option("debug", "d", "none", "", "meaningless"),
-    Option("verbose", "v", "none", "", "meaningless"),
+    Option("debug", "d", "none", "say more", "meaningless"),
+    Option("verbose", "v", "none", "say more", "meaningless"),
 )
 
 _NOT_FOUND = Answer(err="Job not found.\n", code=2)
