@@ -6,7 +6,7 @@ STAMP := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo format lint types floors test test-all conformance bench check clean
+.PHONY: help setup demo format lint types floors test test-all conformance docs bench check clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,15 +24,16 @@ demo: setup ## run real work on a private Stoker, killing the daemon on the way
 	$(BIN)/stoker demo
 
 format: setup ## put the code into its layout
-	$(BIN)/ruff format src tests bench
-	$(BIN)/ruff check --fix --quiet src tests bench
+	$(BIN)/ruff format src tests bench docs
+	$(BIN)/ruff check --fix --quiet src tests bench docs
 
 lint: setup ## check layout and rules
-	$(BIN)/ruff format --check src tests bench
-	$(BIN)/ruff check src tests bench
+	$(BIN)/ruff format --check src tests bench docs
+	$(BIN)/ruff check src tests bench docs
 
 types: setup ## check the types
 	$(BIN)/mypy
+	$(BIN)/basedpyright
 
 floors: setup ## check that imports go down only
 	$(BIN)/lint-imports
@@ -42,6 +43,9 @@ test: setup ## run the tests
 
 conformance: setup ## replay recorded cases of a real Slurm: CASES=DIR, K=PATTERN, SHOW=ID
 	cd tests && ../$(BIN)/python -m conformance $(if $(CASES),--cases '$(abspath $(CASES))') $(if $(K),-k '$(K)') $(if $(SHOW),--show '$(SHOW)') $(ARGS)
+
+docs: setup ## print into docs/*.md what the code declares
+	$(BIN)/python -m docs
 
 bench: setup ## measure: throughput, latency, recovery
 	$(BIN)/python -m bench
