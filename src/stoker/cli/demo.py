@@ -85,6 +85,8 @@ class DemoFailed(StokerError):
 def run_demo() -> int:
     """Run the demo; return 0 if everything came out as it should."""
     began_at = time.monotonic()
+    # Told to end, it sweeps up as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="stoker-demo-") as directory:
         stage = Stage(Path(directory))
         with stage.swept():
