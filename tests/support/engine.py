@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from stoker.core.errors import EngineError
 from stoker.engines.base import (
     Ended,
     EngineEvent,
@@ -154,7 +155,10 @@ def clear(engine: LocalEngine) -> None:
     """End all that runs, and acknowledge all that has ended."""
 
     def is_clear() -> bool:
-        evidence = engine.survey()
+        try:
+            evidence = engine.survey()
+        except EngineError:  # A test has killed the shepherd; the next one is on its way.
+            return False
         if ended := [event.key for event in evidence.events]:
             engine.acknowledge(ended)
         keys = [*evidence.running, *evidence.queued]
