@@ -106,9 +106,13 @@ class Trees:
 
     def _owner_of_stray(self, pid: int) -> Group | None:
         with suppress(ProcessLookupError):
-            if group := self._sessions.get(os.getsid(pid)):
+            session = os.getsid(pid)
+            if group := self._sessions.get(session):
                 return group
-        return self._by_token(pid, set(self._sessions.values()))
+            if group := self._by_token(pid, set(self._sessions.values())):
+                self._learn(session, group)
+                return group
+        return None
 
     # --- Members.
 
@@ -124,12 +128,19 @@ class Trees:
         for process in everybody.values():
             if process.is_dead:
                 continue
-            group, unit, _ = self._owner(process, everybody, owners)
-            if group is None and adopted:
-                group = self._by_token(process.pid, adopted)
+            group, unit, is_ours = self._owner(process, everybody, owners)
+            if group is None and (is_ours or adopted) and process.pid != self.own_pid:
+                group = self._by_token(process.pid, groups if is_ours else adopted)
             if group in found:
                 found[group].append((process, unit))
+                self._learn(process.session, group)
         return found
+
+    def _learn(self, session: int, group: Group) -> None:
+        """Know by its session whoever of a group loses all above it before the next look."""
+        if session not in self._sessions:
+            self._sessions[session] = group
+            group.pids.add(session)
 
     def _owner(
         self, process: Process, everybody: dict[int, Process], owners: dict[int, Owner]
