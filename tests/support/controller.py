@@ -115,7 +115,11 @@ class FakeController:
 
     def history(self, query: HistoryQuery) -> Sequence[Record]:
         ids = {ref.job_id for ref in query.refs}
-        return [Record(job, (), ()) for job in self.jobs.values() if job.job_id in ids]
+        return [
+            Record(job, (), ())
+            for job in self.jobs.values()
+            if not ids.isdisjoint((job.job_id, job.array_job_id))
+        ]
 
     def last_allocations(self, jobs: Sequence[Job]) -> Mapping[int, Allocation]:
         return {job.job_id: job.allocation for job in jobs if job.allocation is not None}

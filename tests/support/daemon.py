@@ -164,13 +164,14 @@ def until(
 
 
 def processes_of(home: Path) -> list[int]:
-    """Return the processes in whose environment *home* stands; never ourselves."""
-    entry = f"STOKER_HOME={home}".encode()
+    """Return the processes in whose environment or arguments *home* stands; never ourselves."""
+    marks = {f"STOKER_HOME={home}".encode(), str(home).encode()}
     found = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
+    for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if entry in path.read_bytes().split(b"\0"):
-                found.append(int(path.parent.name))
+            words = (folder / "environ").read_bytes() + b"\0" + (folder / "cmdline").read_bytes()
+            if not marks.isdisjoint(words.split(b"\0")):
+                found.append(int(folder.name))
     return [pid for pid in found if pid != os.getpid()]
 
 

@@ -177,7 +177,7 @@ class Stage:
             yield
         finally:
             with suppress(StokerError, OSError), self._silent_client() as client:
-                client.shutdown(cancel=True)
+                client.shutdown(cancel=True, timeout_s=_END_S)
                 _await_ends(self.pids)
             for pid in _processes_of(self.home):
                 with suppress(ProcessLookupError):
@@ -345,11 +345,12 @@ def _is_alive(pid: int) -> bool:
 
 
 def _processes_of(home: Path) -> Sequence[int]:
-    """Return the processes that carry this home in their environment."""
-    entry = b"STOKER_HOME=" + os.fsencode(home)
+    """Return the processes that carry this home in their environment, or as an argument."""
+    marks = {os.fsencode(home), b"STOKER_HOME=" + os.fsencode(home)}
     found = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
+    for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if entry in path.read_bytes().split(b"\0"):
-                found.append(int(path.parent.name))
+            words = (folder / "environ").read_bytes() + b"\0" + (folder / "cmdline").read_bytes()
+            if not marks.isdisjoint(words.split(b"\0")):
+                found.append(int(folder.name))
     return [pid for pid in found if pid != os.getpid()]

@@ -194,9 +194,13 @@ class Client:
         """Return what the daemon says of itself, the machine and the queue."""
         return self._ask("status", None, dict[str, Any])
 
-    def shutdown(self, *, cancel: bool = False) -> None:
-        """Ask stokerd to stop; running jobs go on, unless they are cancelled first."""
-        self._order("shutdown", Stop(cancel=cancel))
+    def shutdown(self, *, cancel: bool = False, timeout_s: float | None = None) -> None:
+        """Ask stokerd to stop; running jobs go on, unless they are cancelled first.
+
+        Raises:
+            TimeoutError: The jobs have not ended by then; it does not stop.
+        """
+        self._ask("shutdown", Stop(cancel=cancel), type(None), timeout_s=timeout_s)
 
     def doctor(self) -> tuple[Finding, ...]:
         """Return what is found when database, journal, processes and cgroups are compared."""

@@ -212,8 +212,16 @@ class Rpc:
             **self._household.status(),
         }
 
-    def _shutdown(self, request: Stop, _: Owner) -> None:
+    def _shutdown(self, request: Stop, owner: Owner) -> Generator[UntilEnded, Sequence[Job], bytes]:
+        """Stop; with ``cancel`` only when all jobs have ended, so that nothing is left running."""
+        if request.cancel:
+            jobs = list(self._controller.active_jobs())
+            for job in jobs:
+                self._controller.cancel(JobRef(job.job_id), owner)
+            if jobs:
+                yield UntilEnded(tuple({job.array_job_id or job.job_id: None for job in jobs}))
         self._household.request_stop(cancel=request.cancel)
+        return _packed(None)
 
     def _doctor(self, _request: None, _: Owner) -> tuple[Finding, ...]:
         return tuple(self._household.check())

@@ -148,8 +148,6 @@ def _sentence(error: click.ClickException) -> str:
 
 def _interrupted() -> int:
     """Die of Ctrl-C as a program does that does not know it, so that a shell's loop ends, too."""
-    if sys.stderr.isatty():
-        sys.stderr.write("\n")
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGINT)
     return 130

@@ -41,8 +41,8 @@ def wait_command(
 ) -> int:
     """Wait until jobs have ended.
 
-    The exit status is the highest of theirs. A job that was cancelled, or ended otherwise without
-    an exit code, counts as 1; a signal as 128 and its number. After --timeout the status is 124,
+    The exit status is the highest of theirs. A job that ended without an exit code counts as 1;
+    a signal as 128 and its number. After --timeout the status is 124,
     and the jobs go on.
 
     Examples:
