@@ -62,7 +62,8 @@ def _run(call: Call, controller: Controller) -> Conversation:
     if notes := notes_of(wishes):
         yield Say(err=notes)
     stays = parsed.has("no-shell")
-    program = Program(name="no-shell" if stays else "interactive", is_interactive=True)
+    name = "no-shell" if stays else "interactive"
+    program = Program(name=name, is_interactive=True, is_detached=stays)
     manners = Manners("salloc", _REFUSED, exit_error(call), is_salloc=True)
     job = yield from allocate(call, wishes, program, controller, manners)
     granted = "" if wishes.quiet else f"salloc: Granted job allocation {job.job_id}\n"

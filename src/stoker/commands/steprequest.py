@@ -85,6 +85,7 @@ def step_request(
         umask=call.umask,
         rlimits=limits_of(call, wishes),
         descriptors=descriptors,
+        key=call.key,
     )
 
 

@@ -54,6 +54,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     path: str = ""
     """The script's absolute path; "" if it has none."""
     is_interactive: bool = False
+    is_detached: bool = False
+    """Whether an interactive job stays when its caller has gone."""
 
 
 def wishes_of(call: Call) -> Wishes:
@@ -95,6 +97,7 @@ def submission_of(
         begin_at=wishes.begin_at,
         priority=wishes.priority,
         key=call.key,
+        caller_pid=call.pid if program.is_interactive and not program.is_detached else 0,
     )
 
 

@@ -106,6 +106,8 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, wea
     signal: SignalRequest | None = None
     interactive: bool = False
     """Made by srun or salloc: there is no batch script, and no requeue."""
+    caller: tuple[int, int, str] | None = None
+    """The process that an interactive job ends with: pid, start time in ticks, boot id."""
 
     submit_line: str = ""
     submit_host: str = ""

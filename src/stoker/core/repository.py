@@ -157,7 +157,11 @@ class Repository:
 
     def family(self, job_id: int) -> list[Job]:
         """Return every record that *job_id* names, by id: a job, or an array's records."""
-        return self.history(HistoryFilter(job_ids=(job_id,), array_job_ids=(job_id,)))
+        return self.families((job_id,))
+
+    def families(self, job_ids: Sequence[int]) -> list[Job]:
+        """Return every record that one of *job_ids* names, by id."""
+        return self.history(HistoryFilter(job_ids=tuple(job_ids), array_job_ids=tuple(job_ids)))
 
     def history(self, wanted: HistoryFilter) -> list[Job]:
         """Return the jobs that *wanted* describes, by id, without their attempts."""

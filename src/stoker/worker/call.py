@@ -39,6 +39,8 @@ class Call(msgspec.Struct, frozen=True):
     rlimits: Mapping[str, tuple[int, int]] = {}
     key: str = ""
     """The submission key: the same key is the same submission."""
+    pid: int = 0
+    """The caller's process; 0 if it is not visible from here."""
 
 
 class Answer(msgspec.Struct):

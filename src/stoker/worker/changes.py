@@ -1,44 +1,42 @@
 """What users do to jobs: cancel, signal, hold, release, requeue, suspend, resume.
 
 Each is recorded first; what must happen to processes is done when the turn is on record, and done
-again by recovery if we died in between (`job.ending` says what was asked for).
+again by recovery if we died in between (`job.ending` says what was asked for). Of an array each
+does what it can to the tasks that it can be done to, and refuses only if there is none.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
+from functools import partial
 
-from stoker.core.enums import AllocationState, Hold, JobState
+from stoker.core.enums import Hold, JobState, Reason
 from stoker.core.errors import NotAllowed, UnknownJob
 from stoker.core.lifecycle import Event, next_state
 from stoker.core.models import Job, Owner
 from stoker.core.units import JobRef
 from stoker.engines.base import Engine, UnitKey, group_key
 from stoker.worker.launching import BATCH
-from stoker.worker.ledger import Ledger
-from stoker.worker.outcomes import Outcome, on_request
-from stoker.worker.queue import JobQueue, Turn
+from stoker.worker.ledger import Ledger, count_pause
+from stoker.worker.outcomes import command_ended, on_request, why
+from stoker.worker.queue import Turn
 from stoker.worker.selection import Selection, Target
 from stoker.worker.steps import StepKeeper
+from stoker.worker.times import is_waiting
 
 _ROOT = 0
-_ENDED = "ESLURM_ALREADY_DONE"
+_REQUEUES = frozenset({JobState.REQUEUED, JobState.REQUEUE_HOLD})
 
 
 class Changes:
     """Changes jobs on behalf of users, inside the open turn."""
 
     def __init__(
-        self,
-        queue: JobQueue,
-        ledger: Ledger,
-        selection: Selection,
-        engine: Engine,
-        steps: StepKeeper,
+        self, ledger: Ledger, selection: Selection, engine: Engine, steps: StepKeeper
     ) -> None:
         """Record through *ledger*, act through *engine*."""
-        self._queue = queue
-        self.ledger = ledger
+        self._ledger = ledger
         self._selection = selection
         self._engine = engine
         self._steps = steps
@@ -48,195 +46,237 @@ class Changes:
 
     def cancel(self, turn: Turn, ref: JobRef, by: Owner) -> None:
         """Cancel what has not ended; what has is left alone."""
-        for target in self._selection.active(ref):
-            check_owner(target.job, by)
+        for target in self._owned(ref, by):
             self._cancel_one(turn, target, by)
 
     def _cancel_one(self, turn: Turn, target: Target, by: Owner) -> None:
         job = target.job
-        if target.tasks is not None:
-            for task in target.tasks:
-                self.ledger.cancel_task(turn, job, task, by.user_id)
-        elif job.allocation is None:
-            self.ledger.cancel_waiting(turn, job, by.user_id)
-        elif job.ending is not JobState.CANCELLED:
+        if is_waiting(job):
+            self._ledger.cancel_waiting(turn, job, by.user_id, target.tasks)
+        elif job.ending is None or job.ending in _REQUEUES:
             job.ended_by = by.user_id
-            self.end_running(turn, job, JobState.CANCELLED, "cancelled")
+            self.end_running(turn, job, JobState.CANCELLED)
 
-    def end_running(self, turn: Turn, job: Job, ending: JobState, why: str) -> None:
+    def end_running(self, turn: Turn, job: Job, ending: JobState) -> None:
         """Have a job that holds resources ended; recorded when its processes are gone."""
-        assert job.allocation is not None
+        assert job.allocation is not None, f"job {job.job_id} has no allocation"
+        group = group_key(job.job_id, job.allocation.attempt)
         job.ending = ending
         if job.state in (JobState.RUNNING, JobState.SUSPENDED):
+            count_pause(job, turn.now)
             job.state = next_state(job.state, Event.ENDING)
         turn.touch(job)
-        group = group_key(job.job_id, job.allocation.attempt)
-        if job.spec.interactive and not self._has_open_steps(job):
+        if job.spec.interactive and not self._steps.open_steps(job.job_id):
             self._steps.end_all(turn, job, turn.now)
-            self.ledger.finish(turn, job, on_request(job, turn.now))
-        turn.afterwards(lambda: self._engine.end(group, why, self._kill_wait_s))
+            self._ledger.finish(turn, job, on_request(job, turn.now))
+        turn.afterwards(partial(self._engine.end, group, why(ending), self._kill_wait_s))
 
-    def expire(self, turn: Turn, job: Job) -> None:
-        """End an allocation without a process of its own that has used up its time."""
-        self.end_running(turn, job, JobState.TIMEOUT, "timeout")
+    def finish_allocation(self, turn: Turn, job_id: int, code: int, signal: int) -> None:
+        """End an interactive job whose command has ended with this exit status.
 
-    def _has_open_steps(self, job: Job) -> bool:
-        return any(not step.end_at for step in self._steps.steps(job))
-
-    def finish_allocation(self, turn: Turn, job: Job, code: int, signal: int) -> None:
-        """End an interactive job whose command has ended with this exit status."""
-        if job.allocation is None or job.state.has_ended:
+        Steps that it leaves behind are ended first: until then they hold what the job holds.
+        """
+        job = self._ledger.table.get(job_id)
+        if job is None or job.allocation is None or job.ending is not None:
             return
-        group = group_key(job.job_id, job.allocation.attempt)
-        self._steps.end_all(turn, job, turn.now)
-        state = JobState.FAILED if code or signal else JobState.COMPLETED
-        outcome = Outcome(
-            state=state, at=turn.now, code=code, signal=signal, raw_code=code, raw_signal=signal
-        )
-        self.ledger.finish(turn, job, outcome if job.ending is None else on_request(job, turn.now))
-        turn.afterwards(lambda: self._engine.end(group, "ended", self._kill_wait_s))
+        job.exit_code, job.exit_signal = code, signal
+        self.end_running(turn, job, command_ended(code, signal, turn.now).state)
+
+    def abandon(self, turn: Turn, job_id: int) -> None:
+        """End an interactive job whose caller has gone."""
+        job = self._ledger.table.get(job_id)
+        if job is not None and job.spec.interactive:
+            job.message = "its caller went away"
+            self._cancel_one(turn, Target(job), job.owner)
+
+    # Running again.
 
     def requeue(self, turn: Turn, ref: JobRef, by: Owner, *, hold: bool) -> None:
-        """End a running job, or take an ended one, and let it wait again."""
-        targets = self._selection.active(ref) or [Target(job) for job in self._selection.ended(ref)]
-        if not targets:
-            raise UnknownJob(str(ref))
-        for target in targets:
-            check_owner(target.job, by)
-            self._requeue_one(turn, target.job, hold=hold)
+        """End running jobs, or take ended ones, and let them wait again.
 
-    def _requeue_one(self, turn: Turn, job: Job, *, hold: bool) -> None:
+        Raises:
+            UnknownJob: There is none.
+            NotAllowed: None of them may be requeued.
+        """
         ending = JobState.REQUEUE_HOLD if hold else JobState.REQUEUED
-        if job.spec.interactive or not job.requeue:
-            raise NotAllowed("Requested operation is presently disabled", "ESLURM_DISABLED")
+        targets = self._owned(ref, by) or [Target(job) for job in self._selection.ended(ref)]
+        jobs = [target.job for target in targets]
+        for job in jobs:
+            check_owner(job, by)
+        for job in self._those(ref, jobs, _refusal_to_requeue):
+            self._requeue_one(turn, job, ending)
+
+    def _requeue_one(self, turn: Turn, job: Job, ending: JobState) -> None:
         if job.state.has_ended:
             job.ending = ending
-            self.ledger.requeue(turn, job)
-        elif job.allocation is not None:
-            self.end_running(turn, job, ending, "requeued")
-        elif hold:
-            self._hold_one(turn, job, Hold.USER)
-        else:
-            raise NotAllowed("Job is pending execution", "ESLURM_JOB_PENDING")
+            self._ledger.requeue(turn, job)
+        elif job.ending is None or job.ending in _REQUEUES:
+            self.end_running(turn, job, ending)
 
     # Signals.
 
     def signal(self, turn: Turn, ref: JobRef, by: Owner, number: int, scope: str) -> None:
-        """Send a signal to the script, to the steps (``children``), or to all of it."""
-        for target in self._selection.active(ref):
-            job = target.job
-            check_owner(job, by)
-            if job.allocation is None or job.state is JobState.PENDING:
-                raise NotAllowed("Job is pending execution", "ESLURM_JOB_PENDING")
-            if scope != "leader":
-                for step in self._steps.steps(job):
-                    if not step.end_at:
-                        self._steps.signal(turn, step, number)
-            if scope != "children":
-                group = group_key(job.job_id, job.allocation.attempt)
-                turn.afterwards(
-                    lambda group=group: self._engine.signal(group, number, scope)  # type: ignore[misc]
-                )
+        """Send a signal to the script (``leader``), to the steps (``children``), or to ``all``."""
+        jobs = [target.job for target in self._owned(ref, by)]
+        for job in self._those(ref, jobs, _refusal_to_signal):
+            turn.afterwards(partial(self._engine.signal, _group(job), number, scope))
 
     def suspend(self, turn: Turn, ref: JobRef, by: Owner) -> None:
-        """Stop a running job's processes; its time does not run meanwhile."""
-        for job in self._running(ref, by):
-            if job.state is JobState.SUSPENDED:
-                continue
-            job.state = next_state(job.state, Event.SUSPENDED)
-            job.suspended_at = turn.now
-            turn.touch(job)
-            group = _group(job)
-            turn.afterwards(lambda group=group: self._engine.suspend(group))  # type: ignore[misc]
+        """Stop running jobs' processes; their time does not run meanwhile."""
+        check_operator(by)
+        jobs = [target.job for target in self._selection.active(ref)]
+        for job in self._those(ref, jobs, _refusal_to_suspend):
+            if job.state is JobState.RUNNING:
+                job.state = next_state(job.state, Event.SUSPENDED)
+                job.suspended_at = turn.now
+                turn.touch(job)
+                turn.afterwards(partial(self._engine.suspend, _group(job)))
 
     def resume(self, turn: Turn, ref: JobRef, by: Owner) -> None:
-        """Continue a suspended job."""
-        for job in self._running(ref, by):
-            if job.state is not JobState.SUSPENDED:
-                raise NotAllowed(
-                    "Job is not in a state that allows it to be resumed",
-                    "ESLURM_JOB_NOT_SUSPENDED",
-                )
+        """Continue suspended jobs."""
+        check_operator(by)
+        jobs = [target.job for target in self._selection.active(ref)]
+        for job in self._those(ref, jobs, _refusal_to_resume):
             job.state = next_state(job.state, Event.RESUMED)
-            job.suspended_s += max(0.0, turn.now - job.suspended_at)
-            job.suspended_at = 0.0
+            count_pause(job, turn.now)
             turn.touch(job)
-            group = _group(job)
-            turn.afterwards(lambda group=group: self._engine.resume(group))  # type: ignore[misc]
+            self._ledger.watch(job)
+            turn.afterwards(partial(self._engine.resume, _group(job)))
 
-    def _running(self, ref: JobRef, by: Owner) -> list[Job]:
-        targets = self._selection.active(ref)
-        if not targets:
-            raise self._nothing(ref)
-        for target in targets:
-            check_owner(target.job, by)
-            if target.job.state not in (JobState.RUNNING, JobState.SUSPENDED):
-                raise NotAllowed("Job is pending execution", "ESLURM_JOB_PENDING")
-        return [target.job for target in targets]
-
-    # Waiting.
+    # Holding.
 
     def hold(self, turn: Turn, ref: JobRef, by: Owner, *, as_user: bool) -> None:
-        """Keep waiting jobs from starting."""
+        """Keep jobs from starting; what runs goes on, and is held if it is requeued."""
         kind = Hold.ADMIN if by.user_id == _ROOT and not as_user else Hold.USER
-        for job in self._waiting(turn, ref, by):
-            self._hold_one(turn, job, kind)
-
-    def _hold_one(self, turn: Turn, job: Job, kind: Hold) -> None:
-        job.hold = max(job.hold, kind)
-        if job.allocation is not None and job.allocation.state is AllocationState.RESERVED:
-            # It stands in a lane: if it can still be taken back, it waits held.
-            key = str(UnitKey(job.job_id, job.allocation.attempt, BATCH))
-            turn.afterwards(lambda: self._engine.withdraw([key]))
-            turn.touch(job)
-        else:
-            self.ledger.replace(turn, job)
+        for job in self._records(turn, ref, by):
+            job.hold = max(job.hold, kind)
+            self._place(turn, job)
 
     def release(self, turn: Turn, ref: JobRef, by: Owner) -> None:
-        """Let held jobs go."""
-        for job in self._waiting(turn, ref, by):
-            if job.hold is Hold.ADMIN and by.user_id not in (_ROOT, job.owner.user_id):
-                raise NotAllowed("Access/permission denied", "ESLURM_ACCESS_DENIED")
+        """Let held jobs go; what an administrator holds only an administrator releases."""
+        if any(target.job.hold is Hold.ADMIN for target in self._selection.active(ref)):
+            check_operator(by)
+        for job in self._records(turn, ref, by):
             job.hold = Hold.NONE
-            self.ledger.replace(turn, job)
+            self._place(turn, job)
 
-    def _waiting(self, turn: Turn, ref: JobRef, by: Owner) -> list[Job]:
-        """Return the waiting jobs that *ref* names; single tasks get records of their own."""
-        targets = self._selection.active(ref)
+    def _records(self, turn: Turn, ref: JobRef, by: Owner) -> list[Job]:
+        """Return the jobs that *ref* names; single waiting tasks get records of their own."""
+        found: list[Job] = []
+        targets = self._owned(ref, by, denied="ESLURM_USER_ID_MISSING")
         if not targets:
             raise self._nothing(ref)
-        found = []
         for job, tasks in targets:
-            check_owner(job, by)
-            if job.state is not JobState.PENDING:
-                if len(targets) == 1:
-                    raise NotAllowed("Job is no longer pending execution", "ESLURM_JOB_NOT_PENDING")
-                continue
             if tasks is None:
                 found.append(job)
             else:
-                found += [self.ledger.split(turn, job, task) for task in tasks]
+                found += [self._ledger.split(turn, job, task) for task in tasks]
         return found
 
-    def _nothing(self, ref: JobRef) -> Exception:
+    def _place(self, turn: Turn, job: Job) -> None:
+        """Let a job stand where its hold puts it."""
+        if is_waiting(job):
+            self._ledger.replace(turn, job)
+            return
+        turn.touch(job)
+        if job.state is JobState.PENDING and job.hold is not Hold.NONE:
+            # It is reserved: if it can still be taken back, it waits held.
+            assert job.allocation is not None
+            key = str(UnitKey(job.job_id, job.allocation.attempt, BATCH))
+            turn.afterwards(partial(self._engine.withdraw, [key]))
+        else:
+            job.reason = _HELD[job.hold]
+
+    # Finding.
+
+    def _owned(
+        self, ref: JobRef, by: Owner, denied: str = "ESLURM_ACCESS_DENIED"
+    ) -> Sequence[Target]:
+        """Return the active records that *ref* names, all of which *by* may change."""
+        targets = self._selection.active(ref)
+        for target in targets:
+            check_owner(target.job, by, denied)
+        return targets
+
+    def _those(
+        self, ref: JobRef, jobs: Sequence[Job], refusal: Callable[[Job], NotAllowed | None]
+    ) -> list[Job]:
+        """Return those of *jobs* that are not refused; if all are, raise why the first one is."""
+        refusals = [refusal(job) for job in jobs]
+        found = [job for job, refused in zip(jobs, refusals, strict=True) if refused is None]
+        if not found:
+            raise next((each for each in refusals if each is not None), self._nothing(ref))
+        return found
+
+    def _nothing(self, ref: JobRef) -> NotAllowed | UnknownJob:
         """Return the error for a job that has ended, or that never was."""
         if self._selection.ended(ref):
-            return NotAllowed("Job/step already completing or completed", _ENDED)
+            return NotAllowed(f"cannot change job {ref}: it has ended", "ESLURM_ALREADY_DONE")
         return UnknownJob(str(ref))
+
+
+_HELD = {
+    Hold.NONE: Reason.NONE,
+    Hold.USER: Reason.JOB_HELD_USER,
+    Hold.ADMIN: Reason.JOB_HELD_ADMIN,
+}
 
 
 def check_operator(by: Owner) -> None:
     """Raise unless *by* runs the machine or this daemon."""
     if by.user_id not in (_ROOT, os.geteuid()):
-        raise NotAllowed("Access/permission denied", "ESLURM_ACCESS_DENIED")
+        raise NotAllowed(
+            f"cannot do that for {by.user_name}: only root and who runs stokerd may",
+            "ESLURM_ACCESS_DENIED",
+        )
 
 
-def check_owner(job: Job, by: Owner) -> None:
-    """Raise unless *by* may change the job: it is theirs, or they are root."""
-    if by.user_id not in (_ROOT, job.owner.user_id):
-        raise NotAllowed("Access/permission denied", "ESLURM_ACCESS_DENIED")
+def check_owner(job: Job, by: Owner, denied: str = "ESLURM_ACCESS_DENIED") -> None:
+    """Raise, with the code *denied*, unless the job is theirs or they are an operator."""
+    if by.user_id not in (_ROOT, os.geteuid(), job.owner.user_id):
+        raise NotAllowed(
+            f"cannot change job {job.display_id} for {by.user_name}: "
+            f"it belongs to {job.owner.user_name}",
+            denied,
+        )
+
+
+def _refusal_to_requeue(job: Job) -> NotAllowed | None:
+    if job.spec.interactive:
+        return _refused("requeue", job, "it is interactive", "ESLURM_DISABLED")
+    if not job.requeue:
+        return _refused("requeue", job, "it was submitted with --no-requeue", "ESLURM_DISABLED")
+    return _unless_started("requeue", job)
+
+
+def _refusal_to_signal(job: Job) -> NotAllowed | None:
+    if job.state is JobState.PENDING:
+        return _refused("signal", job, "it has not started", "ESLURM_JOB_PENDING")
+    return None
+
+
+def _refusal_to_suspend(job: Job) -> NotAllowed | None:
+    if job.state is JobState.COMPLETING:
+        return _refused("suspend", job, "it is ending", "ESLURM_ALREADY_DONE")
+    return _unless_started("suspend", job)
+
+
+def _refusal_to_resume(job: Job) -> NotAllowed | None:
+    if job.state is not JobState.SUSPENDED:
+        return _refused("resume", job, "it is not suspended", "ESLURM_JOB_NOT_SUSPENDED")
+    return None
+
+
+def _unless_started(what: str, job: Job) -> NotAllowed | None:
+    if is_waiting(job):
+        return _refused(what, job, "it has not started", "ESLURM_JOB_PENDING")
+    return None
+
+
+def _refused(what: str, job: Job, why_not: str, code: str) -> NotAllowed:
+    return NotAllowed(f"cannot {what} job {job.display_id}: {why_not}", code)
 
 
 def _group(job: Job) -> str:
-    assert job.allocation is not None
+    assert job.allocation is not None, f"job {job.job_id} has no allocation"
     return group_key(job.job_id, job.allocation.attempt)

@@ -223,6 +223,7 @@ class Conductor:
                 umask=message.umask,
                 rlimits=message.rlimits,
                 key=message.key,
+                pid=connection.pid,
             ),
         )
 
@@ -255,10 +256,11 @@ class Conductor:
         if talk.is_over or not isinstance(talk.request, Until):
             return
         outcome = self._outcome_or_error(talk.request)
+        self._unpark(talk)
         if outcome is None:
+            self._park(talk, talk.request)
             return
         self._touched[talk] = None
-        self._unpark(talk)
         if isinstance(outcome, Exception):
             self._drive(talk, lambda: talk.throw(outcome))
         else:
@@ -299,8 +301,7 @@ class Conductor:
             outcome = self._service.outcome(request)
             if outcome is not None:
                 return outcome
-            for job_id in request.job_ids:
-                self._parked[job_id].add(talk)
+            self._park(talk, request)
         talk.wait(request)
         return _WAITS
 
@@ -317,13 +318,18 @@ class Conductor:
             return talk.throw(error)
         return talk.send(handle)
 
+    def _park(self, talk: Talk, request: Until) -> None:
+        """Let the conversation be woken by whatever can bring what it waits for."""
+        talk.awaited = tuple(self._service.awaited(request))
+        for job_id in talk.awaited:
+            self._parked[job_id].add(talk)
+
     def _unpark(self, talk: Talk) -> None:
-        if not isinstance(talk.request, Until):
-            return
-        for job_id in talk.request.job_ids:
+        for job_id in talk.awaited:
             self._parked[job_id].discard(talk)
             if not self._parked[job_id]:
                 del self._parked[job_id]
+        talk.awaited = ()
 
     def _forget(self, talk: Talk) -> None:
         self._unpark(talk)

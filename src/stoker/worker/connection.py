@@ -18,6 +18,7 @@ from typing import TypeAlias
 
 from stoker.core.models import Owner
 from stoker.core.wire import CLIENT_LIMITS, Frame, FrameReader, encode, encode_text
+from stoker.worker.peers import pid_of
 
 Outgoing: TypeAlias = bytes | Iterator[str]
 
@@ -53,6 +54,11 @@ class Connection:
     def fileno(self) -> int:
         """Return the descriptor to wait on."""
         return self._socket.fileno()
+
+    @property
+    def pid(self) -> int:
+        """Return the client's process, as the kernel says; 0 if it is not visible from here."""
+        return pid_of(self._socket)
 
     @property
     def half_size(self) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from stoker.core.enums import JobState
-from stoker.core.errors import Infeasible, InvalidSpec, NotAllowed
+from stoker.core.errors import Infeasible, InvalidSpec, UnknownJob
 from stoker.core.models import Allocation, Job, Owner, Partition, Step
 from stoker.core.repository import HistoryFilter, Repository
 from stoker.core.settings import Machine, Settings
@@ -19,7 +19,7 @@ from stoker.core.units import JobRef
 from stoker.scheduling.snapshot import Shape
 from stoker.worker import peers
 from stoker.worker.admission import Admission
-from stoker.worker.changes import Changes, check_operator, check_owner
+from stoker.worker.changes import Changes, check_owner
 from stoker.worker.configuration import slurm_configuration
 from stoker.worker.controller import (
     HistoryQuery,
@@ -34,7 +34,7 @@ from stoker.worker.intake import Intake
 from stoker.worker.nodes import NodeKeeper
 from stoker.worker.queue import JobQueue
 from stoker.worker.scheduler import ResourceScheduler
-from stoker.worker.selection import Selection
+from stoker.worker.selection import Selection, was_dropped
 from stoker.worker.steps import StepKeeper
 from stoker.worker.updates import Updates
 
@@ -101,7 +101,7 @@ class Control:
             name=uname.nodename,
             architecture=uname.machine,
             system=f"{uname.sysname} {uname.release} {uname.version}",
-            booted_at=self._started_at - time.clock_gettime(time.CLOCK_BOOTTIME),
+            booted_at=self._queue.now() - time.clock_gettime(time.CLOCK_BOOTTIME),
             started_at=self._started_at,
         )
 
@@ -117,7 +117,8 @@ class Control:
 
     def recent_jobs(self) -> Sequence[Job]:
         """Return the jobs that ended within MinJobAge, by id."""
-        return self._repository.ended_since(self._recent_since())
+        ended = self._repository.ended_since(self._recent_since())
+        return [job for job in ended if not was_dropped(job)]
 
     def find(self, ref: JobRef) -> Sequence[Job]:
         """Return the active and recent records that *ref* names."""
@@ -191,7 +192,6 @@ class Control:
         """Return when and where the job would start; it uses up an id, as in Slurm."""
         turn = self._queue.current
         job = self._intake.job_of(turn, submission)
-        self._admission.check(job)
         if self._admission.obstacle(job) is not None:
             raise Infeasible("Requested node configuration is not available")
         job.job_id = self._queue.give_id(turn)
@@ -205,6 +205,13 @@ class Control:
     def signal(self, ref: JobRef, by: Owner, signal: int, scope: str) -> None:
         """Send a signal to a running job."""
         self._changes.signal(self._queue.current, ref, by, signal, scope)
+
+    def abandon(self, key: str) -> None:
+        """End the interactive job that a submission with this key made, if it has not ended."""
+        turn = self._queue.current
+        job_id = self._intake.job_of_key(turn, key)
+        if job_id is not None:
+            self._changes.abandon(turn, job_id)
 
     def hold(self, ref: JobRef, by: Owner, *, as_user: bool = False) -> None:
         """Keep a waiting job from starting."""
@@ -236,19 +243,21 @@ class Control:
 
     def update_partition(self, name: str, by: Owner, changes: Mapping[str, object]) -> None:
         """Change a partition until the next start."""
-        check_operator(by)
-        self._admission.change_partition(name, changes)
-        turn = self._queue.current
-        for job in list(self._queue.table):
-            if job.partition == name and job.state is JobState.PENDING:
-                self._changes.ledger.replace(turn, job)
+        self._updates.update_partition(self._queue.current, name, by, changes)
 
     # Steps.
 
     def create_step(self, job: Job, request: StepRequest) -> Step | None:
         """Begin a step in a running job; None if its CPUs are busy with other steps."""
-        if job.allocation is None or job.state.has_ended:
-            raise InvalidSpec("Job/step already completing or completed", "ESLURM_ALREADY_DONE")
+        job = self._queue.table.get(job.job_id) or job
+        if (step := self._steps.known(job, request.key)) is not None:
+            self._steps.detach(request.descriptors)
+            return step
+        if job.allocation is None or job.ending is not None:
+            raise InvalidSpec(
+                f"cannot begin a step in job {job.display_id}: it is ending or has ended",
+                "ESLURM_ALREADY_DONE",
+            )
         return self._steps.create(self._queue.current, job, request)
 
     def steps(self, job: Job) -> Sequence[Step]:
@@ -262,12 +271,12 @@ class Control:
         check_owner(job, by)
         step = self._steps.step(job.job_id, step_id)
         if step is None or step.end_at:
-            raise NotAllowed("Invalid job id specified", "ESLURM_INVALID_JOB_ID")
-        self._steps.signal(self._queue.current, step, signal)
+            raise UnknownJob(f"{job.display_id}.{step_id}")
+        self._steps.signal(self._queue.current, step, signal, by)
 
     def finish_allocation(self, job: Job, code: int, signal: int) -> None:
         """End an interactive job whose command has ended with this exit status."""
-        self._changes.finish_allocation(self._queue.current, job, code, signal)
+        self._changes.finish_allocation(self._queue.current, job.job_id, code, signal)
 
     def _recent_since(self) -> float:
         return self._queue.now() - self._settings.min_job_age_s

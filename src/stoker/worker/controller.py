@@ -33,6 +33,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     begin_at: float = 0.0
     priority: int | None = None
     key: str = ""
+    caller_pid: int = 0
+    """Of an interactive job: the process without which it is not wanted any more; 0: none."""
 
 
 class NodeStatus(msgspec.Struct, frozen=True):
@@ -104,7 +106,8 @@ class StepRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What srun asks for inside an allocation, or of the job that it has made for itself.
 
     ``environment`` is the caller's, as ``NAME=VALUE``; paths are absolute file name patterns, or ""
-    for the descriptors that the caller sent: ``descriptors`` is what `Attach` gave for them.
+    for the descriptors that the caller sent: ``descriptors`` is what `Attach` gave for them. A
+    request under a ``key`` that was seen before is the same request.
     """
 
     name: str
@@ -125,6 +128,7 @@ class StepRequest(msgspec.Struct, frozen=True, kw_only=True):
     umask: int = 0o022
     rlimits: Mapping[str, tuple[int, int]] = {}
     descriptors: int = 0
+    key: str = ""
 
 
 class Controller(Protocol):

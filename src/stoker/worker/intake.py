@@ -7,9 +7,14 @@ often it comes and whatever died in between.
 from __future__ import annotations
 
 import copy
+from contextlib import suppress
+from functools import partial
+from typing import Final, NamedTuple
 
 import msgspec
 
+from stoker.core import processes
+from stoker.core.database import StoreFull
 from stoker.core.enums import Hold
 from stoker.core.errors import InvalidSpec
 from stoker.core.models import Job, JobSpec
@@ -21,11 +26,18 @@ from stoker.worker.failpoints import hit
 from stoker.worker.ledger import Ledger
 from stoker.worker.queue import JobQueue, Turn
 
-_ENVIRONMENT_MAX = 8 << 20
-_DEPENDENCIES_MAX = 1024
-_NAME_MAX = 1024
-KEYS_KEPT_S = 86400.0
+_ENVIRONMENT_MAX: Final = 8 << 20
+_DEPENDENCIES_MAX: Final = 1024
+_NAME_MAX: Final = 1024
+KEYS_KEPT_S: Final = 86400.0
 """How long a submission key is remembered: no client tries again for that long."""
+
+
+class _Made(NamedTuple):
+    """What a submission key made, and when it was last heard of."""
+
+    job_id: int
+    at: float
 
 
 class Intake:
@@ -40,11 +52,15 @@ class Intake:
         self._admission = admission
         self._repository = repository
         self._settings: Settings = admission.settings
-        self._keys: dict[str, int] = {}
+        self._keys: dict[str, _Made] = {}
 
     def load(self) -> None:
-        """Learn the submission keys on record."""
-        self._keys = self._repository.submission_keys(self._queue.now() - KEYS_KEPT_S)
+        """Learn the submission keys on record, and forget those that nobody tries again."""
+        since = self._queue.now() - KEYS_KEPT_S
+        with suppress(StoreFull), self._repository.database.transaction() as connection:
+            self._repository.forget_submissions(connection, since)
+        known = self._repository.submission_keys(since)
+        self._keys = {key: _Made(job_id, self._queue.now()) for key, job_id in known.items()}
 
     def submit(self, turn: Turn, submission: Submission) -> Job:
         """Take a job in, or return the one that the same key made.
@@ -53,12 +69,10 @@ class Intake:
             InvalidSpec: It says nothing sensible, or exceeds a limit.
             Infeasible: No node could ever run it.
         """
-        known = self._job_of(turn, submission.key)
+        known = self._known(turn, submission.key)
         if known is not None:
             return known
-        self._check_limits(submission)
         job = self.job_of(turn, submission)
-        self._admission.check(job)
         job.job_id = self._queue.give_id(turn)
         job.priority = self._priority(submission, job)
         if job.array is not None:
@@ -66,17 +80,44 @@ class Intake:
         self._ledger.enter(turn, job)
         if submission.key:
             turn.keys[submission.key] = job.job_id
-            turn.afterwards(lambda: self._keys.__setitem__(submission.key, job.job_id))
+            turn.afterwards(partial(self._remember, submission.key, job.job_id, turn.now))
         hit("submit.before-commit")
         turn.afterwards(lambda: hit("submit.after-commit"))
         return job
 
+    def job_of_key(self, turn: Turn, key: str) -> int | None:
+        """Return the id of the job that a submission with this key made."""
+        if key in turn.keys:
+            return turn.keys[key]
+        made = self._keys.get(key)
+        return made.job_id if made is not None else None
+
+    def _known(self, turn: Turn, key: str) -> Job | None:
+        """Return the job that an earlier submission with this key made."""
+        job_id = self.job_of_key(turn, key)
+        if job_id is None:
+            return None
+        job = self._ledger.table.get(job_id) or turn.jobs.get(job_id)
+        return job or next(iter(self._repository.jobs([job_id])), None)
+
+    def _remember(self, key: str, job_id: int, now: float) -> None:
+        self._keys[key] = _Made(job_id, now)
+        # Keys stand in the order of their times: what is too old is in front.
+        while (oldest := next(iter(self._keys))) and self._keys[oldest].at < now - KEYS_KEPT_S:
+            del self._keys[oldest]
+
     def job_of(self, turn: Turn, submission: Submission) -> Job:
-        """Return the job that a submission asks for, without an id and in no queue."""
+        """Return the job that a submission asks for, without an id and in no queue.
+
+        Raises:
+            InvalidSpec: It says nothing sensible, or exceeds a limit.
+            Infeasible: No node could ever run it.
+        """
+        self._check_limits(submission)
         partition = self._admission.partition_of(submission.spec)
         spec = self._with_contents(turn, submission)
         array = submission.array
-        return Job(
+        job = Job(
             job_id=0,
             spec=spec,
             spec_digest=turn.keep_spec(spec),
@@ -92,14 +133,8 @@ class Intake:
             array=copy.copy(array.tasks) if array is not None else None,
             array_limit=array.limit if array is not None else 0,
         )
-
-    def _job_of(self, turn: Turn, key: str) -> Job | None:
-        """Return the job that an earlier submission with this key made."""
-        job_id = turn.keys.get(key) or self._keys.get(key) if key else None
-        if job_id is None:
-            return None
-        active = self._ledger.table.get(job_id)
-        return active or next(iter(self._repository.jobs([job_id])), None)
+        self._admission.check(job)
+        return job
 
     def _with_contents(self, turn: Turn, submission: Submission) -> JobSpec:
         """Store script and environment, and return the specification that names them."""
@@ -110,6 +145,7 @@ class Intake:
             submission.spec,
             script=turn.keep_content(submission.script),
             environment=turn.keep_content(environment),
+            caller=processes.identify(submission.caller_pid) if submission.caller_pid else None,
         )
 
     def _priority(self, submission: Submission, job: Job) -> int:

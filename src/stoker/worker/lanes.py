@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from stoker.core.enums import AllocationState
 from stoker.core.models import Job
+from stoker.scheduling.policy import Order, by_submission
 
 
 class Lanes:
@@ -28,9 +30,10 @@ class Lanes:
 
     def load(self, jobs: Iterable[Job]) -> None:
         """Take in the active allocations on record."""
-        for job in sorted(jobs, key=_order_of_reservation):
-            if job.allocation is not None and job.allocation.lane:
-                self.join(job.allocation.lane, job.job_id)
+        standing = [job for job in jobs if job.allocation is not None and job.allocation.lane]
+        for job in sorted(standing, key=_order):
+            assert job.allocation is not None
+            self.join(job.allocation.lane, job.job_id)
 
     def join(self, lane: int, job_id: int) -> None:
         """Let a job run when all before it in the lane have ended; the first opens the lane."""
@@ -73,6 +76,9 @@ class Lanes:
         return self._lines.items()
 
 
-def _order_of_reservation(job: Job) -> tuple[float, int]:
-    assert job.allocation is not None or job.job_id
-    return (job.allocation.reserved_at if job.allocation else 0.0, job.job_id)
+def _order(job: Job) -> tuple[bool, float, Order]:
+    """Order the jobs of a lane as they were handed over: who runs is in front."""
+    allocation = job.allocation
+    assert allocation is not None
+    is_behind = allocation.state is AllocationState.RESERVED
+    return is_behind, allocation.reserved_at, by_submission(job)

@@ -7,6 +7,7 @@ whole again.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from stoker.core.errors import StoreError
 from stoker.core.models import NO_TASK, Allocation, Job, NodeShare
 from stoker.core.repository import Repository
 from stoker.core.settings import Detected, Machine, Settings
@@ -24,6 +26,8 @@ from stoker.worker.admission import Admission
 from stoker.worker.environment import batch_variables
 from stoker.worker.failpoints import hit
 from stoker.worker.queue import Turn
+
+log = logging.getLogger(__name__)
 
 BATCH: Final = "batch"
 """The step that is the batch script's, or the command's of a job without one."""
@@ -83,6 +87,7 @@ class Launcher:
         """Launch on *engine*; scripts stand under *home*."""
         self.spool = Spool(home / "spool" / "scripts", repository.content)
         self.on_failure: Callable[[Sequence[Failed]], None] = lambda _: None
+        """Called with the jobs that never reached the engine."""
         self._engine = engine
         self._admission = admission
         self._settings = settings
@@ -95,12 +100,17 @@ class Launcher:
         turn.gather(self._send, job)
 
     def _send(self, jobs: list[Job]) -> None:
-        units, failures = [], []
+        units: list[Unit] = []
+        failures: list[Failed] = []
         for job in jobs:
             try:
                 units.append(self.unit_of(job))
-            except OSError as error:
-                failures.append(_failure(job, error))
+            except (OSError, StoreError) as error:
+                failures.append(_failure(job, "spool", error))
+            except Exception as error:
+                # One job's trouble only: the others are launched.
+                log.exception("job %s cannot be described to the engine", job.job_id)
+                failures.append(_failure(job, "description", error))
         if units:
             self._engine.launch(units, {})
             hit("launch.after-send")
@@ -198,17 +208,22 @@ def _notices(job: Job, allocation: Allocation) -> Mapping[str, str | None]:
     start = (
         f"slurmstepd: error: *** JOB {job.job_id} ON {allocation.nodes[0]} CANCELLED AT {{time}}"
     )
-    return {"cancelled": f"{start} ***\n", "timeout": f"{start} DUE TO TIME LIMIT ***\n"}
+    return {
+        "cancelled": f"{start} ***\n",
+        "timeout": f"{start} DUE TO TIME LIMIT ***\n",
+        "requeued": f"{start} DUE TO JOB REQUEUE ***\n",
+    }
 
 
-def _failure(job: Job, error: OSError) -> Failed:
+def _failure(job: Job, step: str, error: Exception) -> Failed:
     allocation = job.allocation
     assert allocation is not None
+    trouble = error if isinstance(error, OSError) else OSError()
     return Failed(
         key=str(UnitKey(job.job_id, allocation.attempt, BATCH)),
-        step="spool",
-        errno=error.errno or 0,
-        message=error.strerror or str(error),
+        step=step,
+        errno=trouble.errno or 0,
+        message=trouble.strerror or str(error) or type(error).__name__,
         at=allocation.reserved_at,
-        path=str(error.filename or ""),
+        path=str(trouble.filename or ""),
     )

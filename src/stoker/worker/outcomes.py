@@ -24,6 +24,13 @@ RAN_TOO_LONG = -998
 _SIGTERM = 15
 _OUT_OF_MEMORY = 125
 _LAUNCH_FAILED = 53
+_WHY: Final = {
+    JobState.TIMEOUT: "timeout",
+    JobState.REQUEUED: "requeued",
+    JobState.REQUEUE_HOLD: "requeued",
+    JobState.COMPLETED: "ended",
+    JobState.FAILED: "ended",
+}
 _PLACES: Final = {
     "stdin": "its input cannot be opened",
     "stdout": "its output cannot be opened",
@@ -106,6 +113,11 @@ def on_request(job: Job, at: float) -> Outcome:
         case JobState.REQUEUED | JobState.REQUEUE_HOLD:
             return Outcome(state=JobState.REQUEUED, at=at, signal=signal)
     return Outcome(state=JobState.CANCELLED, at=at, signal=signal, message=job.message)
+
+
+def why(ending: JobState) -> str:
+    """Return what the engine is told of why it ends a job: it tells the job's own output."""
+    return _WHY.get(ending, "cancelled")
 
 
 def command_ended(code: int, signal: int, at: float) -> Outcome:

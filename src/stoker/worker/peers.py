@@ -20,6 +20,12 @@ def owner_of(peer: socket.socket) -> Owner:
     return Owner(user_id, user_name(user_id), group_id, group_name(group_id))
 
 
+def pid_of(peer: socket.socket) -> int:
+    """Return the process that opened the other end of a unix socket; 0 if it is not visible."""
+    content = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return int(_CREDENTIALS.unpack(content)[0])
+
+
 @lru_cache(maxsize=1024)
 def user_name(user_id: int) -> str:
     """Return a user's name, or the number where there is none."""

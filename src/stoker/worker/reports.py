@@ -35,7 +35,7 @@ from stoker.worker.steps import StepKeeper
 log = logging.getLogger(__name__)
 
 _OUR_TROUBLE = frozenset({"journal", "spool", "fork"})
-"""Steps of a launch at which it is the machine's trouble, not the job's: it may well start later."""
+"""Steps of a launch that are the machine's trouble, not the job's: it may well start later."""
 
 
 class Reports:
@@ -54,29 +54,44 @@ class Reports:
         self.is_live = False
         """Whether jobs may be started: not before recovery has come to its end."""
         self._queue = queue
+        self._postponed: list[EngineEvent] = []
         self._scheduler = scheduler
         self._ledger = ledger
         self._engine = engine
         self._steps = steps
         self._kill_wait_s = ledger.admission.settings.kill_wait_s
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether something was reported that could not be recorded yet."""
+        return bool(self._postponed)
+
     def take(self, events: Sequence[EngineEvent]) -> None:
         """Record what happened, and let the scheduler follow in the same turn.
 
-        An event that breaks its turn is left behind alone: the others are taken one by one.
+        What cannot be recorded now (a full disk) is kept, and taken before what comes later. An
+        event that breaks its turn is left behind alone: the others are taken one by one.
 
         Raises:
-            StoreError: Nothing was recorded; the engine will tell it again.
+            StoreError: Recovery, which must not go on without, could not record it.
         """
-        try:
-            self._take_together(events)
-        except StoreError:
-            raise
-        except Exception:
-            log.exception("of %d reports one cannot be taken", len(events))
-            if len(events) > 1:
-                for event in events:
-                    self.take([event])
+        with self._queue.lock:
+            was_behind = self.is_behind
+            events, self._postponed = [*self._postponed, *events], []
+            try:
+                self._take_together(events)
+            except StoreError as error:
+                log.warning("%d reports cannot be recorded now: %s", len(events), error)
+                self._postponed = events
+                if not self.is_live:
+                    raise
+                if not was_behind:
+                    self._scheduler.on_wakeup()
+            except Exception:
+                log.exception("of %d reports one cannot be taken", len(events))
+                if len(events) > 1:
+                    for event in events:
+                        self.take([event])
 
     def _take_together(self, events: Sequence[EngineEvent]) -> None:
         _hit_before_commit(events)
@@ -122,7 +137,7 @@ class Reports:
         """End an allocation that is to end when the last of its steps has."""
         if not job.spec.interactive or job.ending is None:
             return
-        if all(step.end_at for step in self._steps.steps(job)):
+        if not self._steps.open_steps(job.job_id):
             self._steps.end_all(turn, job, turn.now)
             self._ledger.finish(turn, job, outcomes.on_request(job, turn.now))
 

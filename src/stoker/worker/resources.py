@@ -228,6 +228,11 @@ class ResourceTracker(Observable):
         with self._lock:
             self._books[node].accepts = accepts
 
+    def accepts(self, shares: Sequence[NodeShare]) -> bool:
+        """Whether all nodes of *shares* take new jobs."""
+        with self._lock:
+            return all(self._books[share.node].accepts for share in shares)
+
     def clear(self) -> None:
         """Forget all holders, to be filled anew from the record.
 

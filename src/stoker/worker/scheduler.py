@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from stoker.core.enums import JobState
-from stoker.core.models import FOREVER, Job
+from stoker.core.models import FOREVER, Job, NodeShare
 from stoker.engines.base import Engine, UnitKey
 from stoker.scheduling.forecast import forecast
 from stoker.scheduling.placement import place
@@ -25,6 +25,7 @@ from stoker.worker.failpoints import hit
 from stoker.worker.launching import BATCH, Launcher
 from stoker.worker.ledger import Ledger
 from stoker.worker.queue import JobQueue, Turn
+from stoker.worker.times import ends_at, overdue
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ _BACK_OFF_S: Final = 2.0
 """How long nothing is started after the engine could not start a job for lack of resources."""
 _SHAPES_MAX: Final = 16
 """With more kinds of jobs waiting, nobody is handed over in advance."""
+_SHAPES_KEPT_MAX: Final = 4096
+"""Of how many kinds of jobs the run times are remembered."""
 _WEIGHT: Final = 0.2
 """Weight of the newest run time in the moving average of its shape."""
 
@@ -48,6 +51,8 @@ class RunTimes:
 
     def note(self, shape: Shape, run_s: float) -> None:
         """Take in one run."""
+        if len(self._average) >= _SHAPES_KEPT_MAX:
+            self._average.clear()
         before = self._average.get(shape, run_s)
         self._average[shape] = before + _WEIGHT * (run_s - before)
 
@@ -75,8 +80,8 @@ class ResourceScheduler:
         self.last_plan: Plan | None = None
         self.on_wakeup: Callable[[], None] = lambda: None
         """Called when something is due sooner than `next_wakeup_s` said before."""
-        self.on_overlong: Callable[[Turn, Job], None] = lambda _, __: None
-        """Called for an allocation without a process that has used up its time."""
+        self.on_overdue: Callable[[Turn, Job, JobState], None] = lambda *_: None
+        """Called for a job whose time is up though no process of it can tell: TIMEOUT, DEADLINE."""
         self._promised_at = FOREVER
         self.run_times = RunTimes()
         self._queue = queue
@@ -93,10 +98,7 @@ class ResourceScheduler:
 
     def schedule(self, turn: Turn) -> list[int]:
         """Do the same inside a turn that is open already."""
-        for job in self._ledger.table.due(turn.now):
-            self._ledger.refresh(turn, job)
-            if _is_overlong(job, turn.now):
-                self.on_overlong(turn, job)
+        self._look_at_due(turn)
         if turn.now < self._blocked_until:
             return []
         decided = self.last_plan = plan(self.snapshot(), turn.now)
@@ -113,6 +115,16 @@ class ResourceScheduler:
             turn.afterwards(lambda: hit("reserve.after-commit"))
         return started
 
+    def _look_at_due(self, turn: Turn) -> None:
+        """Look at the jobs whose time has come: to begin, to be given up, to be ended."""
+        for job in self._ledger.table.due(turn.now):
+            ending = overdue(job, turn.now)
+            if ending is not None:
+                self.on_overdue(turn, job, ending)
+            else:
+                self._ledger.refresh(turn, job)
+                self._ledger.watch(job)
+
     def get_resource_stats(self) -> dict[str, Any]:
         """Return totals and use of the machine, and the number of jobs by state."""
         stats = self._ledger.tracker.get_stats()
@@ -124,9 +136,7 @@ class ResourceScheduler:
         table = self._ledger.table
         tracker = self._ledger.tracker
         running = [
-            Running(job_id, shares, _ends_at(job), exclusive=job.spec.exclusive)
-            for job_id, shares in tracker.holdings().items()
-            if (job := table.jobs[job_id])
+            _running(table.jobs[job_id], shares) for job_id, shares in tracker.holdings().items()
         ]
         return Snapshot(table.waiting(), running, tracker.free_nodes())
 
@@ -189,8 +199,6 @@ class ResourceScheduler:
         job = self._ledger.reserve(turn, job, shares, lane)
         if job.spec.interactive:
             self._ledger.start(turn, job, 0, 0, "", turn.now)
-            if job.time_limit_s is not None:
-                self._ledger.table.wake_at(_ends_at(job), job)
         else:
             self._launcher.launch(turn, job)
         return job.job_id
@@ -210,26 +218,39 @@ class ResourceScheduler:
     def _fill(self, turn: Turn, shape: Shape, depth: int, before: Order | None) -> None:
         """Let the next of *shape* stand in its lanes, but none that comes after *before*."""
         jobs = self._ledger.table.jobs
-        short = [
+        open_lanes = [
             (lane, len(line), jobs[line[0]])
             for lane, line in self._ledger.lanes.lines()
             if len(line) <= depth // 2
         ]
         following = self._next_of(shape, before)
-        for lane, length, head in short:
-            if self._ledger.admission.shape(head) != shape or head.ending is not None:
-                continue
-            assert head.allocation is not None
-            for job in islice(following, depth - length):
-                self._reserve(turn, job, head.allocation.shares, lane)
+        for lane, length, head in open_lanes:
+            if self._may_follow(turn, head, shape):
+                assert head.allocation is not None
+                for job in islice(following, depth - length):
+                    self._reserve(turn, job, head.allocation.shares, lane)
+
+    def _may_follow(self, turn: Turn, head: Job, shape: Shape) -> bool:
+        """Whether jobs of the shape may stand behind *head*: it is like them, and soon over."""
+        assert head.allocation is not None
+        since = head.start_at or head.allocation.reserved_at
+        return (
+            head.ending is None
+            and turn.now - since < _OVERDUE_S
+            and self._ledger.admission.shape(head) == shape
+            and self._ledger.tracker.accepts(head.allocation.shares)
+        )
 
     def _next_of(self, shape: Shape, before: Order | None) -> Iterator[Job]:
         queues = self._ledger.table.queues
         while waiting := queues.get(shape):
             first = waiting[0]
-            if first.count < 1 or (before is not None and first.order > before):
+            job = self._ledger.table.jobs[first.job_id]
+            is_next = first.count >= 1 and (before is None or first.order <= before)
+            # An interactive job has nothing that the shepherd could start in its turn.
+            if not is_next or job.spec.interactive:
                 return
-            yield self._ledger.table.jobs[first.job_id]
+            yield job
 
     def note_run(self, job: Job, run_s: float) -> None:
         """Learn how long a job has run."""
@@ -249,15 +270,8 @@ class ResourceScheduler:
                 self._engine.withdraw([_key(job) for job in overdue])
 
 
-def _is_overlong(job: Job, now: float) -> bool:
-    return job.spec.interactive and job.start_at > 0 and job.ending is None and now >= _ends_at(job)
-
-
-def _ends_at(job: Job) -> float:
-    if job.time_limit_s is None or not job.start_at:
-        reserved = job.allocation.reserved_at if job.allocation is not None else 0.0
-        return FOREVER if job.time_limit_s is None else reserved + job.time_limit_s
-    return job.start_at + job.suspended_s + job.time_limit_s
+def _running(job: Job, shares: tuple[NodeShare, ...]) -> Running:
+    return Running(job.job_id, shares, ends_at(job), exclusive=job.spec.exclusive)
 
 
 def _key(job: Job) -> str:

@@ -23,7 +23,7 @@ class Target(NamedTuple):
 
 
 class Selection:
-    """Finds records in memory, and those that ended of late in the database."""
+    """Finds records in memory, and those that ended in the database."""
 
     def __init__(self, table: JobTable, repository: Repository) -> None:
         """Look in *table* first, then in *repository*."""
@@ -40,8 +40,11 @@ class Selection:
         Raises:
             UnknownJob: There is none.
         """
-        found = {job.job_id: job for job in self._ended_records(ref.job_id)}
-        found = {key: job for key, job in found.items() if job.end_at >= ended_since}
+        found = {
+            job.job_id: job
+            for job in self._repository.family(ref.job_id)
+            if job.end_at and job.end_at >= ended_since and not was_dropped(job)
+        }
         found |= {job.job_id: job for job in self._active_records(ref.job_id)}
         targets = _targets([found[key] for key in sorted(found)], ref)
         if not targets:
@@ -50,7 +53,7 @@ class Selection:
 
     def ended(self, ref: JobRef) -> list[Job]:
         """Return what *ref* names among the jobs that have ended, however long ago, by id."""
-        records = [job for job in self._ended_records(ref.job_id) if job.state.has_ended]
+        records = [job for job in self._repository.family(ref.job_id) if job.end_at]
         return [target.job for target in _targets(records, ref)]
 
     def _active_records(self, job_id: int) -> list[Job]:
@@ -59,10 +62,14 @@ class Selection:
         job = self._table.get(job_id)
         return [job] if job is not None else []
 
-    def _ended_records(self, job_id: int) -> list[Job]:
-        found = {job.job_id: job for job in self._repository.array(job_id)}
-        found |= {job.job_id: job for job in self._repository.jobs([job_id])}
-        return [job for key, job in sorted(found.items()) if job.end_at]
+
+def was_dropped(job: Job) -> bool:
+    """Whether the record is of tasks that were cancelled one by one before they started.
+
+    Accounting knows them; as in Slurm, squeue and scontrol do not.
+    """
+    is_part = job.array_job_id not in (0, job.job_id)
+    return is_part and job.state.has_ended and not job.start_at
 
 
 def _targets(records: Sequence[Job], ref: JobRef) -> list[Target]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from stoker.core.errors import StoreError
-from stoker.core.models import Job, Owner
+from stoker.core.models import Job, Owner, Step
 from stoker.core.repository import Repository
-from stoker.core.units import JobRef
 from stoker.worker.call import (
     Answer,
     Call,
@@ -30,6 +29,17 @@ from stoker.worker.talk import RpcConversation
 
 Command: TypeAlias = Callable[[Call, Controller], Answer | Conversation]
 
+_ALLOCATING: Final = frozenset({"srun", "salloc"})
+"""Programs whose jobs are not wanted any more when they have gone."""
+
+
+class Allocations(Controller, Protocol):
+    """A controller that also hears of callers who went away."""
+
+    def abandon(self, key: str) -> None:
+        """End the interactive job that a submission with this key made, if it has not ended."""
+        ...
+
 
 class DaemonService:
     """Implements `worker.talk.Service` over the queue."""
@@ -39,7 +49,7 @@ class DaemonService:
         *,
         queue: JobQueue,
         repository: Repository,
-        controller: Controller,
+        controller: Allocations,
         commands: Mapping[str, Command],
         rpc: Rpc,
         steps: StepKeeper,
@@ -94,18 +104,24 @@ class DaemonService:
             case UntilStepEnded():
                 return self._step_ended(request)
 
+    def awaited(self, request: Until) -> Sequence[int]:
+        """Return the jobs whose changes can bring the outcome, as things stand.
+
+        Of many it is enough to watch the last that has not ended: it is mostly the last to end.
+        """
+        if isinstance(request, UntilEnded):
+            job_id = self._last_active(request.job_ids)
+            return () if job_id is None else (job_id,)
+        return request.job_ids
+
     def attach(self, job_id: int, descriptors: Sequence[int]) -> int:
         """Take a caller's descriptors for a step."""
         return self._steps.attach(job_id, descriptors)
 
     def hung_up(self, call: Call) -> None:
         """Learn that the caller of a waiting call went away: its own allocation ends."""
-        if call.program not in ("srun", "salloc") or not call.key:
-            return
-        job_id = self._repository.job_of_key(call.key)
-        job = self._queue.table.get(job_id) if job_id is not None else None
-        if job is not None and job.spec.interactive:
-            self._controller.cancel(JobRef(job.job_id), job.owner)
+        if call.program in _ALLOCATING and call.key:
+            self._controller.abandon(call.key)
 
     def rpc(self, method: str, params: bytes, owner: Owner) -> bytes | RpcConversation:
         """Do a typed request."""
@@ -113,15 +129,20 @@ class DaemonService:
 
     # What callers wait for.
 
-    def _ended(self, job_ids: Sequence[int]) -> Sequence[Job] | None:
+    def _last_active(self, job_ids: Sequence[int]) -> int | None:
         table = self._queue.table
-        if any(table.get(each) is not None or table.array(each) for each in job_ids):
+        return next((each for each in reversed(job_ids) if table.is_active(each)), None)
+
+    def _ended(self, job_ids: Sequence[int]) -> Sequence[Job] | None:
+        if self._last_active(job_ids) is not None:
             return None
-        found = {job.job_id: job for job in self._repository.jobs(list(job_ids))}
-        for job_id in job_ids:
-            found |= {job.job_id: job for job in self._repository.array(job_id)}
-        current = self._queue.current.jobs
-        return [current.get(job_id, job) for job_id, job in sorted(found.items())]
+        found = {job.job_id: job for job in self._repository.families(job_ids)}
+        # What ended in this very turn is not on record yet.
+        wanted = set(job_ids)
+        for job in self._queue.current.jobs.values():
+            if job.job_id in wanted or job.array_job_id in wanted:
+                found[job.job_id] = job
+        return [job for _, job in sorted(found.items())]
 
     def _started(self, job_id: int) -> Job | None:
         job = self._queue.table.get(job_id)
@@ -136,9 +157,16 @@ class DaemonService:
         has_changed = self._steps.ended_count(job.job_id) != request.steps_ended
         return job if has_changed else None
 
-    def _step_ended(self, request: UntilStepEnded) -> object | None:
+    def _step_ended(self, request: UntilStepEnded) -> Step | None:
         step = self._steps.step(request.job_id, request.step_id)
-        if step is not None:
-            return step if step.end_at else None
+        if step is None:
+            step = self._past_step(request)
+        return step if step is not None and step.end_at else None
+
+    def _past_step(self, request: UntilStepEnded) -> Step | None:
+        """Return the step of an attempt that is over; what this turn says of it counts."""
         recorded = self._repository.steps([request.job_id])
-        return next((each for each in reversed(recorded) if each.step_id == request.step_id), None)
+        for step in (*self._queue.current.steps.values(), *reversed(recorded)):
+            if (step.job_id, step.step_id) == (request.job_id, request.step_id):
+                return step
+        return None

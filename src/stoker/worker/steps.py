@@ -10,45 +10,82 @@ Not thread-safe: all of it happens in turns.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import signal
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import count
+from typing import Final
 
 import msgspec
 
 from stoker.core.enums import JobState
 from stoker.core.errors import InvalidSpec
-from stoker.core.models import Allocation, Job, Step, TaskEnd, Usage
+from stoker.core.models import Allocation, Job, Owner, Step, TaskEnd, Usage
 from stoker.core.repository import Repository
-from stoker.engines.base import Ended, Engine, EngineEvent, Failed, Unit, UnitKey
+from stoker.engines.base import (
+    Ended,
+    Engine,
+    EngineEvent,
+    Failed,
+    Lost,
+    Started,
+    Unit,
+    UnitKey,
+    Withdrawn,
+)
 from stoker.worker.controller import StepRequest
 from stoker.worker.outcomes import usage_of
 from stoker.worker.queue import Turn
 from stoker.worker.taskunits import TaskUnits
 
-_FINAL_SIGNAL = 15
-_FATAL_OFFSET = 128
+_ENDING_SIGNALS: Final = frozenset({signal.SIGKILL, signal.SIGTERM})
+_ENDED_BY: Final = 15
+"""The signal of tasks that ended, or never began, because their job did."""
+_LOST_BY: Final = 9
+"""The signal of tasks of which nobody knows the end."""
+
+
+class _Book:
+    """The steps of one job's present attempt: numbered from 0, by key, and those that are open."""
+
+    __slots__ = ("by_key", "open", "steps")
+
+    def __init__(self) -> None:
+        self.steps: dict[str, Step] = {}
+        self.open: dict[str, Step] = {}
+        self.by_key: dict[str, Step] = {}
+
+    def enter(self, step: Step) -> None:
+        self.steps[step.step_id] = step
+        if not step.end_at:
+            self.open[step.step_id] = step
+        if step.key:
+            self.by_key[step.key] = step
+
+
+_EMPTY: Final = _Book()
 
 
 class StepKeeper:
-    """The open steps of running jobs."""
+    """The steps of running jobs."""
 
     def __init__(self, repository: Repository, engine: Engine, units: TaskUnits) -> None:
         """Keep steps in *repository*; run their tasks, as *units* describes them, on *engine*."""
         self._repository = repository
         self._engine = engine
         self._units = units
-        self._steps: dict[int, dict[str, Step]] = {}
+        self._books: dict[int, _Book] = {}
         self._descriptors: dict[int, tuple[int, tuple[int, ...]]] = {}
         self._handles = count(1)
 
     def load(self, jobs: Sequence[Job]) -> None:
         """Take in the steps of the present attempts of *jobs* from the record."""
-        self._steps.clear()
+        self._books.clear()
         attempts = {job.job_id: job.allocation.attempt for job in jobs if job.allocation}
         for step in self._repository.steps(list(attempts)):
             if step.attempt == attempts[step.job_id]:
-                self._steps.setdefault(step.job_id, {})[step.step_id] = step
+                self._books.setdefault(step.job_id, _Book()).enter(step)
 
     # Descriptors of callers.
 
@@ -57,6 +94,11 @@ class StepKeeper:
         handle = next(self._handles)
         self._descriptors[handle] = (job_id, tuple(descriptors))
         return handle
+
+    def detach(self, handle: int) -> None:
+        """Close descriptors that no step will take."""
+        _, descriptors = self._descriptors.pop(handle, (0, ()))
+        _close(descriptors)
 
     def _drop_descriptors(self, job_id: int) -> None:
         for handle, (owner, descriptors) in list(self._descriptors.items()):
@@ -68,15 +110,41 @@ class StepKeeper:
 
     def steps(self, job: Job) -> Sequence[Step]:
         """Return the steps of the job's present attempt, by number."""
-        return sorted(self._steps.get(job.job_id, {}).values(), key=lambda step: int(step.step_id))
+        return sorted(self._book(job.job_id).steps.values(), key=lambda step: int(step.step_id))
 
     def step(self, job_id: int, step_id: str) -> Step | None:
         """Return a step of a job's present attempt."""
-        return self._steps.get(job_id, {}).get(step_id)
+        return self._book(job_id).steps.get(step_id)
+
+    def open_steps(self, job_id: int) -> Sequence[Step]:
+        """Return the steps of the job's present attempt that have not ended."""
+        return list(self._book(job_id).open.values())
 
     def ended_count(self, job_id: int) -> int:
         """Return how many steps of the job's present attempt have ended."""
-        return sum(1 for step in self._steps.get(job_id, {}).values() if step.end_at)
+        book = self._book(job_id)
+        return len(book.steps) - len(book.open)
+
+    def known(self, job: Job, key: str) -> Step | None:
+        """Return the step that was asked for under this key, also if it has ended."""
+        if not key:
+            return None
+        if job.state.has_ended:
+            recorded = reversed(self._repository.steps([job.job_id]))
+            return next((step for step in recorded if step.key == key), None)
+        return self._book(job.job_id).by_key.get(key)
+
+    def open_units(self) -> Iterator[str]:
+        """Yield the keys of all tasks that have not ended."""
+        for book in self._books.values():
+            for step in book.open.values():
+                ended = {end.task for end in step.ends}
+                for task in range(step.ntasks):
+                    if task not in ended:
+                        yield _unit_key(step, task)
+
+    def _book(self, job_id: int) -> _Book:
+        return self._books.get(job_id, _EMPTY)
 
     # Starting.
 
@@ -91,11 +159,11 @@ class StepKeeper:
         if placed is None:
             return None
         per_node, cpus = placed
-        number = max((int(each) for each in self._steps.get(job.job_id, {})), default=-1) + 1
+        book = self._books.setdefault(job.job_id, _Book())
         step = Step(
             job_id=job.job_id,
             attempt=allocation.attempt,
-            step_id=str(number),
+            step_id=str(len(book.steps)),
             name=request.name,
             state=JobState.RUNNING,
             start_at=turn.now,
@@ -103,10 +171,11 @@ class StepKeeper:
             cpus=cpus,
             nodes=tuple(per_node),
             tasks_per_node=tuple(per_node.values()),
+            key=request.key,
         )
-        self._steps.setdefault(job.job_id, {})[step.step_id] = step
-        turn.touch_step(step)
         self._launch(turn, job, step, request)
+        book.enter(step)
+        turn.touch_step(step)
         return step
 
     def _launch(self, turn: Turn, job: Job, step: Step, request: StepRequest) -> None:
@@ -115,10 +184,10 @@ class StepKeeper:
         )
         digest = turn.keep_content(environment)
         units = self._units.of_step(job, step, request, digest)
-        _, descriptors = self._descriptors.pop(request.descriptors, (0, ()))
-        turn.afterwards(lambda: self._send(units, descriptors))
+        turn.afterwards(lambda: self._send(units, request.descriptors))
 
-    def _send(self, units: Sequence[Unit], descriptors: tuple[int, ...]) -> None:
+    def _send(self, units: Sequence[Unit], handle: int) -> None:
+        _, descriptors = self._descriptors.pop(handle, (0, ()))
         try:
             self._engine.launch(units, {unit.key: descriptors for unit in units if descriptors})
         finally:
@@ -139,9 +208,7 @@ class StepKeeper:
                 "ESLURM_INVALID_NODE_COUNT",
             )
         kept = wanted if request.exact else allocation.cpus
-        free = allocation.cpus - sum(
-            step.cpus for step in self._steps.get(job.job_id, {}).values() if not step.end_at
-        )
+        free = allocation.cpus - sum(step.cpus for step in self.open_steps(job.job_id))
         if request.overlap:
             kept = 0
         elif kept > free:
@@ -167,48 +234,41 @@ class StepKeeper:
             self._end(turn, job, step, turn.now if not isinstance(event, Ended) else event.at)
 
     def _end(self, turn: Turn, job: Job, step: Step, at: float) -> None:
-        last = step.ends[-1]
+        del self._books[job.job_id].open[step.step_id]
+        worst = max(step.ends, key=_rank)
         step.end_at = max(at, step.start_at)
-        step.exit_code, step.exit_signal = last.code, last.signal
-        worst = max(step.ends, key=_severity)
-        if worst.signal:
-            step.state = JobState.CANCELLED
+        step.exit_code, step.exit_signal = worst.code, worst.signal
+        if worst.code:
+            step.state = JobState.FAILED
         else:
-            step.state = JobState.FAILED if worst.code else JobState.COMPLETED
-        _derive(job, worst)
+            step.state = JobState.CANCELLED if worst.signal else JobState.COMPLETED
+        job.derived_code, job.derived_signal = max(
+            _rank(worst), (job.derived_code, job.derived_signal)
+        )
         turn.touch(job)
         turn.tell(job)
 
     def end_all(self, turn: Turn, job: Job, at: float) -> None:
         """End the steps that a job leaves behind, and forget its steps: they are on record."""
-        for step in self._steps.pop(job.job_id, {}).values():
-            if not step.end_at:
-                step.end_at = max(at, step.start_at)
-                step.state = JobState.CANCELLED
-                step.exit_signal = _FINAL_SIGNAL
-                turn.touch_step(step)
+        for step in self._books.pop(job.job_id, _EMPTY).open.values():
+            step.end_at = max(at, step.start_at)
+            step.state = JobState.CANCELLED
+            step.exit_signal = _ENDED_BY
+            turn.touch_step(step)
         self._drop_descriptors(job.job_id)
 
-    def signal(self, turn: Turn, step: Step, number: int) -> None:
+    def signal(self, turn: Turn, step: Step, number: int, by: Owner) -> None:
         """Send a signal to every task of a step."""
+        if number in _ENDING_SIGNALS:
+            step.ended_by = by.user_id
+            turn.touch_step(step)
         for task in range(step.ntasks):
-            key = str(UnitKey(step.job_id, step.attempt, f"{step.step_id}.{task}"))
-            turn.afterwards(lambda key=key: self._engine.signal_unit(key, number))  # type: ignore[misc]
+            turn.afterwards(partial(self._engine.signal_unit, _unit_key(step, task), number))
 
 
-def worst_code(step: Step) -> int:
-    """Return srun's exit code: the highest of all tasks, where a signal counts 128 and more."""
-    return max((_severity(end) for end in step.ends), default=0)
-
-
-def _severity(end: TaskEnd) -> int:
-    return _FATAL_OFFSET + end.signal if end.signal else end.code
-
-
-def _derive(job: Job, worst: TaskEnd) -> None:
-    """Keep the highest exit code of all steps."""
-    if (worst.code, worst.signal) > (job.derived_code, job.derived_signal):
-        job.derived_code, job.derived_signal = worst.code, worst.signal
+def _rank(end: TaskEnd) -> tuple[int, int]:
+    """Order ends as Slurm does, by their wait status: a signal counts less than any exit code."""
+    return end.code, end.signal
 
 
 def _spread(allocation: Allocation, request: StepRequest) -> Mapping[str, int]:
@@ -227,11 +287,21 @@ def _spread(allocation: Allocation, request: StepRequest) -> Mapping[str, int]:
 
 
 def _task_end(task: int, event: EngineEvent) -> TaskEnd | None:
-    if isinstance(event, Ended):
-        return TaskEnd(task, event.exit_code, event.signal)
-    if isinstance(event, Failed):
-        return TaskEnd(task, event.errno, failed=True, message=event.step)
-    return None
+    match event:
+        case Ended(status_known=True):
+            return TaskEnd(task, event.exit_code, event.signal)
+        case Ended() | Lost():
+            return TaskEnd(task, 0, _LOST_BY, message="its end was not seen")
+        case Failed():
+            return TaskEnd(task, event.errno, failed=True, message=event.step)
+        case Withdrawn():
+            return TaskEnd(task, 0, _ENDED_BY)
+        case Started():
+            return None
+
+
+def _unit_key(step: Step, task: int) -> str:
+    return str(UnitKey(step.job_id, step.attempt, f"{step.step_id}.{task}"))
 
 
 def _sum(one: Usage | None, other: Usage | None) -> Usage | None:

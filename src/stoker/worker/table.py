@@ -131,6 +131,10 @@ class JobTable:
         """Return the job, if it has not ended."""
         return self.jobs.get(job_id)
 
+    def is_active(self, job_id: int) -> bool:
+        """Whether the job, or any record of the array of that id, has not ended."""
+        return job_id in self.jobs or job_id in self._arrays
+
     def add(self, job: Job) -> None:
         """Take in a job that waits or runs."""
         assert job.job_id not in self.jobs, f"job {job.job_id} is there already"

@@ -78,6 +78,10 @@ class Service(Protocol):
         """Return what the request waits for, if it has come: what the request says it gives."""
         ...
 
+    def awaited(self, request: Until) -> Sequence[int]:
+        """Return the jobs whose changes can bring the outcome, as things stand."""
+        ...
+
     def attach(self, job_id: int, descriptors: Sequence[int]) -> int:
         """Take a caller's descriptors 0, 1 and 2 for a step, and close them in time.
 
@@ -101,6 +105,7 @@ class Talk(ABC):
     Attributes:
         held: What it said in this turn, in order.
         request: What it waits for, or None.
+        awaited: The jobs whose changes wake it.
         has_waited: Whether the caller was ever left waiting for jobs.
         is_over: Whether the answer was given.
     """
@@ -109,6 +114,7 @@ class Talk(ABC):
         self.connection = connection
         self.held: list[Outgoing] = []
         self.request: Request | None = None
+        self.awaited: Sequence[int] = ()
         self.has_waited = False
         self.is_over = False
         self._generator: Generator[Request, Any, Any] | None = None

@@ -69,7 +69,8 @@ class TaskUnits:
             cpus=self._cores(allocation, step.node_of(task)),
             nice=0,
             rlimits=request.rlimits,
-            time_limit_s=_sooner(request.time_limit_s, job.time_limit_s),
+            # The job's own limit is kept by its leader, or by the scheduler; it may change.
+            time_limit_s=request.time_limit_s,
             kill_wait_s=self._settings.kill_wait_s,
             warnings=(),
             memory_mib=None,
@@ -106,8 +107,3 @@ def _stream(
     node = step.node_of(task)
     fields = pattern_fields(job, node, step=step.step_id, task=task)
     return expand_pattern(pattern, fields)
-
-
-def _sooner(one: float | None, other: float | None) -> float | None:
-    limits = [limit for limit in (one, other) if limit is not None]
-    return min(limits, default=None)

@@ -1,37 +1,52 @@
-"""`scontrol update`: changes of a job's fields, checked against its state and the machine.
+"""`scontrol update`: changes of jobs and partitions, checked before anything is changed.
 
 Keys are names of fields of `Job` or `JobSpec`. A change of the specification makes a new one: other
 jobs that shared the old one keep it.
+
+Source: scontrol(1), "UPDATE COMMAND"; which change is allowed when is recorded.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import msgspec
 
-from stoker.core.enums import Hold, JobState
-from stoker.core.errors import InvalidSpec, NotAllowed, UnknownJob
-from stoker.core.models import Job, JobSpec, Owner
-from stoker.core.units import JobRef
+from stoker.core.enums import Hold, JobState, Reason
+from stoker.core.errors import Infeasible, InvalidSpec, NotAllowed, UnknownJob
+from stoker.core.models import FOREVER, Job, JobSpec, Owner
+from stoker.core.units import Dependency, JobRef
 from stoker.engines.base import Engine, group_key
 from stoker.worker.admission import Admission
-from stoker.worker.changes import check_owner
+from stoker.worker.changes import check_operator, check_owner
 from stoker.worker.ledger import Ledger
 from stoker.worker.queue import Turn
 from stoker.worker.selection import Selection, Target
+from stoker.worker.times import is_waiting
 
 _ANY_TIME: Final = frozenset(
-    {"time_limit_s", "comment", "admin_comment", "name", "requeue", "array_limit", "priority",
-     "nice", "mail_type", "mail_user", "account", "qos", "wckey"}
+    {"time_limit_s", "deadline_at", "comment", "admin_comment", "name", "requeue", "array_limit",
+     "priority", "nice", "mail_type", "mail_user", "account", "qos", "wckey"}
 )  # fmt: skip
-"""What may change of a running job; all else only while it waits."""
+"""What may change of a job that has started; all else only while it waits."""
 
-_OF_JOB: Final = frozenset(
-    {"time_limit_s", "priority", "nice", "begin_at", "dependency", "requeue", "array_limit"}
-)
-_OF_SPEC: Final = frozenset(JobSpec.__struct_fields__) - {"script", "environment", "argv"}
+_OF_JOB: Final[Mapping[str, Any]] = {
+    "time_limit_s": float | None,
+    "priority": int,
+    "nice": int,
+    "begin_at": float,
+    "dependency": Dependency | None,
+    "requeue": bool,
+    "array_limit": int,
+}
+_OF_SPEC: Final = frozenset(JobSpec.__struct_fields__) - {
+    "script", "environment", "argv", "interactive", *_OF_JOB
+}  # fmt: skip
+
+_NEVER: Final = frozenset({Reason.PARTITION_CONFIG, Reason.PARTITION_NODE_LIMIT})
 
 
 class Updates:
@@ -51,61 +66,136 @@ class Updates:
 
         Raises:
             UnknownJob: There is no such job, or it has ended.
-            NotAllowed: A field cannot change in the job's state.
+            NotAllowed: A field cannot change in the job's state, or not by them.
             InvalidSpec: A value says nothing sensible.
+            Infeasible: The job could never run any more.
         """
         targets = self._selection.active(ref)
         if not targets:
             raise UnknownJob(str(ref))
-        for target in targets:
-            check_owner(target.job, by)
-            _check(target.job, changes)
-        for target in targets:
+        changes = _read(changes)
+        changed = [self._changed(target.job, by, changes) for target in targets]
+        for target, wanted in zip(targets, changed, strict=True):
             for job in self._records(turn, target):
-                self._apply(turn, job, changes)
+                self._apply(turn, job, wanted, changes)
+
+    def update_partition(
+        self, turn: Turn, name: str, by: Owner, changes: Mapping[str, object]
+    ) -> None:
+        """Change a partition until the next start; its waiting jobs find their places anew.
+
+        Raises:
+            InvalidSpec: There is none of that name, or a value says nothing sensible.
+        """
+        check_operator(by)
+        self._admission.change_partition(name, changes)
+        for job in list(self._ledger.table):
+            if job.partition == name and is_waiting(job):
+                self._ledger.replace(turn, job)
+
+    def _changed(self, job: Job, by: Owner, changes: Mapping[str, Any]) -> Job:
+        """Return a copy of the job as it is to be, if it may be so."""
+        check_owner(job, by, "ESLURM_USER_ID_MISSING")
+        if not is_waiting(job) and changes.keys() - _ANY_TIME:
+            raise NotAllowed(
+                f"cannot change {min(changes.keys() - _ANY_TIME)} of job {job.display_id}: "
+                "it waits no more",
+                "ESLURM_JOB_NOT_PENDING",
+            )
+        _check_rank(job, by, changes)
+        wanted = copy.copy(job)
+        wanted.spec = _replaced(job.spec, changes)
+        for key in _OF_JOB & changes.keys():
+            setattr(wanted, key, changes[key])
+        if "partition" in changes:
+            wanted.partition = self._admission.partition_of(wanted.spec).name
+        if is_waiting(job):
+            self._check_fit(wanted)
+        return wanted
+
+    def _check_fit(self, wanted: Job) -> None:
+        wanted.spec_digest = b""  # The shape of this specification is not remembered yet.
+        self._admission.check(wanted)
+        if self._admission.obstacle(wanted) in _NEVER:
+            raise Infeasible(
+                "Requested partition configuration not available now",
+                "ESLURM_REQUESTED_PART_CONFIG_UNAVAILABLE",
+            )
 
     def _records(self, turn: Turn, target: Target) -> list[Job]:
         if target.tasks is None:
             return [target.job]
         return [self._ledger.split(turn, target.job, task) for task in target.tasks]
 
-    def _apply(self, turn: Turn, job: Job, changes: Mapping[str, object]) -> None:
-        of_spec = {key: value for key, value in changes.items() if key in _OF_SPEC - _OF_JOB}
+    def _apply(self, turn: Turn, job: Job, wanted: Job, changes: Mapping[str, Any]) -> None:
         self._ledger.table.displace(job)
         self._ledger.table.forget_names(job)
-        if of_spec:
-            job.spec = _replaced(job.spec, of_spec)
+        if changes.keys() & _OF_SPEC:
+            job.spec = wanted.spec
             job.spec_digest = turn.keep_spec(job.spec)
-        if "partition" in changes:
-            job.partition = self._admission.partition_of(job.spec).name
-        for key in _OF_JOB & changes.keys():
+        job.partition = wanted.partition
+        for key in _OF_JOB.keys() & changes.keys() - {"priority", "nice"}:
             setattr(job, key, changes[key])
-        if changes.get("priority") == 0:
-            job.hold = Hold.USER
+        _rank(job, changes)
         self._ledger.table.learn_names(job)
+        self._ledger.watch(job)
         self._ledger.refresh(turn, job)
-        if "time_limit_s" in changes and job.allocation is not None:
-            self._set_limit(turn, job)
-
-    def _set_limit(self, turn: Turn, job: Job) -> None:
-        assert job.allocation is not None
-        group = group_key(job.job_id, job.allocation.attempt)
-        limit_s = job.time_limit_s
-        turn.afterwards(lambda: self._engine.limit(group, limit_s))
+        if "time_limit_s" in changes and job.allocation is not None and not job.spec.interactive:
+            group = group_key(job.job_id, job.allocation.attempt)
+            turn.afterwards(partial(self._engine.limit, group, job.time_limit_s))
 
 
-def _check(job: Job, changes: Mapping[str, object]) -> None:
-    if unknown := changes.keys() - _OF_JOB - _OF_SPEC:
+def _read(changes: Mapping[str, object]) -> Mapping[str, Any]:
+    """Return the changes, of which those to a job itself have the right types."""
+    if unknown := changes.keys() - _OF_JOB.keys() - _OF_SPEC:
         raise InvalidSpec(f"cannot change {min(unknown)}: a job has no such field to change")
-    if job.state is not JobState.PENDING and changes.keys() - _ANY_TIME:
-        raise NotAllowed("Job is no longer pending execution", "ESLURM_JOB_NOT_PENDING")
+    found = dict(changes)
+    for key in _OF_JOB.keys() & changes.keys():
+        try:
+            found[key] = msgspec.convert(found[key], _OF_JOB[key])
+        except msgspec.ValidationError as error:
+            raise InvalidSpec(f"cannot change {key}: {error}") from None
+    if found.get("time_limit_s") == FOREVER:
+        found["time_limit_s"] = None
+    return found
 
 
-def _replaced(spec: JobSpec, changes: Mapping[str, object]) -> JobSpec:
-    """Return the specification with *changes*, whose types are checked."""
-    try:
-        return msgspec.convert(
-            msgspec.to_builtins(msgspec.structs.replace(spec, **changes)), JobSpec
+def _check_rank(job: Job, by: Owner, changes: Mapping[str, Any]) -> None:
+    """Raise if *by* may not give the job more than it has: rank, or time once it runs."""
+    priority = changes.get("priority", 0)
+    if priority and job.hold is not Hold.NONE:
+        raise NotAllowed(
+            f"cannot change the priority of job {job.display_id}: it is held; release it first",
+            "ESLURM_JOB_HELD",
         )
+    limit_s = changes.get("time_limit_s", 0.0)
+    has_started = job.state is not JobState.PENDING
+    wants_more_time = has_started and _or_forever(limit_s) > _or_forever(job.time_limit_s)
+    if priority > job.priority or changes.get("nice", 0) < 0 or wants_more_time:
+        check_operator(by)
+
+
+def _or_forever(limit_s: float | None) -> float:
+    return FOREVER if limit_s is None else limit_s
+
+
+def _rank(job: Job, changes: Mapping[str, Any]) -> None:
+    """Change a job's place in the order; priority 0 is a hold, in Slurm's way of speaking."""
+    if "nice" in changes:
+        job.priority = max(1, job.priority + job.nice - changes["nice"])
+        job.nice = changes["nice"]
+    if "priority" in changes:
+        job.priority = changes["priority"] or job.priority
+        job.hold = job.hold if changes["priority"] else max(job.hold, Hold.USER)
+
+
+def _replaced(spec: JobSpec, changes: Mapping[str, Any]) -> JobSpec:
+    """Return the specification with *changes*, whose types are checked."""
+    of_spec = {key: value for key, value in changes.items() if key in _OF_SPEC}
+    if not of_spec:
+        return spec
+    try:
+        changed = msgspec.structs.replace(spec, **of_spec)
+        return msgspec.convert(msgspec.to_builtins(changed), JobSpec)
     except (msgspec.ValidationError, TypeError) as error:
         raise InvalidSpec(f"cannot change the job: {error}") from None

@@ -9,15 +9,16 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 from stoker.core.database import Database
-from stoker.core.enums import JobState
 from stoker.core.errors import StoreError
 from stoker.core.models import Job
 from stoker.core.repository import Repository
 from stoker.core.settings import Detected, Machine, Settings
-from stoker.engines.base import Engine, Evidence, UnitKey, group_key
+from stoker.engines.base import Engine, Evidence, Lost, UnitKey, group_key
 from stoker.worker.admission import Admission
+from stoker.worker.callers import CallerWatch
 from stoker.worker.changes import Changes
 from stoker.worker.control import Control
 from stoker.worker.daemon import SchedulerDaemon
@@ -26,6 +27,7 @@ from stoker.worker.intake import Intake
 from stoker.worker.launching import BATCH, Launcher
 from stoker.worker.ledger import Ledger
 from stoker.worker.nodes import NodeKeeper
+from stoker.worker.outcomes import why
 from stoker.worker.probe import Probe
 from stoker.worker.queue import JobQueue
 from stoker.worker.recovery import RecoveryManager, RecoveryResult
@@ -44,6 +46,9 @@ from stoker.worker.updates import Updates
 from stoker.worker.watch import ProcessWatch
 
 log = logging.getLogger(__name__)
+
+_RETRY_S: Final = 1.0
+"""Until what was reported and could not be recorded is tried again."""
 
 
 class Worker:
@@ -80,7 +85,7 @@ class Worker:
         self.nodes = NodeKeeper(machine.nodes, self.tracker, self.repository)
         self.intake = Intake(self.queue, self.ledger, self.admission, self.repository)
         self.household = DaemonHousehold(home, database, engine, self)
-        self._turns = _Turns(settings.check_interval_s, self.scheduler)
+        self._turns = _Turns(settings.check_interval_s, self.scheduler, self.reports)
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._server = Server(home / "run" / "stokerd.sock", self._service(commands, read_draft))
         self.queue.rebuild = self._rebuild
@@ -92,15 +97,15 @@ class Worker:
 
     def _service(self, commands: Mapping[str, Command], read_draft: ReadDraft) -> DaemonService:
         selection = Selection(self.queue.table, self.repository)
-        changes = Changes(self.queue, self.ledger, selection, self.engine, self.steps)
-        self.scheduler.on_overlong = changes.expire
+        self.changes = Changes(self.ledger, selection, self.engine, self.steps)
+        self.scheduler.on_overdue = self.changes.end_running
         self.control = Control(
             queue=self.queue,
             repository=self.repository,
             admission=self.admission,
             intake=self.intake,
             selection=selection,
-            changes=changes,
+            changes=self.changes,
             updates=Updates(self.ledger, selection, self.admission, self.engine),
             steps=self.steps,
             nodes=self.nodes,
@@ -157,8 +162,9 @@ class Worker:
         """Make memory, record and processes agree; only then may new jobs start."""
         self.reports.boot_id = evidence.boot_id
         self.intake.load()
-        running = list(evidence.running.values())
-        self.reports.take([*running, *evidence.events])
+        self.reports.take([*evidence.running.values(), *evidence.events])
+        known = evidence.running.keys() | evidence.queued
+        self.reports.take([Lost(key) for key in self.steps.open_units() if key not in known])
         probe = Probe(
             is_known=lambda job: _is_known(job, evidence),
             never_ran=lambda _: True,
@@ -169,6 +175,9 @@ class Worker:
         result = RecoveryManager(ledger=self.ledger, probe=probe).recover_on_startup()
         self.launcher.spool.keep_only({job.spec.script for job in self.queue.table})
         self.reports.is_live = True
+        callers = CallerWatch(self._abandon)
+        for job in list(self.queue.table):
+            callers.watch(job)
         return result
 
     def _rebuild(self) -> None:
@@ -179,9 +188,13 @@ class Worker:
     def _adopt(self, job: Job) -> None:
         """Take over a job that the engine knows; what was asked for before we died is done now."""
         if job.allocation is not None and job.ending is not None:
-            why = "requeued" if job.ending is not JobState.CANCELLED else "cancelled"
             group = group_key(job.job_id, job.allocation.attempt)
-            self.engine.end(group, why, self.settings.kill_wait_s)
+            self.engine.end(group, why(job.ending), self.settings.kill_wait_s)
+
+    def _abandon(self, job_id: int) -> None:
+        with self.queue.turn() as turn:
+            self.changes.abandon(turn, job_id)
+        self._turns.wake()
 
     def _lose_store(self, error: StoreError) -> None:
         """Stop: whether the last transaction is on record only the database can tell, anew."""
@@ -199,15 +212,20 @@ def _is_known(job: Job, evidence: Evidence) -> bool:
 class _Turns(SchedulerDaemon):
     """Drives the scheduler; sleeps until something is due, but never beyond the interval."""
 
-    def __init__(self, interval_s: float, scheduler: ResourceScheduler) -> None:
+    def __init__(self, interval_s: float, scheduler: ResourceScheduler, reports: Reports) -> None:
         super().__init__(interval_s, scheduler=scheduler)
         self._interval_s = interval_s
         self._resource_scheduler = scheduler
+        self._reports = reports
 
     def do_work(self) -> None:
         try:
+            if self._reports.is_behind:
+                self._reports.take(())
             self._resource_scheduler.take_back_overdue()
             super().do_work()
         finally:
             wait_s = self._resource_scheduler.next_wakeup_s()
+            if self._reports.is_behind:
+                wait_s = min(wait_s, _RETRY_S)
             self.check_interval = min(self._interval_s, max(wait_s, 0.001))
