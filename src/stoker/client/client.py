@@ -16,7 +16,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeAlias, TypeVar
 
 import msgspec
 
@@ -27,6 +27,7 @@ from stoker.core import errors
 from stoker.core.messages import (
     DRAFTS_MAX,
     BackupRequest,
+    Changed,
     Draft,
     Explanation,
     Finding,
@@ -44,6 +45,9 @@ from stoker.core.messages import (
     Surroundings,
 )
 from stoker.core.settings import home_directory
+
+Change: TypeAlias = Literal["cancel", "hold", "release", "requeue"]
+"""What can be done to several jobs at once."""
 
 _Result = TypeVar("_Result")
 _BYTES_PER_REQUEST_MAX = 4 << 20
@@ -170,23 +174,31 @@ class Client:
 
     def cancel(self, *job_ids: int | str) -> None:
         """Cancel jobs; those that have ended are left alone."""
-        for job_id in job_ids:
-            self._order("cancel", JobRequest(id=str(job_id)))
+        _raise_first(self.change("cancel", job_ids))
 
     def hold(self, *job_ids: int | str) -> None:
         """Keep waiting jobs from starting."""
-        for job_id in job_ids:
-            self._order("hold", JobRequest(id=str(job_id)))
+        _raise_first(self.change("hold", job_ids))
 
     def release(self, *job_ids: int | str) -> None:
         """Let held jobs go."""
-        for job_id in job_ids:
-            self._order("release", JobRequest(id=str(job_id)))
+        _raise_first(self.change("release", job_ids))
 
-    def requeue(self, job_id: int | str, *, hold: bool = False) -> None:
-        """Let a running or ended job wait and run once more."""
-        request = JobRequest(id=str(job_id), hold=hold)
-        self._order("requeue", request, is_repeatable=False)
+    def requeue(self, *job_ids: int | str, hold: bool = False) -> None:
+        """Let running or ended jobs wait and run once more."""
+        _raise_first(self.change("requeue", job_ids, hold=hold))
+
+    def change(
+        self, how: Change, job_ids: Iterable[int | str], *, hold: bool = False
+    ) -> dict[str, errors.StokerError]:
+        """Change jobs, many to a request; return why some were not, by id."""
+        refusals: dict[str, errors.StokerError] = {}
+        ids = tuple(map(str, job_ids))
+        for start in range(0, len(ids), DRAFTS_MAX):
+            request = JobsRequest(ids[start : start + DRAFTS_MAX], hold)
+            answer = self._ask(how, request, Changed, is_repeatable=how != "requeue")
+            refusals |= {each: _as_error(why) for each, why in answer.refusals.items()}
+        return refusals
 
     # --- The daemon.
 
@@ -208,7 +220,7 @@ class Client:
 
     def back_up(self, path: Path) -> None:
         """Copy the records into a file while work goes on."""
-        self._order("backup", BackupRequest(str(path.absolute())))
+        self._ask("backup", BackupRequest(str(path.absolute())), type(None))
 
     # --- Asking.
 
@@ -229,10 +241,6 @@ class Client:
         if answer is None:
             raise errors.DaemonUnavailable(request.complaint())
         return msgspec.msgpack.decode(answer, type=result)
-
-    def _order(self, method: str, params: object = None, *, is_repeatable: bool = True) -> None:
-        """Ask for what has no result."""
-        self._ask(method, params, type(None), is_repeatable=is_repeatable)
 
     def _connected(self) -> Channel:
         if self._channel is None:
@@ -321,6 +329,11 @@ def _batches(drafts: Iterable[Draft]) -> Iterator[tuple[Draft, ...]]:
             batch, size = [], 0
     if batch:
         yield tuple(batch)
+
+
+def _raise_first(refusals: Mapping[str, errors.StokerError]) -> None:
+    for error in refusals.values():
+        raise error
 
 
 def _as_error(refusal: Refusal) -> errors.StokerError:

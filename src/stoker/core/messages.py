@@ -18,7 +18,7 @@ import msgspec
 from stoker.core.wire import to_bytes, to_text
 
 DRAFTS_MAX = 250
-"""Drafts in one request: the turn that takes them in must not keep others waiting."""
+"""Drafts, or jobs to change, in one request: its turn must not keep others waiting."""
 
 PAGE_MAX = 2000
 """Jobs in one answer, for the same reason."""
@@ -105,11 +105,17 @@ class Submit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """Why a draft was not taken in: the error's class, sentence and code."""
+    """Why one of several was refused: the error's class, sentence and code."""
 
     type: str
     text: str
     code: str = ""
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """What was refused of a change to several jobs, by the ids that were given."""
+
+    refusals: Mapping[str, Refusal] = {}
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -240,17 +246,17 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     remedies: tuple[str, ...] = ()
 
 
-class JobRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One job, array or task, spelled as Slurm does; ``hold`` is for a requeue."""
+class JobRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One job, array or task, spelled as Slurm does."""
 
     id: str
-    hold: bool = False
 
 
-class JobsRequest(msgspec.Struct, frozen=True):
-    """Several jobs, arrays or tasks."""
+class JobsRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Several jobs, arrays or tasks; ``hold`` is for a requeue."""
 
     ids: tuple[str, ...]
+    hold: bool = False
 
 
 class Stop(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from stoker.core import errors
 from stoker.core.errors import InvalidSpec, StokerError
 from stoker.core.messages import (
     BackupRequest,
+    Changed,
     Explanation,
     Finding,
     JobDetail,
@@ -89,10 +90,10 @@ class Rpc:
             "nodes": (type(None), self._nodes),
             "tally": (JobsRequest, self._tally),
             "wait": (JobsRequest, self._wait),
-            "cancel": (JobRequest, self._cancel),
-            "hold": (JobRequest, self._hold),
-            "release": (JobRequest, self._release),
-            "requeue": (JobRequest, self._requeue),
+            "cancel": (JobsRequest, self._cancel),
+            "hold": (JobsRequest, self._hold),
+            "release": (JobsRequest, self._release),
+            "requeue": (JobsRequest, self._requeue),
             "status": (type(None), self._status),
             "shutdown": (Stop, self._shutdown),
             "doctor": (type(None), self._doctor),
@@ -181,17 +182,18 @@ class Rpc:
 
     # --- Changing.
 
-    def _cancel(self, request: JobRequest, owner: Owner) -> None:
-        self._controller.cancel(_ref(request.id), owner)
+    def _cancel(self, request: JobsRequest, owner: Owner) -> Changed:
+        return _each(request, lambda ref: self._controller.cancel(ref, owner))
 
-    def _hold(self, request: JobRequest, owner: Owner) -> None:
-        self._controller.hold(_ref(request.id), owner, as_user=True)
+    def _hold(self, request: JobsRequest, owner: Owner) -> Changed:
+        return _each(request, lambda ref: self._controller.hold(ref, owner, as_user=True))
 
-    def _release(self, request: JobRequest, owner: Owner) -> None:
-        self._controller.release(_ref(request.id), owner)
+    def _release(self, request: JobsRequest, owner: Owner) -> Changed:
+        return _each(request, lambda ref: self._controller.release(ref, owner))
 
-    def _requeue(self, request: JobRequest, owner: Owner) -> None:
-        self._controller.requeue(_ref(request.id), owner, hold=request.hold)
+    def _requeue(self, request: JobsRequest, owner: Owner) -> Changed:
+        hold = request.hold
+        return _each(request, lambda ref: self._controller.requeue(ref, owner, hold=hold))
 
     # --- The daemon.
 
@@ -228,6 +230,17 @@ class Rpc:
 
     def _back_up(self, request: BackupRequest, _: Owner) -> None:
         self._household.back_up(Path(request.path))
+
+
+def _each(request: JobsRequest, change: Callable[[JobRef], None]) -> Changed:
+    """Change one job after the other; what one refuses does not keep the next from it."""
+    refusals = {}
+    for text in request.ids:
+        try:
+            change(_ref(text))
+        except (errors.UserError, errors.Infeasible) as error:
+            refusals[text] = _refusal(error)
+    return Changed(refusals)
 
 
 def _limited(submission: Submission, limit_s: float | None) -> Submission:

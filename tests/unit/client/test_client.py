@@ -8,9 +8,10 @@ import pytest
 from stoker.client import client as module
 from stoker.client.channel import HungUp, SentAway, TurnedDown
 from stoker.client.client import Client
-from stoker.core.errors import DaemonUnavailable, InvalidSpec, StokerError, UnknownJob
+from stoker.core.errors import DaemonUnavailable, InvalidSpec, NotAllowed, StokerError, UnknownJob
 from stoker.core.messages import (
     DRAFTS_MAX,
+    Changed,
     Draft,
     JobFilter,
     JobView,
@@ -153,6 +154,25 @@ def test_pages_are_asked_for_until_there_are_no_more(wire, client):
     assert all(each.users == ("u",) for each in filters)
 
 
+def test_many_jobs_are_changed_in_few_requests_and_all_refusals_come_back(wire, client):
+    wire.answers = [
+        Changed({"1": Refusal("UnknownJob", "cannot find job 1")}),
+        Changed({"300": Refusal("NotAllowed", "cannot hold job 300")}),
+    ]
+    refusals = client.change("hold", range(DRAFTS_MAX + 100))
+    assert len(wire.asked) == 2
+    assert {job_id: type(error) for job_id, error in refusals.items()} == {
+        "1": UnknownJob,
+        "300": NotAllowed,
+    }
+
+
+def test_a_change_of_some_jobs_raises_what_the_first_refuses(wire, client):
+    wire.answers = [Changed({"1": Refusal("UnknownJob", "cannot find job 1")})]
+    with pytest.raises(UnknownJob, match="cannot find job 1"):
+        client.cancel(1, 2)
+
+
 def test_a_requeue_is_not_sent_twice_by_itself(wire, client):
     wire.answers = [HungUp()]
     with pytest.raises(DaemonUnavailable, match="cannot tell whether the requeue was done"):
@@ -161,7 +181,7 @@ def test_a_requeue_is_not_sent_twice_by_itself(wire, client):
 
 
 def test_a_requeue_that_was_never_sent_is_tried_again(wire, client):
-    wire.answers = [FileNotFoundError(2, "No such file or directory"), None]
+    wire.answers = [FileNotFoundError(2, "No such file or directory"), Changed()]
     client.requeue(42)
     assert len(wire.asked) == 1
 

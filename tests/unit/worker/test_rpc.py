@@ -8,10 +8,11 @@ import msgspec
 import pytest
 
 from stoker.core.enums import Hold, JobState, Reason
-from stoker.core.errors import Infeasible, InvalidSpec, UnknownJob
+from stoker.core.errors import Infeasible, InvalidSpec, NotAllowed, UnknownJob
 from stoker.core.messages import (
     PAGE_MAX,
     BackupRequest,
+    Changed,
     Draft,
     Explanation,
     Finding,
@@ -23,6 +24,7 @@ from stoker.core.messages import (
     NodeView,
     Page,
     Receipt,
+    Refusal,
     Stop,
     Submit,
     Surroundings,
@@ -333,15 +335,23 @@ def test_wait_for_what_is_not_known_is_an_error(desk):
 @pytest.mark.parametrize(
     ("method", "request_", "call"),
     [
-        ("cancel", JobRequest(id="7_[1-3]"), ("7_[1-3]", "alice")),
-        ("hold", JobRequest(id="7"), ("7", "alice", True)),
-        ("release", JobRequest(id="7"), ("7", "alice")),
-        ("requeue", JobRequest(id="7", hold=True), ("7", "alice", True)),
+        ("cancel", JobsRequest(("7_[1-3]",)), ("7_[1-3]", "alice")),
+        ("hold", JobsRequest(("7",)), ("7", "alice", True)),
+        ("release", JobsRequest(("7",)), ("7", "alice")),
+        ("requeue", JobsRequest(("7",), hold=True), ("7", "alice", True)),
     ],
 )
 def test_changes_reach_the_controller_in_the_callers_name(desk, method, request_, call):
-    assert desk.ask(method, request_) is None
+    assert desk.ask(method, request_, Changed) == Changed()
     assert desk.controller.called(method) == [call]
+
+
+def test_what_one_job_refuses_does_not_keep_the_next_from_it(desk):
+    desk.controller.refusals["hold"] = NotAllowed("cannot: it runs", "ESLURM_RUNNING")
+    changed = desk.ask("hold", JobsRequest(("7", "x", "8")), Changed)
+    assert desk.controller.called("hold") == [("7", "alice", True), ("8", "alice", True)]
+    assert changed.refusals["7"] == Refusal("NotAllowed", "cannot: it runs", "ESLURM_RUNNING")
+    assert changed.refusals["x"].type == "InvalidSpec"
 
 
 def test_the_household_is_asked_for_what_is_not_the_queues(desk):

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 
 import click
 
 from stoker.cli.people.listing import long_states
 from stoker.cli.people.screen import complain, count, is_terminal, say, say_json
-from stoker.client.client import Client
-from stoker.core.errors import DaemonUnavailable, StokerError
+from stoker.client.client import Change, Client
 from stoker.core.messages import JobFilter
+
+_PARTICIPLES: dict[Change, str] = {
+    "cancel": "cancelled",
+    "hold": "held",
+    "release": "released",
+    "requeue": "requeued",
+}
 
 
 @click.command("cancel")
@@ -43,7 +49,7 @@ def cancel_command(
             ids = (*ids, *map(str, dict.fromkeys(found)))
         elif not ids:
             raise click.UsageError("cannot cancel nothing: give ids, --all, --state or --name")
-        return _each(ids, client.cancel, "cancelled", as_json=as_json)
+        return _change(client, "cancel", ids, as_json=as_json)
 
 
 @click.command("hold")
@@ -56,7 +62,7 @@ def hold_command(ids: tuple[str, ...], as_json: bool) -> int:
       stoker hold 42 43
     """
     with Client() as client:
-        return _each(ids, client.hold, "held", as_json=as_json)
+        return _change(client, "hold", ids, as_json=as_json)
 
 
 @click.command("release")
@@ -69,7 +75,7 @@ def release_command(ids: tuple[str, ...], as_json: bool) -> int:
       stoker release 42
     """
     with Client() as client:
-        return _each(ids, client.release, "released", as_json=as_json)
+        return _change(client, "release", ids, as_json=as_json)
 
 
 @click.command("requeue")
@@ -84,31 +90,21 @@ def requeue_command(ids: tuple[str, ...], hold: bool, as_json: bool) -> int:
       stoker requeue --hold 42
     """
     with Client() as client:
-        return _each(
-            ids,
-            lambda job_id: client.requeue(job_id, hold=hold),
-            "requeued",
-            as_json=as_json,
-        )
+        return _change(client, "requeue", ids, as_json=as_json, hold=hold)
 
 
-def _each(
-    ids: Iterable[str], change: Callable[[str], None], participle: str, *, as_json: bool
+def _change(
+    client: Client, how: Change, ids: Sequence[str], *, as_json: bool, hold: bool = False
 ) -> int:
-    """Change one job after the other; what one refuses does not keep the next from it."""
-    done, failed = [], []
-    for job_id in ids:
-        try:
-            change(job_id)
-        except DaemonUnavailable:
-            raise
-        except StokerError as error:
-            failed.append({"id": job_id, "error": str(error)})
-            complain(str(error))
-        else:
-            done.append(job_id)
+    """Change jobs and say what came of it; return the exit status."""
+    refusals = client.change(how, ids, hold=hold)
+    done = [job_id for job_id in ids if job_id not in refusals]
+    participle = _PARTICIPLES[how]
+    for error in refusals.values():
+        complain(str(error))
     if as_json:
+        failed = [{"id": job_id, "error": str(error)} for job_id, error in refusals.items()]
         say_json({participle: done, "failed": failed})
     elif is_terminal() and done:
         say(f"{count(len(done), 'job')} {participle}")
-    return 1 if failed else 0
+    return 1 if refusals else 0
