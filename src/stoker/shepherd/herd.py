@@ -201,7 +201,7 @@ class Herd:
         self._trees.add(unit)
         self._journal.note("start", unit.key, unit.pid, unit.ticks, unit.started_at, unit.clock)
         self._journal.write()
-        self._reports.tell(unit.started(), is_last=False)
+        self._reports.tell(unit.started(), is_last=False, is_pressing=not self._is_followed(unit))
         self.limits.watch(unit)
 
     def _fail(self, unit: Unit, error: SpawnError) -> None:
@@ -311,11 +311,16 @@ class Herd:
         unit.group.units.pop(unit.key, None)
         self._endings.drop(unit)
         self._journal.note("end", unit.key, event)
-        self._reports.tell(event, is_last=True)
+        self._reports.tell(event, is_last=True, is_pressing=not self._is_followed(unit))
         lane = self._lanes.get(unit.lane) if unit.lane is not None else None
         if lane is not None and unit.lane is not None and lane.busy is unit:
             lane.busy = None
             self._advance(unit.lane, lane)
+
+    def _is_followed(self, unit: Unit) -> bool:
+        """Whether the unit's cores have work enough without a word from stokerd."""
+        lane = self._lanes.get(unit.lane) if unit.lane is not None else None
+        return lane is not None and len(lane.waiting) > 1
 
     def withdraw(self, unit: Unit) -> None:
         """Take back a unit that has not been started."""

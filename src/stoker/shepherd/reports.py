@@ -1,7 +1,9 @@
 """What is to be told: events in their order, told when what they say is on record.
 
 Starts are told as they are; a last event only once the journal that holds it is synced. One sync
-serves all that came together; under load there is a pause between two, in which more come together.
+serves all that came together; under load there is a pause between two, in which more come together:
+a short one, or a longer one while nobody's next step hangs on the answer, since in every lane that
+was heard of somebody is still ready to follow.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from time import monotonic
 
 from stoker.shepherd.connection import ProtocolError
 from stoker.shepherd.failpoints import hit
+from stoker.shepherd.timers import WHEN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from stoker.shepherd.timers import Timers
 
 PACE_S = 0.005
+LEISURE_S = 0.02
+"""The pause while lanes have followers enough: well below what a lane holds in advance."""
 REPAIR_S = 1.0
 
 
@@ -42,11 +47,20 @@ class Reports:
         self._events: list[str] = []
         self._needs_sync = False
         self._told_at = 0.0
+        self._is_pressing = False
         self._timer: list[Any] | None = None
+        self._repair_timer: list[Any] | None = None
 
-    def tell(self, event: dict[str, Any], *, is_last: bool) -> None:
-        """Have an event told; of a unit's last one the journal has been given the record."""
+    def tell(self, event: dict[str, Any], *, is_last: bool, is_pressing: bool = True) -> None:
+        """Have an event told; of a unit's last one the journal has been given the record.
+
+        Args:
+            event: What happened.
+            is_last: Whether it must be on record before it is told.
+            is_pressing: Whether cores may lie idle until stokerd has heard of it.
+        """
         self._needs_sync = self._needs_sync or is_last
+        self._is_pressing = self._is_pressing or is_pressing
         if self.peer is not None:
             self._events.append(json.dumps(event))
 
@@ -56,14 +70,21 @@ class Reports:
 
     def is_due(self) -> bool:
         """Whether there is something to tell or to sync, and the pause is over."""
-        if not self._events and not self._needs_sync:
+        if self._repair_timer is not None or not (self._events or self._needs_sync):
             return False
-        wait_s = self._told_at + PACE_S - monotonic()
-        if wait_s <= 0 and self._timer is None:
+        due_at = self._told_at + (PACE_S if self._is_pressing else LEISURE_S)
+        if monotonic() >= due_at:
             return True
-        if self._timer is None:
-            self._timer = self._timers.at(monotonic() + max(0.0, wait_s), self._wake)
+        self._wake_at(due_at)
         return False
+
+    def _wake_at(self, when: float) -> None:
+        """Have a turn at that time, or before."""
+        if self._timer is not None:
+            if self._timer[WHEN] <= when:
+                return
+            self._timers.cancel(self._timer)
+        self._timer = self._timers.at(when, self._wake)
 
     def _wake(self) -> None:
         self._timer = None
@@ -73,6 +94,7 @@ class Reports:
         if self._needs_sync and not self.commit():
             return False
         self._told_at = monotonic()
+        self._is_pressing = False
         if self._events and self.peer is not None:
             hit("report")
             text = f'{{"type":"events","events":[{",".join(self._events)}]}}'
@@ -90,10 +112,10 @@ class Reports:
         if self._journal.commit():
             self._needs_sync = False
             return True
-        if self._timer is None:
-            self._timer = self._timers.at(monotonic() + REPAIR_S, self._repair)
+        if self._repair_timer is None:
+            self._repair_timer = self._timers.at(monotonic() + REPAIR_S, self._repair)
         return False
 
     def _repair(self) -> None:
-        self._timer = None
+        self._repair_timer = None
         self._journal.renew()

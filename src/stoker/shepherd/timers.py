@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _DEAD_MAX = 64
-_WHEN, _CALL = 0, 2
+WHEN, _CALL = 0, 2
+"""Places in an entry."""
 
 
 class Timers:
@@ -47,7 +48,7 @@ class Timers:
     def run(self) -> None:
         """Call what is due."""
         now = monotonic()
-        while self._heap and self._heap[0][_WHEN] <= now:
+        while self._heap and self._heap[0][WHEN] <= now:
             entry = heappop(self._heap)
             call, entry[_CALL] = entry[_CALL], None
             if call is None:
@@ -60,4 +61,4 @@ class Timers:
         while self._heap and self._heap[0][_CALL] is None:
             heappop(self._heap)
             self._dead -= 1
-        return max(0.0, self._heap[0][_WHEN] - monotonic()) if self._heap else None
+        return max(0.0, self._heap[0][WHEN] - monotonic()) if self._heap else None
