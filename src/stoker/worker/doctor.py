@@ -1,15 +1,17 @@
 """`stoker doctor --check`: do database, memory, books, engine and processes say the same?
 
-Looks only. Called inside a turn, so that the record does not move while it is compared; what the
-engine has to report just then may make a finding that the next look does not have.
+Looks only. Called inside a turn, so that the record does not move while it is compared; the engine
+goes on meanwhile, and what it has to report just then is no trouble: only what two looks in a row
+find counts.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
+from typing import NamedTuple
 
 from stoker.core import processes
 from stoker.core.database import Database
@@ -19,7 +21,7 @@ from stoker.core.messages import Finding
 from stoker.core.models import Job
 from stoker.core.processes import ProcessIdentity
 from stoker.core.repository import Repository
-from stoker.engines.base import Engine, Evidence, UnitKey
+from stoker.engines.base import Engine, Evidence, UnitKey, parse_key
 from stoker.worker.launching import BATCH
 from stoker.worker.ledger import Ledger
 
@@ -27,31 +29,48 @@ _FREE_MIB_MIN = 64
 _SHOWN_MAX = 5
 
 
+class _Check(NamedTuple):
+    """What is looked at, how, and what helps if it is not as it should be."""
+
+    subject: str
+    look: Callable[[], Iterator[str]]
+    remedy: str
+
+
 def examine(home: Path, database: Database, engine: Engine, ledger: Ledger) -> Sequence[Finding]:
     """Return a finding for each subject, good ones included."""
-    evidence = engine.survey()
-    checks: tuple[tuple[str, Callable[[], Iterator[str]], str], ...] = (
-        ("database", lambda: _database(database), "restore a backup: `stoker restore`"),
-        ("record and memory", lambda: _memory(database, ledger), "restart: `stoker down`"),
-        ("resources", lambda: _books(ledger), "restart: `stoker down`"),
-        ("jobs and engine", lambda: _jobs(ledger, evidence), "restart: `stoker down`"),
-        ("engine and jobs", lambda: _units(ledger, evidence), "restart: `stoker down`"),
-        ("processes", lambda: _processes(evidence), "look at the shepherd's log"),
-        ("disk", lambda: _disk(home), "make room"),
-    )
-    return [_finding(subject, check, remedy) for subject, check, remedy in checks]
+    again = "restart: `stoker down`, `stoker up`"
+    return [
+        _finding(check)
+        for check in (
+            _Check("database", lambda: _database(database), "restore a backup: `stoker restore`"),
+            _Check("record and memory", lambda: _memory(database, ledger), again),
+            _Check("resources", lambda: _books(ledger), again),
+            _Check("jobs and engine", lambda: _jobs(ledger, engine.survey()), again),
+            _Check("engine and jobs", lambda: _units(ledger, engine.survey()), again),
+            _Check("processes", lambda: _processes(engine.survey()), "look at the shepherd's log"),
+            _Check("disk", lambda: _disk(home), "make room"),
+        )
+    ]
 
 
-def _finding(subject: str, check: Callable[[], Iterator[str]], remedy: str) -> Finding:
-    try:
-        troubles = list(check())
-    except (AssertionError, StokerError, OSError) as error:
-        troubles = [str(error) or type(error).__name__]
+def _finding(check: _Check) -> Finding:
+    troubles = _troubles(check)
+    if troubles:
+        lasting = set(_troubles(check))
+        troubles = [each for each in troubles if each in lasting]
     if not troubles:
-        return Finding(subject=subject, is_ok=True, text="as it should be")
+        return Finding(subject=check.subject, is_ok=True, text="as it should be")
     shown = "; ".join(troubles[:_SHOWN_MAX])
     more = f"; and {len(troubles) - _SHOWN_MAX} more" if len(troubles) > _SHOWN_MAX else ""
-    return Finding(subject=subject, is_ok=False, text=shown + more, remedy=remedy)
+    return Finding(subject=check.subject, is_ok=False, text=shown + more, remedy=check.remedy)
+
+
+def _troubles(check: _Check) -> list[str]:
+    try:
+        return list(check.look())
+    except (AssertionError, StokerError, OSError) as error:
+        return [str(error) or type(error).__name__]
 
 
 def _database(database: Database) -> Iterator[str]:
@@ -65,12 +84,18 @@ def _database(database: Database) -> Iterator[str]:
 def _memory(database: Database, ledger: Ledger) -> Iterator[str]:
     recorded = {job.job_id: job for job in Repository(database).active_jobs()}
     held = ledger.table.jobs
-    for job_id in sorted(recorded.keys() ^ held.keys()):
+    changed = _changed(ledger)
+    for job_id in sorted((recorded.keys() ^ held.keys()) - changed):
         where = "in the record only" if job_id in recorded else "in memory only"
         yield f"job {job_id} is {where}"
-    for job_id in sorted(recorded.keys() & held.keys()):
+    for job_id in sorted((recorded.keys() & held.keys()) - changed):
         if recorded[job_id].state is not held[job_id].state:
             yield f"job {job_id}: {recorded[job_id].state} on record, {held[job_id].state} held"
+
+
+def _changed(ledger: Ledger) -> Set[int]:
+    """Return the jobs that this turn has changed: neither record nor engine has heard of it."""
+    return ledger.queue.current.jobs.keys()
 
 
 def _books(ledger: Ledger) -> Iterator[str]:
@@ -87,14 +112,15 @@ def _books(ledger: Ledger) -> Iterator[str]:
 
 
 def _jobs(ledger: Ledger, evidence: Evidence) -> Iterator[str]:
+    """Find jobs that are to run of which the engine knows nothing."""
     reported = {event.key for event in evidence.events}
+    known = evidence.running.keys() | evidence.queued | reported
     for job in ledger.table:
-        allocation = job.allocation
-        if allocation is None or job.spec.interactive:
+        # One that was reserved in this very turn is launched at its end.
+        if job.allocation is None or job.spec.interactive or job.job_id in _changed(ledger):
             continue
-        key = str(UnitKey(job.job_id, allocation.attempt, BATCH))
-        known = key in evidence.running or key in evidence.queued or key in reported
-        if not known:
+        key = str(UnitKey(job.job_id, job.allocation.attempt, BATCH))
+        if key not in known:
             yield f"job {job.job_id} is {_standing(job)}, but the engine does not know it"
 
 
@@ -105,11 +131,17 @@ def _standing(job: Job) -> str:
 
 
 def _units(ledger: Ledger, evidence: Evidence) -> Iterator[str]:
-    for key in sorted(evidence.running):
-        job_id, attempt, _ = key.split(".", 2)
-        job = ledger.table.get(int(job_id))
-        if job is None or job.allocation is None or job.allocation.attempt != int(attempt):
-            yield f"the engine runs {key}, but on record that attempt is over"
+    """Find what runs, or is about to, of attempts that are over, or that nobody recorded."""
+    for key in sorted(evidence.running.keys() | evidence.queued):
+        unit = parse_key(key)
+        job = ledger.table.get(unit.job_id)
+        is_present = (
+            job is not None
+            and job.allocation is not None
+            and job.allocation.attempt == unit.attempt
+        )
+        if not is_present and unit.job_id not in _changed(ledger):
+            yield f"the engine has {key}, but on record there is no such attempt, or it is over"
 
 
 def _processes(evidence: Evidence) -> Iterator[str]:
