@@ -73,6 +73,9 @@ class StubService:
         self.parked.set()
         return None
 
+    def awaited(self, request: Until) -> Sequence[int]:
+        return tuple(each for each in request.job_ids if each not in self.ended_ids)
+
     def attach(self, job_id: int, descriptors: Sequence[int]) -> int:
         if job_id == 13:
             raise OSError(5, "no such luck")
