@@ -141,6 +141,20 @@ class Channel:
             self._received += data
         return frame
 
+    def receive_all(self, timeout_s: float | None = None) -> list[bytes]:
+        """Return the next frame with all that came behind it; nothing after *timeout_s* or `wake`.
+
+        Raises:
+            EOFError: The peer has gone.
+            EngineError: It sent what is no frame.
+        """
+        frame = self.receive(timeout_s)
+        frames = []
+        while frame is not None:
+            frames.append(frame)
+            frame = self._next_frame()
+        return frames
+
     def _next_frame(self) -> bytes | None:
         if len(self._received) < _HEAD.size:
             return None

@@ -229,17 +229,21 @@ class LocalEngine:
     def _read(self) -> None:
         channel = self._channel
         assert channel is not None, "reading without a connection"
-        frame = channel.receive(_ORPHANS_INTERVAL_S if self._orphans else None)
+        frames = channel.receive_all(_ORPHANS_INTERVAL_S if self._orphans else None)
         if self._orphans:
             self._orphans.look()
-        if frame is None:
-            return
-        message = decode(frame, _decoder, _Message)
-        if isinstance(message, _Events):
-            self._tell(message.events)
-        elif isinstance(message, _Replaced):
-            log.critical("another stokerd has taken over %s; this one is told nothing", self._home)
-            self._closing.set()
+        events: list[Event] = []
+        for frame in frames:
+            message = decode(frame, _decoder, _Message)
+            if isinstance(message, _Events):
+                events += message.events
+            elif isinstance(message, _Replaced):
+                log.critical(
+                    "another stokerd has taken over %s; this one is told nothing", self._home
+                )
+                self._closing.set()
+        if events:
+            self._tell(events)
 
     def _tell(self, events: Sequence[EngineEvent]) -> None:
         events = [self._complete(event) for event in events]

@@ -205,7 +205,7 @@ class Ledger:
             job.state = next_state(job.state, Event.ENDING)
         turn.touch(job)
         turn.touch_allocation(allocation)
-        turn.tell(job)
+        turn.tell(job.job_id)
         self.watch(job)
         self._tell_dependents(turn, job)
 
@@ -252,8 +252,11 @@ class Ledger:
         job.end_at = max(outcome.at, job.start_at)
         job.ending = None
         turn.touch(job)
-        turn.tell(job)
+        turn.tell(job.job_id)
         self.table.remove(job)
+        if job.array_job_id and not self.table.is_active(job.array_job_id):
+            # Nobody hears of an array task by task: a thousand looks would find it unfinished.
+            turn.tell(job.array_job_id)
         self._tell_dependents(turn, job)
 
     def requeue(self, turn: Turn, job: Job) -> None:

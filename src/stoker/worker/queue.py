@@ -75,11 +75,9 @@ class Turn:
         self.contents[digest] = body
         return digest
 
-    def tell(self, job: Job) -> None:
-        """Let those who wait for the job, or for its array, look at it when this is on record."""
-        self.news.add(job.job_id)
-        if job.array_job_id:
-            self.news.add(job.array_job_id)
+    def tell(self, job_id: int) -> None:
+        """Let those who wait for the job, or the array, of that id look when this is on record."""
+        self.news.add(job_id)
 
     def afterwards(self, action: Action) -> None:
         """Do this once the turn is on record."""

@@ -246,7 +246,7 @@ class StepKeeper:
             _rank(worst), (job.derived_code, job.derived_signal)
         )
         turn.touch(job)
-        turn.tell(job)
+        turn.tell(job.job_id)
 
     def end_all(self, turn: Turn, job: Job, at: float) -> None:
         """End the steps that a job leaves behind, and forget its steps: they are on record."""
