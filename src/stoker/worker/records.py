@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 from stoker.core.enums import JobState
 from stoker.core.errors import UnknownJob
 from stoker.core.messages import JobDetail, JobView
-from stoker.core.models import Job
+from stoker.core.models import Allocation, Job
 from stoker.core.units import JobRef
 from stoker.worker.controller import Controller, HistoryQuery, Record
 from stoker.worker.views import job_detail, job_view
@@ -46,20 +47,35 @@ class Records:
             return [record.job for record in self.of(ref)]
         return jobs
 
+    def of_each(self, refs: Sequence[JobRef]) -> Mapping[JobRef, Sequence[Record]]:
+        """Return the records that each of *refs* names, with one look for all of them."""
+        found: defaultdict[int, list[Record]] = defaultdict(list)
+        # A query that names nobody means everybody.
+        for record in self._controller.history(HistoryQuery(refs=tuple(refs))) if refs else ():
+            for job_id in {record.job.job_id, record.job.array_job_id}:
+                found[job_id].append(record)
+        return {
+            ref: [record for record in found.get(ref.job_id, ()) if names(ref, record.job)]
+            for ref in refs
+        }
+
     def views(self, jobs: Sequence[Job]) -> list[JobView]:
         """Return jobs as lists show them."""
         allocations = self._controller.last_allocations(jobs)
-        now = self._controller.now()
-        return [
-            job_view(
-                job,
-                allocations.get(job.job_id),
-                self._controller.shape(job),
-                self._controller.reason(job),
-                now,
-            )
-            for job in jobs
-        ]
+        return [self._view(job, allocations.get(job.job_id)) for job in jobs]
+
+    def view(self, record: Record) -> JobView:
+        """Return a record as lists show it."""
+        return self._view(record.job, record.attempts[-1] if record.attempts else None)
+
+    def _view(self, job: Job, allocation: Allocation | None) -> JobView:
+        return job_view(
+            job,
+            allocation,
+            self._controller.shape(job),
+            self._controller.reason(job),
+            self._controller.now(),
+        )
 
     def views_of(self, ref: JobRef) -> list[JobView]:
         """Return what *ref* names as lists show it; nothing if it is not known any more."""
@@ -79,18 +95,24 @@ class Records:
         )
         return job_detail(record, view, expected)
 
-    def awaited_ids(self, ref: JobRef) -> list[int]:
-        """Return the ids to wait for until all that *ref* names has ended.
+    def awaited_ids(self, refs: Sequence[JobRef]) -> list[int]:
+        """Return the ids to wait for until all that *refs* name has ended.
 
         A task that has not started has no number yet: it is awaited with its array.
 
         Raises:
-            UnknownJob: There is none.
+            UnknownJob: One of them names nothing.
         """
-        jobs = self.jobs_of(ref)
-        if ref.tasks is None and any(job.array_job_id for job in jobs):
-            return [ref.job_id]
-        return [job.job_id for job in jobs if not job.state.has_ended]
+        awaited: dict[int, None] = {}
+        for ref, records in self.of_each(refs).items():
+            if not records:
+                raise UnknownJob(str(ref))
+            jobs = [record.job for record in records]
+            if ref.tasks is None and any(job.array_job_id for job in jobs):
+                awaited[ref.job_id] = None
+            else:
+                awaited |= {job.job_id: None for job in jobs if not job.state.has_ended}
+        return list(awaited)
 
 
 def names(ref: JobRef, job: Job) -> bool:

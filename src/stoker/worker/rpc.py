@@ -167,18 +167,23 @@ class Rpc:
 
     def _tally(self, request: JobsRequest, _: Owner) -> Mapping[str, int]:
         counts: dict[str, int] = {}
-        for text in request.ids:
-            for view in self._records.views_of(_ref(text)):
-                counts[view.state] = counts.get(view.state, 0) + view.tasks
+        for records in self._records.of_each([_ref(text) for text in request.ids]).values():
+            for job in (record.job for record in records):
+                tasks = 1 if job.array is None else len(job.array)
+                counts[job.state] = counts.get(job.state, 0) + tasks
         return counts
 
     def _wait(self, request: JobsRequest, _: Owner) -> Generator[UntilEnded, Sequence[Job], bytes]:
         refs = [_ref(text) for text in request.ids]
-        awaited = {job_id: None for ref in refs for job_id in self._records.awaited_ids(ref)}
+        awaited = self._records.awaited_ids(refs)
         if awaited:
             yield UntilEnded(tuple(awaited))
-        views = {view.job_id: view for ref in refs for view in self._records.views_of(ref)}
-        return _packed(tuple(views.values()))
+        found = {
+            record.job.job_id: record
+            for records in self._records.of_each(refs).values()
+            for record in records
+        }
+        return _packed(tuple(map(self._records.view, found.values())))
 
     # --- Changing.
 
