@@ -91,7 +91,7 @@ class _Status(msgspec.Struct, tag_field="type", tag="status"):
 
 
 class _Replaced(msgspec.Struct, tag_field="type", tag="replaced"):
-    """A newer stokerd has connected: we are not told anything any more."""
+    """Somebody else has said hello: we are not told anything any more."""
 
 
 _Message: TypeAlias = _Events | _Welcome | _Status | _Replaced
@@ -130,6 +130,7 @@ class LocalEngine:
         self._shepherd_pid = 0
         self._started_pid = 0
         self._has_started = False
+        self._is_replaced = False
         self._orphans = Orphans()
         self._unsettled: dict[str, Started | None] = {}
         self._sent: OrderedDict[str, int] = OrderedDict()
@@ -238,10 +239,7 @@ class LocalEngine:
             if isinstance(message, _Events):
                 events += message.events
             elif isinstance(message, _Replaced):
-                log.critical(
-                    "another stokerd has taken over %s; this one is told nothing", self._home
-                )
-                self._closing.set()
+                self._is_replaced = True
         if events:
             self._tell(events)
 
@@ -280,6 +278,11 @@ class LocalEngine:
         pauses = iter(_PAUSES_S)
         pause_s = next(pauses)
         while not self._closing.wait(pause_s):
+            if self._is_replaced and self.status().get("is_attended"):
+                log.error("another process gives orders to the shepherd of %s", self._home)
+                pause_s = next(pauses, _PAUSES_S[-1])
+                continue
+            self._is_replaced = False
             try:
                 events = self._reconnect()
             except EngineError as error:

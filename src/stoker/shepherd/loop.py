@@ -13,7 +13,7 @@ import signal
 import socket
 import traceback
 from contextlib import suppress
-from errno import EMFILE, ENFILE
+from errno import EMFILE, ENFILE, ENOBUFS, ENOMEM
 from time import monotonic, sleep
 
 from stoker.shepherd.connection import Connection, ProtocolError
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 IDLE_S = 60.0
 _CONNECTIONS_MAX = 64
+_PAUSE_S = 0.5
 _AFTER_DEFECT_S = 0.1
 _CHILD_ENDED = bytes([signal.SIGCHLD])
 
@@ -72,7 +73,6 @@ class Loop:
         self._connections: set[Connection] = set()
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
-        self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._unneeded_since = 0.0
         self._watch(listener.fileno(), self._accept)
         self._watch(wake_fd, self._take_signals)
@@ -84,7 +84,6 @@ class Loop:
         for connection in list(self._connections):
             self._drop(connection, "")
         self._epoll.close()
-        os.close(self._reserve)
 
     def watch_unit(self, unit: Unit) -> None:
         """Have the end of an adopted process noticed."""
@@ -174,8 +173,8 @@ class Loop:
         except BlockingIOError:
             return
         except OSError as error:
-            if error.errno in (EMFILE, ENFILE):
-                self._turn_away()
+            if error.errno in (EMFILE, ENFILE, ENOMEM, ENOBUFS):
+                self._look_away()
             return
         connection = Connection(peer)
         if connection.user_id != os.geteuid() or len(self._connections) >= _CONNECTIONS_MAX:
@@ -184,13 +183,12 @@ class Loop:
         self._connections.add(connection)
         self._watch(connection.fileno(), lambda events: self._converse(connection, events))
 
-    def _turn_away(self) -> None:
-        """Take a connection for which there is no descriptor, and close it: it must not wait."""
-        os.close(self._reserve)
-        with suppress(OSError):
-            self._listener.accept()[0].close()
-        with suppress(OSError):
-            self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    def _look_away(self) -> None:
+        """Let those who connect wait a while: there is no descriptor, and it is no use to ask."""
+        self._unwatch(self._listener.fileno())
+        self._timers.at(
+            monotonic() + _PAUSE_S, lambda: self._watch(self._listener.fileno(), self._accept)
+        )
 
     def _converse(self, connection: Connection, events: int) -> None:
         try:

@@ -170,6 +170,7 @@ class _House:
             "started_at": self._started_at,
             "cpu_s": usage.user + usage.system,
             "mode": self.mode,
+            "is_attended": self.reports.peer is not None,
             "running": states.count(RUNNING),
             "queued": states.count(QUEUED),
             "units": len(states),
