@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "stoker"
 
 _PLACES = ("src", "tests", "docs", "bench")
+_MADE = {"__pycache__", "results"}
 
 
 def modules(folder: Path = SOURCE) -> list[Path]:
@@ -30,9 +31,8 @@ def texts() -> Iterator[tuple[Path, str]]:
     files = [path for path in ROOT.iterdir() if path.is_file()]
     files += [path for place in _PLACES for path in (ROOT / place).rglob("*") if path.is_file()]
     for path in sorted(files):
-        if "__pycache__" in path.parts or path.suffix == ".out":
-            continue
-        yield path, path.read_text(encoding="utf-8")
+        if not _MADE & set(path.parts) and path.suffix != ".out":
+            yield path, path.read_text(encoding="utf-8", errors="replace")
 
 
 def page(name: str) -> str:
