@@ -41,6 +41,7 @@ class Connection:
     def __init__(self, sock: socket.socket, owner: Owner) -> None:
         sock.settimeout(0)
         self.owner = owner
+        self.pid = pid_of(sock)
         self.frames: deque[Frame] = deque()
         self.takes_descriptors = False
         self.is_closed = False
@@ -54,11 +55,6 @@ class Connection:
     def fileno(self) -> int:
         """Return the descriptor to wait on."""
         return self._socket.fileno()
-
-    @property
-    def pid(self) -> int:
-        """Return the client's process, as the kernel says; 0 if it is not visible from here."""
-        return pid_of(self._socket)
 
     @property
     def half_size(self) -> int:
