@@ -9,7 +9,16 @@ import click
 
 from docs.markdown import code, sentence, table
 from stoker.cli.people.group import SECTIONS, stoker
-from stoker.commands import joboptions, sacct_options, scancel, scontrol, sinfo, squeue
+from stoker.commands import (
+    joboptions,
+    sacct_options,
+    scancel,
+    scontrol,
+    seff,
+    sinfo,
+    squeue,
+    sstat,
+)
 from stoker.commands.options import Meaning, Option
 from stoker.commands.table import COMMANDS
 
@@ -22,6 +31,8 @@ TABLES: Final[Mapping[str, Sequence[Option]]] = {
     "scontrol": scontrol.command.OPTIONS,
     "sinfo": sinfo.command.OPTIONS,
     "sacct": sacct_options.OPTIONS,
+    "sstat": sstat.OPTIONS,
+    "seff": seff.OPTIONS,
 }
 """Each command's table, in the order of the page."""
 

@@ -197,7 +197,7 @@ def play(stage: Stage) -> list[str]:
 
     _announce(f"Work: primes below a million in {BLOCKS} blocks, and three jobs with other fates")
     fails = stage.submit("sbatch", "--job-name=fails", "--output=output/fails", "--wrap=exit 3")
-    late = stage.submit("stoker", "submit", "--limit=2s", "--job-name=late", "--", "sleep", "600")
+    late = stage.submit("stoker", "submit", "--time=0:02", "--job-name=late", "--", "sleep", "600")
     unwanted = stage.submit(
         "sbatch", "--job-name=unwanted", "--output=output/unwanted", "--wrap=sleep 600"
     )

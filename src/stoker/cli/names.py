@@ -17,7 +17,10 @@ from pathlib import Path
 
 from stoker.core.errors import UserError
 
-SLURM_NAMES = ("sacct", "salloc", "sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun")
+SLURM_NAMES = (
+    *("sacct", "salloc", "sbatch", "scancel", "scontrol"),
+    *("seff", "sinfo", "squeue", "srun", "sstat"),
+)
 
 _SHEBANG_MAX = 127
 """Bytes of a ``#!`` line that every kernel takes (Linux before 5.1; 255 since)."""

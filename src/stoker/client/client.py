@@ -85,22 +85,19 @@ class Client:
 
     # --- Submitting.
 
-    def submit(
-        self, *words: str, script: bytes | str = b"", time_limit_s: float | None = None
-    ) -> int:
+    def submit(self, *words: str, script: bytes | str = b"") -> int:
         """Submit a job; return its id once it is on record.
 
         Args:
             *words: sbatch's options, then ``--`` and a command; with a script, its arguments.
             script: The text of a batch script, or nothing.
-            time_limit_s: A limit to the second, where ``--time`` counts begun minutes.
 
         Raises:
             InvalidSpec: The words say nothing sensible.
             Infeasible: This machine could never run it.
         """
         text = script.encode() if isinstance(script, str) else script
-        return next(self.submit_many([Draft.of(words, text, time_limit_s=time_limit_s)]))
+        return next(self.submit_many([Draft.of(words, text)]))
 
     def submit_many(
         self, drafts: Iterable[Draft], surroundings: Surroundings | None = None

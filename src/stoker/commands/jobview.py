@@ -372,7 +372,7 @@ def _with_allocation(job: Job, allocation: Allocation | None) -> Job:
 
 
 def _copy(job: Job) -> Job:
-    made: Job = job.__copy__()
+    made = copy(job)
     if made.allocation is not None:
         made.allocation = copy(made.allocation)
     if made.array is not None:

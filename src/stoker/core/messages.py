@@ -34,17 +34,9 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     script: bytes = b""
     key: str = ""
     """The submission key: the same key is the same submission."""
-    time_limit_s: float | None = None
-    """A limit to the second, where sbatch's ``--time`` counts begun minutes; it wins over that."""
 
     @classmethod
-    def of(
-        cls,
-        words: Iterable[str],
-        script: bytes = b"",
-        key: str = "",
-        time_limit_s: float | None = None,
-    ) -> Self:
+    def of(cls, words: Iterable[str], script: bytes = b"", key: str = "") -> Self:
         """Return a draft.
 
         Args:
@@ -52,9 +44,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                 with a *script*, its arguments.
             script: The batch script, or b"".
             key: The submission key; the client draws one if there is none.
-            time_limit_s: A time limit to the second.
         """
-        return cls(line=_joined(words), script=script, key=key, time_limit_s=time_limit_s)
+        return cls(line=_joined(words), script=script, key=key)
 
     @property
     def words(self) -> tuple[str, ...]:

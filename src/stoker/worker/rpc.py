@@ -139,8 +139,7 @@ class Rpc:
                 key=draft.key,
             )
             try:
-                submission = self._read_draft(call, draft.script)
-                job = self._controller.submit(_limited(submission, draft.time_limit_s))
+                job = self._controller.submit(self._read_draft(call, draft.script))
             except (errors.UserError, errors.Infeasible) as error:
                 return Receipt(tuple(job_ids), _refusal(error))
             job_ids.append(job.array_job_id or job.job_id)
@@ -246,16 +245,6 @@ def _each(request: JobsRequest, change: Callable[[JobRef], None]) -> Changed:
         except (errors.UserError, errors.Infeasible) as error:
             refusals[text] = _refusal(error)
     return Changed(refusals)
-
-
-def _limited(submission: Submission, limit_s: float | None) -> Submission:
-    """Apply a time limit that was given to the second."""
-    if limit_s is None:
-        return submission
-    if not limit_s > 0:
-        raise InvalidSpec(f"cannot limit a job to {limit_s:g} s", "ESLURM_INVALID_TIME_LIMIT")
-    spec = msgspec.structs.replace(submission.spec, time_limit_s=limit_s)
-    return msgspec.structs.replace(submission, spec=spec)
 
 
 def _ref(text: str) -> JobRef:

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from stoker.cli.people.lines import arrived_lines, draft_of, seconds_of
+from stoker.cli.people.lines import arrived_lines, draft_of
 from stoker.core.errors import InvalidSpec
 
 
@@ -55,14 +55,6 @@ def test_an_option_that_is_off_is_none(value):
     assert draft.words == ("--", "x")
 
 
-def test_a_limit_of_its_own_wins_over_that_of_all_lines():
-    own = draft_of('{"argv": ["x"], "limit": "90s"}', [], 5.0)
-    other = draft_of("x", [], 5.0)
-    assert own is not None
-    assert other is not None
-    assert (own.time_limit_s, other.time_limit_s) == (90.0, 5.0)
-
-
 @pytest.mark.parametrize(
     ("line", "why"),
     [
@@ -83,19 +75,6 @@ def test_a_limit_of_its_own_wins_over_that_of_all_lines():
 def test_what_describes_no_job_is_refused_with_the_reason(line, why):
     with pytest.raises(InvalidSpec, match=why):
         draft_of(line, [])
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("1m30s", 90), ("2h", 7200), ("0.5s", 0.5), ("1h1m1s", 3661)]
-)
-def test_limits_are_read_to_the_second(text, seconds):
-    assert seconds_of(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "0s", "5", "-5s", "s", "1s1m", "1d"])
-def test_what_is_no_limit_is_refused(text):
-    with pytest.raises(InvalidSpec, match="write it as in 90s"):
-        seconds_of(text)
 
 
 def test_lines_come_as_they_arrive_and_the_last_needs_no_break():

@@ -105,8 +105,8 @@ class FakeClient:
         self._note("wait", job_ids, timeout_s)
         return tuple(self.jobs_known)
 
-    def submit(self, *words: str, time_limit_s: float | None = None) -> int:
-        self._note("submit", words, time_limit_s)
+    def submit(self, *words: str) -> int:
+        self._note("submit", words)
         return 42
 
     def submit_many(self, drafts: list[Draft], around: object) -> Iterator[int]:
@@ -345,11 +345,6 @@ def test_submit_ships_its_words_and_prints_the_id(client, capsys):
 def test_options_behind_the_dashes_belong_to_the_command(client):
     assert run(["submit", "--", "prog", "--json", "--help", "--from", "x"]) == 0
     assert client.done[0][1] == ("--", "prog", "--json", "--help", "--from", "x")
-
-
-def test_submit_takes_a_limit_to_the_second(client):
-    assert run(["submit", "--limit", "1m30s", "--", "x"]) == 0
-    assert client.done[0] == ("submit", ("--", "x"), 90.0)
 
 
 def test_submit_as_json(client, capsys):

@@ -123,12 +123,6 @@ def test_what_can_never_run_is_refused_as_such(desk):
     assert receipt.refusal.type == "Infeasible"
 
 
-def test_a_limit_to_the_second_wins(desk):
-    submit(desk, Draft.of(["a"], time_limit_s=2.5))
-    assert desk.controller.submissions[0].spec.time_limit_s == 2.5
-    assert submit(desk, Draft.of(["a"], time_limit_s=-1.0)).refusal is not None
-
-
 def test_words_that_are_no_text_come_through_and_are_shown_with_escapes(desk):
     submit(desk, Draft.of(["caf\udce9"]))
     assert desk.calls[0].argv == ("caf\udce9",)

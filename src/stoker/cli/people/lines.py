@@ -1,9 +1,8 @@
 """Jobs by the line: what a line of `stoker submit --from` says, as a draft.
 
 A line is a shell command, or a JSON object: ``{"argv": ["convert", "a.png", "a.jpg"]}`` runs a
-command with no shell in between, ``{"script": "..."}`` a batch script; ``limit`` is a time limit as
-in ``90s``; all other keys are sbatch's long options. Empty lines, and those that begin with ``#``,
-are passed over.
+command with no shell in between, ``{"script": "..."}`` a batch script; all other keys are sbatch's
+long options. Empty lines, and those that begin with ``#``, are passed over.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from stoker.core.wire import to_bytes, to_text
 _READ_SIZE = 1 << 16
 _LINE_MAX = 8 << 20
 _NAME = re.compile(r"[\w.+-]+", re.ASCII)
-_LIMIT = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?", re.ASCII)
 _OPTION = re.compile(r"[a-z][a-z0-9-]*")
 
 
@@ -43,29 +41,12 @@ def arrived_lines(descriptor: int) -> Iterator[list[str]]:
         yield [to_text(rest)]
 
 
-def seconds_of(text: str) -> float:
-    """Read a time limit as in ``90s``, ``1m30s`` or ``2h``.
-
-    Raises:
-        InvalidSpec: It is none.
-    """
-    match = _LIMIT.fullmatch(text)
-    hours, minutes, seconds = (
-        (float(group or 0) for group in match.groups()) if match else (0, 0, 0)
-    )
-    total = hours * 3600 + minutes * 60 + seconds
-    if not total:
-        raise InvalidSpec(f"cannot read the limit {text!r}: write it as in 90s, 1m30s or 2h")
-    return total
-
-
-def draft_of(line: str, options: Sequence[str], time_limit_s: float | None = None) -> Draft | None:
+def draft_of(line: str, options: Sequence[str]) -> Draft | None:
     """Return the draft that a line describes, or None if it says nothing.
 
     Args:
         line: Without its line break.
         options: sbatch's options for all lines; a line's own come after them, and win.
-        time_limit_s: The limit of jobs that say nothing of their own.
 
     Raises:
         InvalidSpec: It is a JSON object, but none that describes a job.
@@ -74,9 +55,8 @@ def draft_of(line: str, options: Sequence[str], time_limit_s: float | None = Non
     if not text or text.startswith("#"):
         return None
     if text.startswith("{"):
-        return _from_object(_parsed(text), options, time_limit_s)
-    words = [*_named(text), *options, "--", "/bin/sh", "-c", line]
-    return Draft.of(words, time_limit_s=time_limit_s)
+        return _from_object(_parsed(text), options)
+    return Draft.of([*_named(text), *options, "--", "/bin/sh", "-c", line])
 
 
 def _named(command: str) -> list[str]:
@@ -95,20 +75,17 @@ def _parsed(text: str) -> dict[str, Any]:
     return value
 
 
-def _from_object(
-    entry: dict[str, Any], options: Sequence[str], time_limit_s: float | None
-) -> Draft:
-    argv, script, limit = (entry.pop(name, None) for name in ("argv", "script", "limit"))
-    limit_s = time_limit_s if limit is None else seconds_of(str(limit))
+def _from_object(entry: dict[str, Any], options: Sequence[str]) -> Draft:
+    argv, script = (entry.pop(name, None) for name in ("argv", "script"))
     own = [word for name, value in entry.items() for word in _words(name, value)]
     words = [*options, *own]
     match argv, script:
         case None, str() if script:
-            return Draft.of(words, to_bytes(script), time_limit_s=limit_s)
+            return Draft.of(words, to_bytes(script))
         case list(), None if argv and all(isinstance(word, str) for word in argv):
-            return Draft.of([*words, "--", *argv], time_limit_s=limit_s)
+            return Draft.of([*words, "--", *argv])
         case list(), str() if script and all(isinstance(word, str) for word in argv):
-            return Draft.of([*words, "--", *argv], to_bytes(script), time_limit_s=limit_s)
+            return Draft.of([*words, "--", *argv], to_bytes(script))
     raise InvalidSpec(
         'cannot read the job: it needs "argv" (a list of strings) or "script" (a string)'
     )

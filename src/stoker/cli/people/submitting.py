@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import click
 
-from stoker.cli.people.lines import arrived_lines, draft_of, seconds_of
+from stoker.cli.people.lines import arrived_lines, draft_of
 from stoker.cli.people.screen import complain, console, count, is_terminal, say, say_json
 from stoker.client.client import Client
 from stoker.client.surroundings import look_around
@@ -35,10 +35,7 @@ def submit_command(ctx: click.Context, words: tuple[str, ...]) -> int:
     sbatch's options come first, then -- and the command. With --from FILE (or -, standard input)
     each line is a job: a shell command, or a JSON object {"argv": [...]} or {"script": "..."} with
     sbatch's long options as keys. An id is printed for each, in order; at the first line that is
-    wrong it stops and says where.
-
-    --limit 90s is a time limit to the second, where --time counts begun minutes. --json prints an
-    object a line.
+    wrong it stops and says where. --json prints an object a line.
 
     Examples:
       stoker submit -- python train.py --epochs 3
@@ -55,7 +52,7 @@ def submit_command(ctx: click.Context, words: tuple[str, ...]) -> int:
     if not line.words or line.words[-1] == "--":
         raise click.UsageError("cannot submit nothing: give a command after --, or --from FILE")
     with Client() as client:
-        job_id = client.submit(*line.words, time_limit_s=line.time_limit_s)
+        job_id = client.submit(*line.words)
         _say_id(job_id, as_json=line.as_json)
     return 0
 
@@ -65,12 +62,10 @@ class CommandLine(NamedTuple):
 
     words: tuple[str, ...]
     source: str = ""
-    time_limit_s: float | None = None
     as_json: bool = False
     wants_help: bool = False
 
 
-_VALUED = ("--from", "--limit")
 _FLAGS = ("--json", "--help", "-h")
 
 
@@ -78,27 +73,27 @@ def read_words(words: Sequence[str]) -> CommandLine:
     """Take our own options out of those before ``--``; the rest is sbatch's."""
     at = words.index("--") if "--" in words else len(words)
     kept: list[str] = []
-    ours: dict[str, str] = {}
+    source = ""
+    flags: set[str] = set()
     head = list(reversed(words[:at]))
     while head:
         word = head.pop()
         name, equals, value = word.partition("=")
-        if name in _VALUED:
+        if name == "--from":
             if not equals and not head:
                 raise click.UsageError(f"option {name} needs a value")
-            ours[name] = value if equals else head.pop()
+            source = value if equals else head.pop()
         elif word in _FLAGS:
-            ours[word] = word
+            flags.add(word)
         else:
             kept.append(word)
-    if "--from" in ours and words[at:]:
+    if source and words[at:]:
         raise click.UsageError("cannot take both --from and a command")
     return CommandLine(
         words=(*kept, *words[at:]),
-        source=ours.get("--from", ""),
-        time_limit_s=seconds_of(ours["--limit"]) if "--limit" in ours else None,
-        as_json="--json" in ours,
-        wants_help="--help" in ours or "-h" in ours,
+        source=source,
+        as_json="--json" in flags,
+        wants_help=bool(flags & {"--help", "-h"}),
     )
 
 
@@ -118,7 +113,7 @@ def read_batch(lines: Sequence[str], line: CommandLine, first: int) -> Batch:
     batch = Batch([], [])
     for number, text in enumerate(lines, first):
         try:
-            draft = draft_of(text, line.words, line.time_limit_s)
+            draft = draft_of(text, line.words)
         except InvalidSpec as error:
             batch.numbers.append(number)
             return batch._replace(problem=error)
