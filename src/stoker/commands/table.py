@@ -10,9 +10,11 @@ from stoker.commands.salloc import salloc
 from stoker.commands.sbatch import sbatch
 from stoker.commands.scancel import scancel
 from stoker.commands.scontrol import scontrol
+from stoker.commands.seff import seff
 from stoker.commands.sinfo import sinfo
 from stoker.commands.squeue import squeue
 from stoker.commands.srun import srun
+from stoker.commands.sstat import sstat
 from stoker.worker.call import Answer, Call, Conversation
 from stoker.worker.controller import Controller
 
@@ -24,7 +26,9 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "sbatch": sbatch,
     "scancel": scancel,
     "scontrol": scontrol,
+    "seff": seff,
     "sinfo": sinfo,
     "squeue": squeue,
     "srun": srun,
+    "sstat": sstat,
 }
