@@ -334,6 +334,13 @@ def test_niceness_is_added(engine, events, tmp_path) -> None:
     assert run(engine, events, tmp_path, "nice", nice=5).strip() == str(own + 5)
 
 
+def test_a_job_can_be_told_its_own_pid(engine, events, tmp_path) -> None:
+    text = "echo $$ $OWN; grep ^SigIgn /proc/self/status"
+    own, told, _, ignored = run(engine, events, tmp_path, text, pid_variable="OWN").split()
+    assert own == told
+    assert int(ignored, 16) == 0
+
+
 def test_truncate_and_append(engine, events, tmp_path) -> None:
     out = tmp_path / "output"
     out.write_text("old\n")

@@ -27,6 +27,7 @@ def fork_exec(
     streams: list[int],
     limits: dict[int, tuple[int, int]],
     nice: int,
+    pid_variable: str | None = None,
 ) -> int:
     """Run *program* in a session of its own and return its pid.
 
@@ -37,6 +38,7 @@ def fork_exec(
         streams: What becomes descriptors 0, 1 and 2.
         limits: Resource limits by their number.
         nice: Is added to our niceness; what is not permitted is left.
+        pid_variable: In which variable the child finds its own pid.
 
     Raises:
         OSError: Nobody runs.
@@ -47,6 +49,8 @@ def fork_exec(
         pid = os.fork()
         if pid == 0:
             try:
+                if pid_variable:
+                    environment[pid_variable] = str(os.getpid())
                 _become(program, argv, environment, streams, limits, nice)
             except OSError as error:
                 os.write(writing, b"%d" % (error.errno or EINVAL))
@@ -80,8 +84,10 @@ def _become(
     os.setsid()
     for target, source in enumerate(streams):
         os.dup2(source, target)
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        signal.signal(number, signal.SIG_DFL)
+    # A handler does not survive the exec; what is ignored does.
+    for number in signal.valid_signals():
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     if nice:
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + nice)

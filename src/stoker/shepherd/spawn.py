@@ -3,8 +3,8 @@
 Directory, umask, affinity and limits are set on the shepherd itself, inherited, and put back: it
 has one thread, so nothing comes in between. Output files are opened here first, which gives clear
 errors and leaves nothing between a job and its files. What cannot be put back (hard limits and
-niceness, which nobody may raise again) or would hinder the shepherd is set by the child itself:
-then it is forked, which costs more and is seldom needed.
+niceness, which nobody may raise again), would hinder the shepherd, or only the child knows (its
+pid, for its environment) is set by the child itself: then it is forked, which costs more.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ class Spawner:
         program = order["executable"] or argv[0]
         if order["search_path"] and "/" not in program:
             program = _find(program, environment.get("PATH", _DEFAULT_PATH))
-        cpus, nice = order["cpus"], int(order["nice"])
+        cpus, nice, own_pid = order["cpus"], int(order["nice"]), order.get("pid_variable")
         soft, own = self._plan_limits(order["rlimits"]) if order["rlimits"] else ({}, {})
         try:
             if cpus is not None:
@@ -175,8 +175,8 @@ class Spawner:
             for number, limit in soft.items():
                 resource.setrlimit(number, limit)
             hit("spawn")
-            if own or nice:
-                return fork_exec(program, argv, environment, streams, own, nice)
+            if own or nice or own_pid:
+                return fork_exec(program, argv, environment, streams, own, nice, own_pid)
             return _posix_spawn(program, argv, environment, streams)
         except OSError as error:
             raise SpawnError("exec", error.errno or EINVAL, program) from None

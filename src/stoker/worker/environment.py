@@ -23,6 +23,9 @@ from stoker.scheduling.snapshot import Shape
 
 DEFAULT_QOS: Final = "normal"
 
+TASK_PID: Final = "SLURM_TASK_PID"
+"""The variable in which a script or task finds its own pid."""
+
 _PROTOCOL: Final = "9728:109"
 """The protocol version and select plugin that SLURM_WORKING_CLUSTER ends with in 22.05."""
 
@@ -36,6 +39,7 @@ _OF_OTHERS: Final = (
     "SLURM_STEP_NUM_NODES",
     "SLURM_STEP_NUM_TASKS",
     "SLURM_STEP_TASKS_PER_NODE",
+    TASK_PID,
     "SLURM_GPUS_ON_NODE",
     "SLURM_JOB_GPUS",
     "SLURM_JOB_ACCOUNT",

@@ -23,7 +23,7 @@ from stoker.core.settings import Detected, Machine, Settings
 from stoker.core.units import PatternFields, expand_pattern
 from stoker.engines.base import Engine, Failed, Unit, UnitKey, Warn
 from stoker.worker.admission import Admission
-from stoker.worker.environment import batch_variables
+from stoker.worker.environment import TASK_PID, batch_variables
 from stoker.worker.failpoints import hit
 from stoker.worker.queue import Turn
 
@@ -153,6 +153,8 @@ class Launcher:
             warnings=_warnings(job),
             memory_mib=allocation.memory_mib or None,
             notices=_notices(job, allocation),
+            # It costs a fork, more than all else that we do for a short job: not in a lane.
+            pid_variable=None if allocation.lane else TASK_PID,
         )
 
     def _variables(self, job: Job, allocation: Allocation) -> Mapping[str, str | None]:

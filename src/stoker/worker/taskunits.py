@@ -11,7 +11,7 @@ from stoker.core.units import expand_pattern
 from stoker.engines.base import Unit, UnitKey
 from stoker.worker.admission import Admission
 from stoker.worker.controller import StepRequest
-from stoker.worker.environment import step_variables
+from stoker.worker.environment import TASK_PID, step_variables
 from stoker.worker.launching import cores_of, pattern_fields
 
 
@@ -75,6 +75,7 @@ class TaskUnits:
             warnings=(),
             memory_mib=None,
             notices={},
+            pid_variable=TASK_PID,
         )
 
     def _variables(
