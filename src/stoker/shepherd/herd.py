@@ -17,6 +17,7 @@ from collections import deque
 from time import monotonic
 
 from stoker.shepherd.failpoints import hit
+from stoker.shepherd.journal import text_of
 from stoker.shepherd.processes import look
 from stoker.shepherd.spawn import SpawnError
 from stoker.shepherd.units import DEAD, ENDED, QUEUED, RUNNING, Group, Lane, Unit, ended
@@ -102,9 +103,9 @@ class Herd:
     def tell_again(self, unit: Unit) -> None:
         """Tell what is known of a unit that was sent before."""
         if unit.event is not None:
-            self._reports.tell(unit.event, is_last=True)
+            self._reports.tell(text_of(unit.event), is_last=True)
         elif unit.state in (RUNNING, DEAD):
-            self._reports.tell(unit.started(), is_last=False)
+            self._reports.tell(text_of(unit.started()), is_last=False)
 
     def commit_arrivals(self) -> None:
         """Put all new intents on record with one sync, and start those whose turn it is."""
@@ -201,7 +202,8 @@ class Herd:
         self._trees.add(unit)
         self._journal.note("start", unit.key, unit.pid, unit.ticks, unit.started_at, unit.clock)
         self._journal.write()
-        self._reports.tell(unit.started(), is_last=False, is_pressing=not self._is_followed(unit))
+        is_pressing = not self._is_followed(unit)
+        self._reports.tell(text_of(unit.started()), is_last=False, is_pressing=is_pressing)
         self.limits.watch(unit)
 
     def _fail(self, unit: Unit, error: SpawnError) -> None:
@@ -310,8 +312,9 @@ class Herd:
         _close(unit)
         unit.group.units.pop(unit.key, None)
         self._endings.drop(unit)
-        self._journal.note("end", unit.key, event)
-        self._reports.tell(event, is_last=True, is_pressing=not self._is_followed(unit))
+        text = text_of(event)
+        self._journal.note_end(unit.key, text)
+        self._reports.tell(text, is_last=True, is_pressing=not self._is_followed(unit))
         lane = self._lanes.get(unit.lane) if unit.lane is not None else None
         if lane is not None and unit.lane is not None and lane.busy is unit:
             lane.busy = None

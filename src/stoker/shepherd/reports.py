@@ -8,7 +8,6 @@ was heard of somebody is still ready to follow.
 
 from __future__ import annotations
 
-import json
 from time import monotonic
 
 from stoker.shepherd.connection import ProtocolError
@@ -51,18 +50,18 @@ class Reports:
         self._timer: list[Any] | None = None
         self._repair_timer: list[Any] | None = None
 
-    def tell(self, event: dict[str, Any], *, is_last: bool, is_pressing: bool = True) -> None:
+    def tell(self, event: str, *, is_last: bool, is_pressing: bool = True) -> None:
         """Have an event told; of a unit's last one the journal has been given the record.
 
         Args:
-            event: What happened.
+            event: What happened, in JSON.
             is_last: Whether it must be on record before it is told.
             is_pressing: Whether cores may lie idle until stokerd has heard of it.
         """
         self._needs_sync = self._needs_sync or is_last
         self._is_pressing = self._is_pressing or is_pressing
         if self.peer is not None:
-            self._events.append(json.dumps(event))
+            self._events.append(event)
 
     def clear(self) -> None:
         """Forget what was to be told: whoever connected has been told all there is."""

@@ -15,6 +15,7 @@ import signal
 import stat
 from contextlib import suppress
 from errno import EACCES, EAGAIN, EINVAL, EMFILE, ENFILE, ENOENT, ENOMEM, ENOTDIR
+from time import monotonic
 
 from stoker.shepherd.failpoints import hit
 from stoker.shepherd.forking import fork_exec
@@ -37,6 +38,9 @@ _OUTPUT = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY | os.O_NONBLOCK |
 _INPUT = os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
 _SIGNALS = sorted(signal.valid_signals())
 _UMASK = 0o077
+_FOUND_S = 0.25
+"""How long we remember where a program was found."""
+_FOUND_MAX = 64
 _LIMITS = {
     name[len("RLIMIT_") :].lower(): number
     for name, number in vars(resource).items()
@@ -69,6 +73,11 @@ class Spawner:
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self._cpus = os.sched_getaffinity(0)
         self._own = {number: resource.getrlimit(number) for number in _LIMITS.values()}
+        self._planned: tuple[dict[str, Any], tuple[dict[int, Limit], dict[int, Limit]]] = (
+            {},
+            ({}, {}),
+        )
+        self._found: dict[tuple[str, str], tuple[str, float]] = {}
         self._cwd = "/"
         self._umask = _UMASK
         os.chdir("/")
@@ -166,9 +175,11 @@ class Spawner:
         argv = order["argv"]
         program = order["executable"] or argv[0]
         if order["search_path"] and "/" not in program:
-            program = _find(program, environment.get("PATH", _DEFAULT_PATH))
+            program = self._find(program, environment.get("PATH", _DEFAULT_PATH))
         cpus, nice, own_pid = order["cpus"], int(order["nice"]), order.get("pid_variable")
-        soft, own = self._plan_limits(order["rlimits"]) if order["rlimits"] else ({}, {})
+        if order["rlimits"] != self._planned[0]:
+            self._planned = order["rlimits"], self._plan_limits(order["rlimits"])
+        soft, own = self._planned[1]
         try:
             if cpus is not None:
                 self._bind(cpus)
@@ -185,6 +196,20 @@ class Spawner:
                 resource.setrlimit(number, self._own[number])
             if cpus is not None:
                 os.sched_setaffinity(0, self._cpus)
+
+    def _find(self, program: str, path: str) -> str:
+        """Return where the program is; what was found is good for a moment, as thousands follow."""
+        now = monotonic()
+        found, until = self._found.get((program, path), ("", 0.0))
+        if now < until:
+            return found
+        if len(self._found) >= _FOUND_MAX:
+            self._found.clear()
+        found = _find(program, path)
+        # What a relative directory leads to is another matter in every directory.
+        if all(directory.startswith("/") for directory in path.split(":")):
+            self._found[program, path] = found, now + _FOUND_S
+        return found
 
     def _bind(self, cpus: list[int]) -> None:
         """Bind to the cores that are there; a core that went offline is no reason not to run."""
