@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from stoker.engines.base import Ended
 from stoker.engines.local import LocalEngine
 from support.engine import Events, lines, local_engine, script, unit, until
 
@@ -223,3 +225,23 @@ def test_steps_without_a_leader_end_with_what_they_left(
     assert events.ended("9.0.0.0").exit_code == 3
     assert survivors(witness) == []
     engine.acknowledge(["9.0.0.0"])
+
+
+def test_a_step_has_ended_before_what_a_cancelled_leader_left_behind(
+    engine: LocalEngine, events: Events, tmp_path: Path
+) -> None:
+    # As srun in a cancelled batch job: it outlives the script, and waits for the end of its step.
+    pid, told = tmp_path / "pid", tmp_path / "told"
+    waits = f"trap '' TERM; echo $$ > {pid}; until [ -e {told} ]; do sleep 0.01; done"
+    leader = script("10.0.batch", f"({waits}) & exec sleep 3600")
+    engine.launch([leader, script("10.0.0.0", "exec sleep 3600")], {})
+    lines(pid)
+    events.started("10.0.0.0")
+
+    engine.end("10.0", "cancelled", 60.0)
+
+    assert events.ended("10.0.0.0").signal == signal.SIGTERM
+    assert not any(isinstance(event, Ended) for event in events.of("10.0.batch"))
+    told.touch()
+    assert events.ended("10.0.batch").signal == signal.SIGTERM
+    engine.acknowledge(["10.0.0.0", "10.0.batch"])

@@ -262,16 +262,22 @@ class Herd:
             self.settle(group)
 
     def settle(self, group: Group) -> None:
-        """Let the dead of a group end: each by itself, or all when nothing of the group is left."""
+        """Let the dead of a group end: the leader, or the last, when nothing of it is left."""
         leader = group.leader
         has_lost_leader = leader is not None and leader.state in (DEAD, ENDED)
         units = list(group.units.values())
-        if not has_lost_leader and any(unit.state in (QUEUED, RUNNING) for unit in units):
+        goes_on = not has_lost_leader and any(unit.state in (QUEUED, RUNNING) for unit in units)
+        if goes_on or has_lost_leader:
+            # By themselves: what is left of the group may wait for just that, as srun does.
             for unit in units:
-                if unit.state == DEAD:
+                if unit.state == DEAD and unit is not leader:
                     self.finish(unit, ended(unit, oom=False))
-            return
-        for unit in units:
+        if not goes_on:
+            self._wind_up(group)
+
+    def _wind_up(self, group: Group) -> None:
+        """End a group that has lost its leader, or all of its units."""
+        for unit in list(group.units.values()):
             if unit.state == QUEUED:
                 self.withdraw(unit)
         if self._is_gone(group):
