@@ -164,14 +164,14 @@ def until(
 
 
 def processes_of(home: Path) -> list[int]:
-    """Return the processes that have *home* in their environment or arguments; never ourselves."""
-    marks = {f"STOKER_HOME={home}".encode(), os.fsencode(home)}
+    """Return the processes in whose environment or arguments *home* stands; never ourselves."""
+    marks = {f"STOKER_HOME={home}".encode(), str(home).encode()}
     found = []
-    for process in Path("/proc").glob("[0-9]*"):
+    for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            texts = [(process / name).read_bytes() for name in ("environ", "cmdline")]
-            if not marks.isdisjoint(b"\0".join(texts).split(b"\0")):
-                found.append(int(process.name))
+            words = (folder / "environ").read_bytes() + b"\0" + (folder / "cmdline").read_bytes()
+            if not marks.isdisjoint(words.split(b"\0")):
+                found.append(int(folder.name))
     return [pid for pid in found if pid != os.getpid()]
 
 
