@@ -7,7 +7,7 @@ of a `Database.transaction`; all reading ones open a reader of their own unless 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -84,6 +84,14 @@ class Repository:
     def save_jobs(self, connection: Connection, changed: Iterable[Job]) -> None:
         """Record the present state of *changed*, new or known."""
         _write(connection, jobs, ("job_id",), [job_row(job) for job in changed])
+
+    def erase_jobs(self, connection: Connection, job_ids: Collection[int]) -> None:
+        """Remove records of array tasks that wait, and nothing more, as part of their array."""
+        wanted = sorted(job_ids)
+        for start in range(0, len(wanted), _CHUNK):
+            some = wanted[start : start + _CHUNK]
+            connection.execute(jobs.delete().where(jobs.c.job_id.in_(some)))
+            connection.execute(allocations.delete().where(allocations.c.job_id.in_(some)))
 
     def save_allocations(self, connection: Connection, changed: Iterable[Allocation]) -> None:
         """Record the present state of *changed*, new or known."""

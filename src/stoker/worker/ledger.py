@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import secrets
 from collections.abc import Sequence
+from typing import Final
 
 from stoker.core.enums import AllocationState, Hold, JobState, Reason
 from stoker.core.lifecycle import END_EVENTS, Event, next_state
@@ -24,6 +25,20 @@ from stoker.worker.outcomes import Outcome, hopeless, lost, missed, on_request
 from stoker.worker.queue import JobQueue, Turn
 from stoker.worker.resources import ResourceTracker
 from stoker.worker.times import due_at, is_waiting, latest_start_at
+
+_SHARED: Final = (
+    "spec_digest",
+    "partition",
+    "priority",
+    "nice",
+    "hold",
+    "time_limit_s",
+    "begin_at",
+    "dependency",
+    "requeue",
+    "restarts",
+)
+"""What the waiting tasks of one record have in common."""
 
 
 class Ledger:
@@ -210,9 +225,28 @@ class Ledger:
         self._tell_dependents(turn, job)
 
     def unreserve(self, turn: Turn, job: Job) -> None:
-        """Take back a reservation whose process never started: the job waits again."""
+        """Take back a reservation whose process never started: the job waits again.
+
+        A task of an array goes back to those that wait, where it came from: its number, which
+        nobody was told, is not given again.
+        """
         self._release(turn, job, JobState.PENDING, turn.now)
-        self.refresh(turn, job)
+        rest = self._rest_of(job)
+        if rest is None or rest.array is None:
+            self.refresh(turn, job)
+            return
+        self.table.remove(job)
+        turn.erase(job)
+        turn.tell(job.job_id)
+        rest.array.add(job.array_task_id)
+        self.replace(turn, rest)
+
+    def _rest_of(self, job: Job) -> Job | None:
+        """Return the waiting part of the array that a task is like in all but its number."""
+        if job.array_task_id == NO_TASK or job.restarts:
+            return None
+        parts = (each for each in self.table.array(job.array_job_id) if each.array is not None)
+        return next((each for each in parts if _is_alike(each, job)), None)
 
     # Ending.
 
@@ -326,3 +360,7 @@ def count_pause(job: Job, at: float) -> None:
 def _allocation(job: Job) -> Allocation:
     assert job.allocation is not None, f"job {job.job_id} has no allocation"
     return job.allocation
+
+
+def _is_alike(rest: Job, task: Job) -> bool:
+    return all(getattr(rest, name) == getattr(task, name) for name in _SHARED)

@@ -43,6 +43,7 @@ class Turn:
         self.specs: dict[bytes, bytes] = {}
         self.contents: dict[str, bytes] = {}
         self.keys: dict[str, int] = {}
+        self.erased: set[int] = set()
         self.node_states: dict[str, NodeState] = {}
         self.news: set[int] = set()
         self.actions: list[Action] = []
@@ -52,6 +53,13 @@ class Turn:
     def touch(self, job: Job) -> None:
         """Record the job's state at the end of the turn."""
         self.jobs[job.job_id] = job
+
+    def erase(self, job: Job) -> None:
+        """Record that there is no such job: an array's waiting tasks stand for it again."""
+        self.jobs.pop(job.job_id, None)
+        for key in [key for key in self.allocations if key[0] == job.job_id]:
+            del self.allocations[key]
+        self.erased.add(job.job_id)
 
     def touch_allocation(self, allocation: Allocation) -> None:
         """Record the allocation's state at the end of the turn."""
@@ -99,6 +107,7 @@ class Turn:
             or self.allocations
             or self.steps
             or self.keys
+            or self.erased
             or self.node_states
             or self.next_job_id
         )
@@ -109,6 +118,7 @@ class Turn:
             repository.add_contents(connection, self.contents)
             repository.add_specs(connection, self.specs)
             repository.add_submissions(connection, self.keys, self.now)
+            repository.erase_jobs(connection, self.erased)
             repository.save_jobs(connection, self.jobs.values())
             repository.save_allocations(connection, self.allocations.values())
             repository.save_steps(connection, self.steps.values())

@@ -174,8 +174,8 @@ class Rpc:
 
     def _wait(self, request: JobsRequest, _: Owner) -> Generator[UntilEnded, Sequence[Job], bytes]:
         refs = [_ref(text) for text in request.ids]
-        awaited = self._records.awaited_ids(refs)
-        if awaited:
+        # A task that was about to start may have gone back to its array: then look again.
+        while awaited := self._records.awaited_ids(refs):
             yield UntilEnded(tuple(awaited))
         found = {
             record.job.job_id: record

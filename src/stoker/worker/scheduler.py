@@ -39,6 +39,8 @@ _SHAPES_MAX: Final = 16
 """With more kinds of jobs waiting, nobody is handed over in advance."""
 _SHAPES_KEPT_MAX: Final = 4096
 """Of how many kinds of jobs the run times are remembered."""
+_RUNS_MIN: Final = 4
+"""How many jobs of a shape must have been short before the next is believed to be."""
 _WEIGHT: Final = 0.2
 """Weight of the newest run time in the moving average of its shape."""
 
@@ -48,18 +50,18 @@ class RunTimes:
 
     def __init__(self) -> None:
         self._average: dict[Shape, float] = {}
+        self._count: dict[Shape, int] = {}
 
     def note(self, shape: Shape, run_s: float) -> None:
         """Take in one run."""
-        if len(self._average) >= _SHAPES_KEPT_MAX:
-            self._average.clear()
         before = self._average.get(shape, run_s)
         self._average[shape] = before + _WEIGHT * (run_s - before)
+        self._count[shape] = self._count.get(shape, 0) + 1
 
     def depth(self, shape: Shape, depth_max: int) -> int:
         """Return how many jobs of the shape a lane should hold in advance."""
-        average = self._average.get(shape)
-        if average is None or average > _AHEAD_S:
+        average = self._average.get(shape, FOREVER)
+        if average > _AHEAD_S or self._count[shape] < _RUNS_MIN:
             return 0
         return min(depth_max, int(_AHEAD_S / max(average, 1e-4)))
 

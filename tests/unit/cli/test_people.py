@@ -339,7 +339,7 @@ def test_submit_ships_its_words_and_prints_the_id(client, capsys):
     assert run(["submit", "--time=5", "-c", "2", "--", "make", "-j4", "--", "x"]) == 0
     assert capsys.readouterr().out == "42\n"
     words = ("--time=5", "-c", "2", "--", "make", "-j4", "--", "x")
-    assert client.done[0] == ("submit", words, None)
+    assert client.done[0] == ("submit", words)
 
 
 def test_options_behind_the_dashes_belong_to_the_command(client):
