@@ -231,20 +231,26 @@ class Ledger:
         nobody was told, is not given again.
         """
         self._release(turn, job, JobState.PENDING, turn.now)
-        rest = self._rest_of(job)
-        if rest is None or rest.array is None:
+        if job.array_task_id == NO_TASK or job.restarts:
             self.refresh(turn, job)
+        else:
+            self._go_back(turn, job)
+
+    def _go_back(self, turn: Turn, task: Job) -> None:
+        """Let a task wait with its array again; the first that comes back is the array's rest."""
+        rest = self._rest_of(task)
+        if rest is None or rest.array is None:
+            task.array, task.array_task_id = TaskSet([task.array_task_id]), NO_TASK
+            self.refresh(turn, task)
             return
-        self.table.remove(job)
-        turn.erase(job)
-        turn.tell(job.job_id)
-        rest.array.add(job.array_task_id)
+        self.table.remove(task)
+        turn.erase(task)
+        turn.tell(task.job_id)
+        rest.array.add(task.array_task_id)
         self.replace(turn, rest)
 
     def _rest_of(self, job: Job) -> Job | None:
         """Return the waiting part of the array that a task is like in all but its number."""
-        if job.array_task_id == NO_TASK or job.restarts:
-            return None
         parts = (each for each in self.table.array(job.array_job_id) if each.array is not None)
         return next((each for each in parts if _is_alike(each, job)), None)
 

@@ -58,6 +58,11 @@ class RunTimes:
         self._average[shape] = before + _WEIGHT * (run_s - before)
         self._count[shape] = self._count.get(shape, 0) + 1
 
+    def distrust(self, shape: Shape) -> None:
+        """Believe nothing of the shape until it has been short again for a while."""
+        self._average.pop(shape, None)
+        self._count.pop(shape, None)
+
     def depth(self, shape: Shape, depth_max: int) -> int:
         """Return how many jobs of the shape a lane should hold in advance."""
         average = self._average.get(shape, FOREVER)
@@ -107,9 +112,11 @@ class ResourceScheduler:
         started = []
         for start in decided.starts:
             job = self._ledger.table.jobs[start.job_id]
-            opens_lane = None if self._depth_max and not job.spec.interactive else 0
-            started.append(self._reserve(turn, job, start.shares, opens_lane))
-        if decided.is_cut:
+            # The plan looks at each record by itself, but those of an array share its limit.
+            if self._ledger.table.startable(start.job_id):
+                opens_lane = None if self._depth_max and not job.spec.interactive else 0
+                started.append(self._reserve(turn, job, start.shares, opens_lane))
+        if decided.is_cut or len(started) < len(decided.starts):
             self.on_wakeup()
         self._follow(turn)
         self._promise()
@@ -177,7 +184,7 @@ class ResourceScheduler:
         shape = self._ledger.table.shape(job)
         if shape is None or self.last_plan is None:
             return job.reason
-        is_at_limit = job.is_array_rest and not self._ledger.table.startable(job.job_id)
+        is_at_limit = not self._ledger.table.startable(job.job_id)
         return self.last_plan.reason(shape, job.job_id, is_at_limit=is_at_limit)
 
     def expected_starts(self, job_ids: Sequence[int]) -> Mapping[int, float]:
@@ -268,6 +275,8 @@ class ResourceScheduler:
                 for job in (self._ledger.table.jobs[each] for each in line[1:])
                 if job.allocation is not None and job.allocation.reserved_at < before
             ]
+            for job in overdue:
+                self.run_times.distrust(self._ledger.admission.shape(job))
             if overdue:
                 self._engine.withdraw([_key(job) for job in overdue])
 

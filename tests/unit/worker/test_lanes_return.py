@@ -20,11 +20,18 @@ def hand_over(rooms: Rooms) -> tuple[Job, list[str]]:
     return array, followers
 
 
+def take_back(rooms: Rooms, followers: list[str]) -> None:
+    """Let half a second pass: who has not started by then is taken back."""
+    rooms.wait_s(1.0)
+    assert [list(keys) for (keys,) in rooms.engine.asked("withdraw")] == [followers]
+    rooms.report(*map(Withdrawn, followers))
+
+
 def test_a_task_that_was_taken_back_waits_with_its_array_again(make_rooms):
     rooms = make_rooms(follow_depth_max=4)
     array, followers = hand_over(rooms)
     running = len(rooms.engine.launched()) - len(followers)
-    rooms.report(*map(Withdrawn, followers))
+    take_back(rooms, followers)
     records = rooms.worker.queue.table.array(array.job_id)
     rests = [job.array.format() for job in records if job.array is not None]
     assert rests == [f"{running}-29"]
@@ -37,5 +44,5 @@ def test_numbers_of_tasks_that_went_back_are_not_given_again(make_rooms):
     rooms = make_rooms(follow_depth_max=4)
     _, followers = hand_over(rooms)
     given = {int(unit.key.split(".")[0]) for unit in rooms.engine.launched()}
-    rooms.report(*map(Withdrawn, followers))
+    take_back(rooms, followers)
     assert rooms.submit("later").job_id > max(given)
