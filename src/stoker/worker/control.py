@@ -255,7 +255,7 @@ class Control:
             return step
         if job.allocation is None or job.ending is not None:
             raise InvalidSpec(
-                f"cannot begin a step in job {job.display_id}: it is ending or has ended",
+                f"cannot begin a step in job {job.display_id}: it does not run",
                 "ESLURM_ALREADY_DONE",
             )
         return self._steps.create(self._queue.current, job, request)

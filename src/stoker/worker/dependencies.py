@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from stoker.core.models import Job
-from stoker.core.units import Condition, TaskSet
+from stoker.core.units import Condition, Dependency, TaskSet
 from stoker.worker import eligibility
 from stoker.worker.eligibility import Verdict
 from stoker.worker.queue import JobQueue, Turn
@@ -90,6 +92,14 @@ class Dependencies:
                 found[job.job_id] = job
         found |= {job.job_id: job for job in self._active(condition)}
         return [job for job in found.values() if _is_named(job, condition)]
+
+
+def without_partners(dependency: Dependency | None) -> Dependency | None:
+    """Return what is still open of the dependency of a task whose partners have completed."""
+    if dependency is None or dependency.any_of:
+        return None
+    left = tuple(each for each in dependency.conditions if each.kind != "aftercorr")
+    return msgspec.structs.replace(dependency, conditions=left) if left else None
 
 
 def _relevant(job: Job, condition: Condition, records: Sequence[Job]) -> Sequence[Job]:

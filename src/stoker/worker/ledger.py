@@ -18,7 +18,7 @@ from stoker.core.models import FOREVER, NO_TASK, NOBODY, Allocation, Job, NodeSh
 from stoker.core.units import TaskSet
 from stoker.worker import eligibility
 from stoker.worker.admission import Admission
-from stoker.worker.dependencies import Dependencies
+from stoker.worker.dependencies import Dependencies, without_partners
 from stoker.worker.eligibility import Verdict
 from stoker.worker.lanes import Lanes
 from stoker.worker.outcomes import Outcome, hopeless, lost, missed, on_request
@@ -140,6 +140,7 @@ class Ledger:
         """Give the tasks whose partners by ``aftercorr`` have completed records of their own."""
         for task in self.dependencies.completed_partners(turn, rest, news) or ():
             job = self.split(turn, rest, task)
+            job.dependency = without_partners(job.dependency)
             if job is not rest:
                 self.refresh(turn, job)
 

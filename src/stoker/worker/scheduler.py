@@ -54,6 +54,9 @@ class RunTimes:
 
     def note(self, shape: Shape, run_s: float) -> None:
         """Take in one run."""
+        if len(self._average) >= _SHAPES_KEPT_MAX:
+            self._average.clear()
+            self._count.clear()
         before = self._average.get(shape, run_s)
         self._average[shape] = before + _WEIGHT * (run_s - before)
         self._count[shape] = self._count.get(shape, 0) + 1
