@@ -7,7 +7,8 @@ There is no server, no thread and no sleep: the time is a number.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -249,6 +250,18 @@ class Rooms:
     def state(self, job: Job | int) -> str:
         """Return the recorded state."""
         return self.recorded(job).state.value
+
+
+class _Abandoned(Exception):
+    """Ends a turn before it is recorded."""
+
+
+@contextmanager
+def abandoned_turn(rooms: Rooms) -> Iterator[None]:
+    """Enclose a turn that is not recorded."""
+    with suppress(_Abandoned), rooms.queue.turn():
+        yield
+        raise _Abandoned
 
 
 def key_of(job: Job) -> str:

@@ -1,0 +1,139 @@
+"""Submissions become jobs: once for each key, within limits, or not at all."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from stoker.core import processes
+from stoker.core.enums import Hold, JobState
+from stoker.core.errors import Infeasible, InvalidSpec
+from stoker.worker.intake import KEYS_KEPT_S
+from support.recording_engine import abandoned_turn, ref, submission
+
+
+def test_a_job_is_on_record_with_what_was_asked_for(rooms):
+    job = rooms.submit("fit", comment="hello", time_limit_s=60.0, hold=True, priority=5)
+    recorded = rooms.recorded(job)
+    assert (recorded.name, recorded.spec.comment, recorded.time_limit_s) == ("fit", "hello", 60.0)
+    assert (recorded.hold, recorded.priority, recorded.partition) == (Hold.USER, 5, "debug")
+
+
+def test_ids_grow_and_priorities_fall_so_that_who_comes_first_goes_first(rooms):
+    one, two = rooms.submit(), rooms.submit()
+    assert (one.job_id, two.job_id) == (1, 2)
+    assert one.priority > two.priority
+    assert rooms.submit(nice=100).priority < two.priority - 100
+
+
+def test_script_and_environment_are_stored_once_however_many_jobs_share_them(rooms):
+    said = {"script": b"#!/bin/sh\n", "environment": ("A=1", "ODD=\udcff")}
+    one, two = rooms.submit(**said), rooms.submit(**said)
+    assert one.spec_digest == two.spec_digest
+    with rooms.queue.turn():
+        assert rooms.control.script(two) == b"#!/bin/sh\n"
+        assert rooms.control.environment(two) == ["A=1", "ODD=\udcff"]
+
+
+def test_the_same_key_is_the_same_job_whatever_became_of_it(rooms):
+    job = rooms.submit(key="k")
+    assert rooms.submit(key="k").job_id == job.job_id
+    rooms.schedule()
+    rooms.start(job)
+    rooms.finish(job)
+    assert rooms.submit(key="k").state is JobState.COMPLETED
+    rooms.restart()
+    assert rooms.submit(key="k").job_id == job.job_id
+    assert rooms.worker.repository.next_job_id() == 2
+
+
+def test_the_same_key_twice_in_one_turn_is_one_job_even_if_it_is_cancelled_between(rooms):
+    with rooms.queue.turn():
+        job = rooms.control.submit(submission(key="k"))
+        rooms.control.cancel(ref(job.job_id), job.owner)
+        again = rooms.control.submit(submission(key="k"))
+    assert (again.job_id, again.state) == (job.job_id, JobState.CANCELLED)
+
+
+def test_keys_are_forgotten_when_no_client_tries_again(rooms):
+    rooms.submit(key="old")
+    rooms.now_s += KEYS_KEPT_S + 1
+    rooms.submit(key="new")
+    assert rooms.worker.intake._keys.keys() == {"new"}
+    rooms.restart()
+    assert rooms.worker.repository.submission_keys(0.0).keys() == {"new"}
+
+
+def test_a_refused_submission_leaves_nothing_and_uses_no_id(rooms):
+    with pytest.raises(InvalidSpec):
+        rooms.submit(partition="nosuch")
+    assert len(rooms.queue.table) == 0
+    assert rooms.submit().job_id == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ({"script": b"#!" + b"x" * 4096}, "ESLURM_JOB_SCRIPT_TOO_LARGE"),
+        ({"environment": ("A=" + "x" * (9 << 20),)}, "ESLURM_ENVIRONMENT_TOO_LARGE"),
+        ({"name": "n" * 2000}, "ESLURM_PATHNAME_TOO_LONG"),
+        ({"array": "0-10"}, "ESLURM_INVALID_ARRAY"),
+        ({"dependency": "afterok:" + ":".join(map(str, range(1, 2000)))}, "ESLURM_DEPENDENCY"),
+        ({"partition": "nosuch"}, "ESLURM_INVALID_PARTITION_NAME"),
+        ({"node_list": "mars"}, "ESLURM_INVALID_NODE_NAME"),
+    ],
+)
+def test_what_exceeds_a_limit_is_refused_by_its_name(make_rooms, said, code):
+    rooms = make_rooms(max_script_size=1024, max_array_size=10)
+    with pytest.raises(InvalidSpec) as refusal:
+        rooms.submit(**{"name": "work"} | said)
+    assert refusal.value.code == code
+
+
+def test_a_full_queue_takes_no_more(make_rooms):
+    rooms = make_rooms(max_job_count=2)
+    rooms.submit(array="0-9", hold=True)
+    rooms.submit(hold=True)
+    with pytest.raises(InvalidSpec, match="temporarily unable to accept job"):
+        rooms.submit()
+
+
+def test_what_no_node_could_ever_give_is_refused_unless_it_is_held(rooms):
+    with pytest.raises(Infeasible):
+        rooms.submit(cpus_per_task=9)
+    assert rooms.submit(cpus_per_task=9, hold=True).job_id == 1
+
+
+def test_an_array_is_one_record_with_its_own_copy_of_the_tasks(rooms):
+    job = rooms.submit(array="0-99999%4")
+    assert (job.array_job_id, len(job.array), job.array_limit) == (1, 100_000, 4)
+    rooms.schedule()
+    assert len(rooms.recorded(1).array) == 99_996
+
+
+def test_a_trial_is_not_kept_but_uses_up_an_id_as_in_slurm(rooms):
+    with rooms.queue.turn():
+        trial = rooms.control.try_submit(submission(ntasks=2))
+    assert (trial.job_id, trial.cpus, trial.at) == (1, 2, rooms.now_s)
+    assert len(rooms.queue.table) == 0
+    assert rooms.worker.repository.next_job_id() == 2
+
+
+def test_a_trial_meets_the_same_limits(make_rooms):
+    rooms = make_rooms(max_array_size=10)
+    with pytest.raises(InvalidSpec), rooms.queue.turn():
+        rooms.control.try_submit(submission(array="0-10"))
+
+
+def test_the_caller_of_an_interactive_job_is_known_by_more_than_its_pid(rooms):
+    job = rooms.submit(interactive=True, caller_pid=os.getpid())
+    assert rooms.recorded(job).spec.caller == processes.identify(os.getpid())
+    assert rooms.submit().spec.caller is None
+
+
+def test_a_turn_that_was_not_recorded_remembers_no_key(rooms):
+    with abandoned_turn(rooms):
+        rooms.control.submit(submission(key="k"))
+    job = rooms.submit(key="k")
+    assert [each.job_id for each in rooms.queue.table] == [job.job_id]
