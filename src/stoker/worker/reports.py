@@ -125,7 +125,7 @@ class Reports:
             case Started():
                 self._start(turn, job, allocation, event)
             case Ended():
-                self._end(turn, job, event)
+                self._end(turn, job, allocation, event)
             case Failed():
                 self._fail(turn, job, event)
             case Withdrawn():
@@ -151,9 +151,12 @@ class Reports:
             why = outcomes.why(job.ending)
             turn.afterwards(lambda: self._engine.end(group, why, self._kill_wait_s))
 
-    def _end(self, turn: Turn, job: Job, event: Ended) -> None:
+    def _end(self, turn: Turn, job: Job, allocation: Allocation, event: Ended) -> None:
         self._steps.end_all(turn, job, event.at)
-        if job.start_at:
+        if allocation.state is AllocationState.RESERVED:
+            # It came and went while we were away: nobody tells of its start any more.
+            self._ledger.start(turn, job, 0, 0, self.boot_id, allocation.reserved_at)
+        else:
             self._scheduler.note_run(job, event.at - job.start_at)
         if event.why == "unwatched" and not event.status_known:
             # Whether it ended by itself or died with whoever watched it, nobody can tell.
