@@ -227,14 +227,16 @@ class JobTable:
         return place.shape if place is not None else None
 
     def startable(self, job_id: int) -> int:
-        """Return how many tasks of the job may start now: 1, or what an array's limit leaves."""
+        """Return how many of the record's tasks may start now: all that the array's limit leaves.
+
+        Records of one array share the limit: what one of them takes is gone for all.
+        """
         job = self.jobs[job_id]
-        if job.array is None:
-            return 1
+        tasks = len(job.array) if job.array is not None else 1
         if not job.array_limit:
-            return len(job.array)
+            return tasks
         running = self._running_tasks.get(job.array_job_id, 0)
-        return max(0, min(len(job.array), job.array_limit - running))
+        return max(0, min(tasks, job.array_limit - running))
 
     def count_task(self, job: Job, change: int) -> None:
         """Note that a task of the job's array took (+1) or gave back (-1) its place."""
