@@ -239,16 +239,19 @@ class Ledger:
 
     def _go_back(self, turn: Turn, task: Job) -> None:
         """Let a task wait with its array again; the first that comes back is the array's rest."""
-        rest = self._rest_of(task)
+        number, rest = task.array_task_id, self._rest_of(task)
+        task.array, task.array_task_id = TaskSet([number]), NO_TASK
         if rest is None or rest.array is None:
-            task.array, task.array_task_id = TaskSet([task.array_task_id]), NO_TASK
             self.refresh(turn, task)
             return
-        self.table.remove(task)
-        turn.erase(task)
-        turn.tell(task.job_id)
-        rest.array.add(task.array_task_id)
-        self.replace(turn, rest)
+        rest.array.add(number)
+        # The array's own number has been told to whoever submitted it: that record stays.
+        stays, goes = (task, rest) if task.job_id == task.array_job_id else (rest, task)
+        stays.array = rest.array
+        self.table.remove(goes)
+        turn.erase(goes)
+        turn.tell(goes.job_id)
+        self.replace(turn, stays)
 
     def _rest_of(self, job: Job) -> Job | None:
         """Return the waiting part of the array that a task is like in all but its number."""

@@ -1,0 +1,93 @@
+"""Things that a queue once got wrong, each told as it happens to a worker over a real database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stoker.core.enums import JobState
+from support.works import NODES, ROOT, Works
+
+LONG_S = 10.0
+
+
+@pytest.fixture
+def works(tmp_path: Path) -> Iterator[Works]:
+    works = Works(tmp_path)
+    yield works
+    works.worker.tracker.check()
+    works.close()
+
+
+def drain(works: Works, node: str) -> None:
+    with works.worker.queue.turn():
+        works.worker.control.update_node(node, ROOT, "DRAIN", "a test")
+
+
+# Ends.
+
+
+@pytest.mark.parametrize(
+    ("how", "state"),
+    [
+        ({}, JobState.COMPLETED),
+        ({"code": 3}, JobState.FAILED),
+        ({"signal": 15, "why": "timeout"}, JobState.TIMEOUT),
+        ({"signal": 9, "oom": True}, JobState.OUT_OF_MEMORY),
+    ],
+)
+def test_a_job_that_came_and_went_while_the_daemon_was_away_ends_as_it_did(works, how, state):
+    """Of what has ended the engine tells the end alone."""
+    job = works.submit()
+    works.schedule()
+    works.kill()
+    works.clock.pass_by(1.0)
+    works.engine.start("1.0.batch")
+    works.engine.finish("1.0.batch", **how)
+    works.begin()
+    job = works.job(job.job_id)
+    assert (job.state, job.restarts) == (state, 0)
+    assert 0 < job.start_at <= job.end_at
+    assert not works.engine.units, "the engine was not told that the end is on record"
+
+
+# Arrays.
+
+
+def test_all_records_of_an_array_share_its_limit(works):
+    """Tasks that were held, changed or requeued have records of their own."""
+    array = works.submit(array="0-4%1")
+    works.ask("hold", f"{array.job_id}_0,2")
+    works.ask("release", f"{array.job_id}_0,2")
+    works.schedule()
+    assert len(works.engine.units) == 1, f"the limit is 1, and {works.engine.units} are to run"
+    table = works.worker.queue.table
+    reasons = [works.worker.scheduler.reason(job) for job in table if job.allocation is None]
+    assert set(reasons) == {"JobArrayTaskLimit"}
+    key = next(iter(works.engine.units))
+    works.engine.start(key)
+    works.engine.finish(key)
+    works.engine.deliver()
+    assert len(works.engine.units) == 1
+
+
+def test_an_arrays_own_number_stays_on_record_when_its_tasks_are_taken_back(works):
+    """The task that starts last keeps it, and may come back after another one has."""
+    drain(works, NODES[0])
+    others = [works.submit() for _ in range(4)]
+    array = works.submit(array="0-2")
+    works.schedule()
+    works.engine.start(f"{others[0].job_id}.0.batch")
+    works.engine.finish(f"{others[0].job_id}.0.batch")
+    works.engine.deliver()
+    standing = [unit.key for unit in works.engine.units.values() if unit.unit.lane != "6"]
+    assert f"{array.job_id}.0.batch" in standing, f"nobody stands in a lane: {standing}"
+    works.clock.pass_by(LONG_S)
+    works.schedule()
+    works.engine.deliver()
+    job = works.job(array.job_id)
+    assert job.state is JobState.PENDING
+    waiting = [each for each in works.worker.queue.table.array(array.job_id) if each.array]
+    assert [each.display_id for each in waiting] == [f"{array.job_id}_[1-2]"]

@@ -1,0 +1,242 @@
+"""A whole worker in this process, over a real database and an engine that a test drives.
+
+There is no server, no thread and no sleep: time is a number, the store fails when it is told to,
+and the daemon dies and comes back between any two steps.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sqlalchemy import Connection
+
+from stoker.core.database import Database, StoreFull
+from stoker.core.models import Job, JobSpec, Owner
+from stoker.core.settings import Detected, PartitionSettings, Settings, machine_of
+from stoker.core.units import JobRef, TaskSet, parse_array, parse_dependency
+from stoker.engines.base import Evidence
+from stoker.scheduling.snapshot import Shape
+from stoker.worker.controller import Submission
+from stoker.worker.scheduler import RunTimes
+from stoker.worker.worker import Worker
+from support.fake_engine import FakeEngine
+
+ALICE = Owner(1000, "alice", 1000, "alice")
+ROOT = Owner(0, "root", 0, "root")
+NODES = ("node1", "node2")
+CPUS, MEMORY_MIB = 8, 8000
+_TURNS_MAX = 10
+
+
+class Killed(BaseException):
+    """Stands for a SIGKILL: nothing of ours catches it."""
+
+
+class Clock:
+    """The time of day and the monotonic one, which pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def pass_by(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+class FragileDatabase(Database):
+    """A database whose n-th transaction from now meets `trouble`, before or after its commit."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.commits = 0
+        self._trouble: Callable[[], BaseException] = Killed
+        self._before = self._after = 0
+
+    def fail(
+        self, trouble: Callable[[], BaseException], *, before: int = 0, after: int = 0
+    ) -> None:
+        """Meet *trouble* in the n-th transaction from now; 0 is never."""
+        self._trouble, self._before, self._after = trouble, before, after
+
+    def mend(self) -> None:
+        """Meet no more trouble."""
+        self._before = self._after = 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        with super().transaction() as connection:
+            yield connection
+            if self._is_due("_before"):
+                raise self._trouble()
+        self.commits += 1
+        if self._is_due("_after"):
+            raise self._trouble()
+
+    def _is_due(self, counter: str) -> bool:
+        left = getattr(self, counter)
+        if left:
+            setattr(self, counter, left - 1)
+        return bool(left == 1)
+
+
+def disk_full() -> BaseException:
+    """Return what the store raises when there is no room."""
+    return StoreFull("cannot write to the database: the disk is full")
+
+
+@cache
+def _empty_database() -> bytes:
+    """Return a new database's file, which takes longer to make than to copy."""
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "stoker.db"
+        with Database.at(path):
+            pass
+        return path.read_bytes()
+
+
+class Credulous(RunTimes):
+    """Believes that jobs are short when it has seen one."""
+
+    def note(self, shape: Shape, run_s: float) -> None:
+        for _ in range(4):
+            super().note(shape, run_s)
+
+
+class Works:
+    """The worker, what it works on, and its clock."""
+
+    def __init__(self, home: Path, **settings: Any) -> None:
+        given: dict[str, Any] = {
+            "total_cpus": CPUS,
+            "total_memory": str(MEMORY_MIB),
+            "nodes": ",".join(NODES),
+            "kill_wait_s": 1.0,
+            "requeue_max": 2,
+            "follow_depth_max": 4,
+            "partitions": (
+                PartitionSettings(name="debug", default=True),
+                PartitionSettings(name="small", nodes=NODES[0], max_time="60"),
+            ),
+        }
+        self.settings = Settings(**(given | settings))
+        self.home = home
+        self._is_woken = False
+        self.clock = Clock()
+        self.engine = FakeEngine(self.clock)
+        if not (home / "stoker.db").exists():
+            (home / "stoker.db").write_bytes(_empty_database())
+        self.database = FragileDatabase(f"sqlite:///{home / 'stoker.db'}")
+        self.database.open()
+        self.worker = self._make()
+        self.worker.recover(self.engine.open(self.worker.reports.take))
+
+    def _make(self) -> Worker:
+        detected = Detected(tuple(range(CPUS)), MEMORY_MIB, NODES[0])
+        worker = Worker(
+            self.home,
+            self.settings,
+            machine_of(self.settings, detected),
+            detected,
+            database=self.database,
+            engine=self.engine,
+            commands={},
+            read_draft=lambda *_: None,  # type: ignore[arg-type,return-value]
+        )
+        worker.queue._clock = worker.queue._monotonic = self.clock
+        worker.scheduler.run_times = Credulous()
+        worker.scheduler.on_wakeup = self._wake
+        return worker
+
+    def _wake(self) -> None:
+        self._is_woken = True
+
+    # The daemon's life.
+
+    def kill(self, *, read: int = 0) -> None:
+        """Let the daemon die; of what it asked of the engine, so much is still read."""
+        self.engine.hang_up(read)
+        self._let_go()
+
+    def begin(self) -> None:
+        """Start the next daemon on the same records and the same engine."""
+        self.worker = self._make()
+        evidence: Evidence = self.engine.open(self.worker.reports.take)
+        self.worker.recover(evidence)
+
+    def restart(self, *, read: int = 0) -> None:
+        """Kill the daemon and start the next."""
+        self.kill(read=read)
+        self.begin()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._let_go()
+        self.database.close()
+
+    def _let_go(self) -> None:
+        with ExitStack() as stack:
+            stack.callback(os.close, self.worker._stop_fd)
+            stack.callback(self.worker._server.__exit__, None, None, None)
+
+    # What users do, each in a turn of its own.
+
+    def submit(self, argv: str = "true", **said: Any) -> Job:
+        """Submit a job; *said* are fields of `Submission`, or of the specification."""
+        return self._in_turn(lambda: self.worker.control.submit(submission(argv, **said)))
+
+    def ask(self, name: str, ref: str | int, *rest: Any, **more: Any) -> None:
+        """Call a method of `worker.control` that changes what *ref* names, as its owner."""
+        method = getattr(self.worker.control, name)
+        self._in_turn(lambda: method(job_ref(ref), ALICE, *rest, **more))
+
+    def _in_turn(self, act: Callable[[], Any]) -> Any:
+        with self.worker.queue.turn():
+            return act()
+
+    def schedule(self) -> None:
+        """Let the scheduler's thread wake, and go on for as long as it is woken again."""
+        for _ in range(_TURNS_MAX):
+            self._is_woken = False
+            self.worker._turns.do_work()
+            if not self._is_woken:
+                return
+        raise AssertionError(f"the scheduler wakes itself {_TURNS_MAX} times without a pause")
+
+    # What is so.
+
+    def job(self, job_id: int) -> Job:
+        """Return the job as the database has it."""
+        (job,) = self.worker.repository.jobs([job_id])
+        return job
+
+    def run(self, job_id: int, attempt: int = 0) -> str:
+        """Start the unit of a job's attempt, tell the daemon, and return its key."""
+        key = f"{job_id}.{attempt}.batch"
+        self.engine.start(key)
+        self.engine.deliver()
+        return key
+
+
+def submission(argv: str = "true", **said: Any) -> Submission:
+    """Return a submission of alice's; arrays and dependencies are written as sbatch takes them."""
+    fields = {name: said.pop(name) for name in list(said) if name in Submission.__struct_fields__}
+    if isinstance(fields.get("array"), str):
+        fields["array"] = parse_array(fields["array"], 1000)
+    if isinstance(fields.get("dependency"), str):
+        fields["dependency"] = parse_dependency(fields["dependency"])
+    spec = JobSpec(**({"name": "job", "argv": (argv,)} | said))
+    return Submission(spec=spec, **({"owner": ALICE} | fields))
+
+
+def job_ref(name: str | int) -> JobRef:
+    """Read ``5`` or ``5_1,3``."""
+    job_id, _, tasks = str(name).partition("_")
+    return JobRef(int(job_id), TaskSet.parse(tasks) if tasks else None)
