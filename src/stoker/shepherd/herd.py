@@ -18,7 +18,7 @@ from time import monotonic
 
 from stoker.shepherd.failpoints import hit
 from stoker.shepherd.journal import text_of
-from stoker.shepherd.processes import look
+from stoker.shepherd.processes import Birth
 from stoker.shepherd.spawn import SpawnError
 from stoker.shepherd.units import DEAD, ENDED, QUEUED, RUNNING, Group, Lane, Unit, ended
 
@@ -105,7 +105,7 @@ class Herd:
         if unit.event is not None:
             self._reports.tell(text_of(unit.event), is_last=True)
         elif unit.state in (RUNNING, DEAD):
-            self._reports.tell(text_of(unit.started()), is_last=False)
+            self._reports.tell(unit.started(), is_last=False)
 
     def commit_arrivals(self) -> None:
         """Put all new intents on record with one sync, and start those whose turn it is."""
@@ -155,6 +155,7 @@ class Herd:
     def _start(self, unit: Unit) -> None:
         try:
             self._begin(unit)
+            birth = Birth()
             unit.pid = self._spawn(unit)
         except SpawnError as error:
             self._fail(unit, error)
@@ -162,7 +163,7 @@ class Herd:
         except OSError as error:
             self._fail(unit, SpawnError("attributes", error.errno or 0))
             return
-        self._note_start(unit)
+        self._note_start(unit, birth.ticks(unit.pid))
 
     def _begin(self, unit: Unit) -> None:
         group = unit.group
@@ -173,7 +174,7 @@ class Herd:
                 group.has_memory_limit = True
         try:
             hit("begin")
-            self._journal.note("begin", unit.key, group.cgroup)
+            self._journal.note_text(unit.begin_record())
             trouble = None if self._journal.write() else self._journal.trouble
         except OSError as error:
             trouble = error
@@ -189,10 +190,9 @@ class Herd:
         finally:
             self._cgroups.leave()
 
-    def _note_start(self, unit: Unit) -> None:
+    def _note_start(self, unit: Unit, ticks: int) -> None:
         hit("start")
-        process = look(unit.pid)
-        unit.ticks = process.ticks if process else 0
+        unit.ticks = ticks
         unit.started_at = time.time()
         unit.clock = monotonic()
         unit.paused_before_s = unit.group.pause_s(unit.clock)
@@ -200,10 +200,10 @@ class Herd:
         unit.order = None
         _close(unit)
         self._trees.add(unit)
-        self._journal.note("start", unit.key, unit.pid, unit.ticks, unit.started_at, unit.clock)
+        self._journal.note_text(unit.start_record())
         self._journal.write()
         is_pressing = not self._is_followed(unit)
-        self._reports.tell(text_of(unit.started()), is_last=False, is_pressing=is_pressing)
+        self._reports.tell(unit.started(), is_last=False, is_pressing=is_pressing)
         self.limits.watch(unit)
 
     def _fail(self, unit: Unit, error: SpawnError) -> None:
@@ -319,7 +319,7 @@ class Herd:
         unit.group.units.pop(unit.key, None)
         self._endings.drop(unit)
         text = text_of(event)
-        self._journal.note_end(unit.key, text)
+        self._journal.note_text(f'["end",{unit.quoted_key},{text}]')
         self._reports.tell(text, is_last=True, is_pressing=not self._is_followed(unit))
         lane = self._lanes.get(unit.lane) if unit.lane is not None else None
         if lane is not None and unit.lane is not None and lane.busy is unit:

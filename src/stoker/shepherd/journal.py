@@ -120,10 +120,10 @@ class Journal:
         if self.trouble is None:
             self._pending += line_of(list(record))
 
-    def note_end(self, key: str, event: str) -> None:
-        """Have the last event of a unit written, which is JSON already."""
+    def note_text(self, record: str) -> None:
+        """Have a record written that is JSON already."""
         if self.trouble is None:
-            self._pending += _line(f'["end",{text_of(key)},{event}]')
+            self._pending += _line(record)
 
     def write(self) -> bool:
         """Write what was noted; return whether it stands in the file."""
