@@ -107,11 +107,11 @@ class Records:
         for ref, records in self.of_each(refs).items():
             if not records:
                 raise UnknownJob(str(ref))
-            jobs = [record.job for record in records]
+            jobs = [record.job for record in records if not record.job.state.has_ended]
             if ref.tasks is None and any(job.array_job_id for job in jobs):
                 awaited[ref.job_id] = None
             else:
-                awaited |= {job.job_id: None for job in jobs if not job.state.has_ended}
+                awaited |= {job.job_id: None for job in jobs}
         return list(awaited)
 
 

@@ -174,9 +174,12 @@ class Rpc:
 
     def _wait(self, request: JobsRequest, _: Owner) -> Generator[UntilEnded, Sequence[Job], bytes]:
         refs = [_ref(text) for text in request.ids]
-        # A task that was about to start may have gone back to its array: then look again.
-        while awaited := self._records.awaited_ids(refs):
-            yield UntilEnded(tuple(awaited))
+        heard: set[int] = set()
+        # A task that was about to start may have gone back to its array: then look again. What
+        # ended in this very turn is not on record, and would be awaited for ever.
+        while awaited := set(self._records.awaited_ids(refs)) - heard:
+            yield UntilEnded(tuple(sorted(awaited)))
+            heard |= awaited
         found = {
             record.job.job_id: record
             for records in self._records.of_each(refs).values()

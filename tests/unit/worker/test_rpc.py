@@ -73,12 +73,16 @@ class Desk:
         return Submission(spec=spec, owner=call.owner, script=script, key=call.key)
 
     def ask(self, method: str, params: object, result: Any = Any) -> Any:
-        body = self.rpc.handle(method, msgspec.msgpack.encode(params), ALICE)
+        body = self.begin(method, params)
         if not isinstance(body, bytes):
             with pytest.raises(StopIteration) as stop:
                 next(body)
             body = stop.value.value
         return msgspec.msgpack.decode(body, type=result)
+
+    def begin(self, method: str, params: object) -> Any:
+        """Ask; return the answer, or the conversation that waits."""
+        return self.rpc.handle(method, msgspec.msgpack.encode(params), ALICE)
 
 
 @pytest.fixture
@@ -224,6 +228,30 @@ def test_an_arrays_waiting_tasks_are_counted_one_by_one(desk):
     desk.controller.add(2, array_job_id=1, array_task_id=98, state=JobState.RUNNING)
     assert desk.ask("tally", JobsRequest(("1",))) == {"PENDING": 98, "RUNNING": 1}
     assert desk.ask("status", None)["jobs"] == {"PENDING": 98, "RUNNING": 1}
+
+
+# --- Waiting.
+
+
+def test_who_waits_for_an_array_is_answered_when_all_of_it_has_ended(desk):
+    task = desk.controller.add(7, array_job_id=7, array_task_id=0, state=JobState.RUNNING)
+    waiting = desk.begin("wait", JobsRequest(("7",)))
+    assert next(waiting).job_ids == (7,)
+    task.state = JobState.COMPLETED
+    assert _answer(waiting) == ["COMPLETED"]
+
+
+def test_what_ended_in_this_very_turn_is_awaited_only_once(desk):
+    desk.controller.add(7, state=JobState.RUNNING)
+    waiting = desk.begin("wait", JobsRequest(("7",)))
+    assert next(waiting).job_ids == (7,)
+    assert _answer(waiting) == ["RUNNING"]
+
+
+def _answer(waiting) -> list[str]:
+    with pytest.raises(StopIteration) as stop:
+        waiting.send([])
+    return [view.state for view in msgspec.msgpack.decode(stop.value.value, type=list[JobView])]
 
 
 # --- Why.
