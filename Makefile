@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+CLIENTS := .venv-clients
+CLIENTS_STAMP := $(CLIENTS)/.ready
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo format lint types floors test conformance docs bench check clean
+.PHONY: help setup clients demo format lint types floors test conformance docs bench check clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +20,14 @@ $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@touch $@
+
+clients: $(CLIENTS_STAMP) ## make the one with released Slurm clients, which the tests run
+
+$(CLIENTS_STAMP): pyproject.toml $(STAMP)
+	$(BIN)/python -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --group clients
 	@touch $@
 
 demo: setup ## run real work on a private Stoker, killing the daemon on the way
@@ -38,7 +48,7 @@ types: setup ## check the types
 floors: setup ## check that imports go down only
 	$(BIN)/lint-imports
 
-test: setup ## run the tests
+test: setup clients ## run the tests
 	$(PYTEST) -n auto --dist worksteal
 
 conformance: setup ## replay recorded cases of a real Slurm: CASES=DIR, K=PATTERN, SHOW=ID
@@ -53,4 +63,4 @@ bench: setup ## measure: throughput, latency, recovery
 check: lint types floors test ## what CI runs
 
 clean: ## remove what setup and the tools made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
