@@ -148,11 +148,12 @@ class Journal:
         return self.trouble is None
 
     def _append(self) -> None:
-        written = os.write(self._descriptor, self._pending)
-        if written < len(self._pending):
-            written += os.write(self._descriptor, self._pending[written:])
-        self.size += written
+        content = bytes(self._pending)
         self._pending.clear()
+        while content:
+            written = os.write(self._descriptor, content)
+            self.size += written
+            content = content[written:]
 
     def _fall_ill(self, error: OSError) -> None:
         self.trouble = error
