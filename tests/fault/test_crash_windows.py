@@ -1,7 +1,7 @@
 """Killed between every two hops of a job's way: nothing lost, no run twice, true outcomes.
 
-Each job appends a line to a witness file when it starts and when it ends: what really happened, told
-by nobody of ours. The rows are those of ARCHITECTURE.md, "After a crash".
+Each job appends a line to a witness file when it starts and when it ends: what really happened,
+told by nobody of ours. The rows are those of ARCHITECTURE.md, "After a crash".
 """
 
 from __future__ import annotations
