@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from stoker.core.enums import JobState
+from stoker.core.errors import StoreError
 from support.works import NODES, ROOT, Works
 
 LONG_S = 10.0
@@ -91,3 +92,34 @@ def test_an_arrays_own_number_stays_on_record_when_its_tasks_are_taken_back(work
     assert job.state is JobState.PENDING
     waiting = [each for each in works.worker.queue.table.array(array.job_id) if each.array]
     assert [each.display_id for each in waiting] == [f"{array.job_id}_[1-2]"]
+
+
+# Memory and record.
+
+
+def test_what_the_next_daemon_finds_to_be_due_is_recorded(works):
+    """The time to begin has come while nobody was there to see it."""
+    job = works.submit(begin_at=works.clock.now_s + 100)
+    assert works.job(job.job_id).reason == "BeginTime"
+    works.kill()
+    works.clock.pass_by(200)
+    works.begin()
+    job = works.job(job.job_id)
+    assert (job.reason, job.eligible_at) == ("None", works.clock.now_s)
+    assert works.worker.queue.table.jobs == {job.job_id: job}
+
+
+def test_a_memory_that_could_not_be_filled_is_not_used(works, monkeypatch):
+    works.submit()
+    works.worker.queue.is_stale = True
+
+    def break_off() -> None:
+        raise StoreError("it cannot be read")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(works.worker.nodes, "load", break_off)
+        with pytest.raises(StoreError):
+            works.schedule()
+    assert works.worker.queue.is_stale
+    works.schedule()
+    assert list(works.engine.units) == ["1.0.batch"]

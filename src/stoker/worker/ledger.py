@@ -66,13 +66,13 @@ class Ledger:
                     self.table.count_task(job, +1)
                     if not self.lanes.is_behind(job.job_id):
                         self.tracker.allocate(job.job_id, job.allocation.shares)
-        # Nothing of this turn is recorded: places are memory, and whose time has come is looked
-        # at again in the next real one.
-        turn = Turn(self.queue.now())
         for job in self.table:
             self.watch(job)
             if is_waiting(job):
-                self._find_place(turn, job)
+                before = job.reason, job.eligible_at, job.dependency
+                self._find_place(self.queue.current, job)
+                if before != (job.reason, job.eligible_at, job.dependency):
+                    self.queue.current.touch(job)
 
     # Waiting.
 

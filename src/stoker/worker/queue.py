@@ -147,7 +147,7 @@ class JobQueue:
         self.on_news: Callable[[set[int]], None] = lambda _: None
         self.on_lost_store: Callable[[StoreError], None] = lambda _: None
         self.rebuild: Callable[[], None] = self.load
-        """How to make memory what the record says; whoever keeps more than the table sets it."""
+        """How to make memory what the record says, in the open turn; whoever keeps more sets it."""
         self._clock = clock
         self._monotonic = monotonic
         self._turn: Turn | None = None
@@ -161,7 +161,6 @@ class JobQueue:
             for job in self.repository.active_jobs():
                 self.table.add(job)
             self._next_job_id = max(self._next_job_id, self.repository.next_job_id())
-            self.is_stale = False
 
     def now(self) -> float:
         """Return the wall clock's time, in epoch seconds."""
@@ -192,10 +191,11 @@ class JobQueue:
                 yield self._turn
                 return
             self._check_store()
-            if self.is_stale:
-                self.rebuild()
             turn = self._turn = Turn(self._clock())
             try:
+                if self.is_stale:
+                    self.rebuild()
+                    self.is_stale = False
                 yield turn
                 self._record(turn)
             except BaseException:
