@@ -63,6 +63,7 @@ class Loop:
         """Wait for connections at *listener* and for signals' numbers at *wake_fd*."""
         self.wants_to_go = False
         self.reap_is_due = True
+        self._is_mending = False
         self._listener = listener
         self._wake_fd = wake_fd
         self._herd = herd
@@ -107,8 +108,13 @@ class Loop:
             except Exception:  # noqa: BLE001 - the top of a turn: jobs depend on our going on
                 say(f"a defect of ours, which ended a turn:\n{traceback.format_exc()}")
                 sleep(_AFTER_DEFECT_S)
+                self._is_mending = True
+                self._timers.at(monotonic(), lambda: None)
 
     def _turn(self) -> None:
+        if self._is_mending:
+            self._is_mending = False
+            self._herd.settle_all(list(self._herd.groups.values()))
         if self.reap_is_due:
             self._herd.reap()
             self.reap_is_due = False
@@ -131,7 +137,7 @@ class Loop:
             return False
         if self.wants_to_go:
             return True
-        if self._connections or self._herd.units:
+        if self._connections or not self._reports.is_safe:
             self._unneeded_since = 0.0
             return False
         now = monotonic()

@@ -63,6 +63,11 @@ class Reports:
         if self.peer is not None:
             self._events.append(event)
 
+    @property
+    def is_safe(self) -> bool:
+        """Whether all that is to be told stands in the journal: the next shepherd can tell it."""
+        return not self._needs_sync and self._journal.trouble is None
+
     def clear(self) -> None:
         """Forget what was to be told: whoever connected has been told all there is."""
         self._events.clear()
