@@ -26,6 +26,7 @@ from stoker.commands.endings import (
 )
 from stoker.core.enums import JobState, Reason
 from stoker.core.models import Allocation, Job, NodeShare, Step, Usage
+from stoker.core.units import elapsed_between
 from stoker.scheduling.snapshot import Shape
 from stoker.worker.controller import Record
 
@@ -101,7 +102,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             return self
         start = max(span.start_at, start_at)
         end = min(span.end_at or end_at, end_at)
-        elapsed = _elapsed_s(start, end, span.suspended_s)
+        elapsed = elapsed_between(start, end, span.suspended_s)
         cut = msgspec.structs.replace(span, start_at=start, end_at=end, elapsed_s=elapsed)
         return msgspec.structs.replace(self, span=cut)
 
@@ -198,7 +199,7 @@ def _past_run(record: Record, request: Request, attempt: Allocation, submit_at: 
         submit_at,
         start_at,
         attempt.released_at,
-        elapsed_s=_elapsed_s(start_at, attempt.released_at, 0.0),
+        elapsed_s=elapsed_between(start_at, attempt.released_at),
     )
     return _run(record, request, attempt, span, end_of_past_run(attempt), attempt.released_at)
 
@@ -215,7 +216,7 @@ def _current_run(
         start_at,
         job.end_at,
         suspended_s,
-        _elapsed_s(start_at, job.end_at or now, suspended_s),
+        elapsed_between(start_at, job.end_at or now, suspended_s),
     )
     return _run(record, request, attempt, span, end_of_job(job), now)
 
@@ -270,7 +271,7 @@ def _step_line(job: Job, request: Request, attempt: Allocation, step: Step, now:
         step.start_at,
         step.start_at,
         step.end_at,
-        elapsed_s=_elapsed_s(step.start_at, step.end_at or now, 0.0),
+        elapsed_s=elapsed_between(step.start_at, step.end_at or now),
     )
     memory = held.memory_mib * step.cpus // held.cpus if held.cpus else held.memory_mib
     return Line(
@@ -299,8 +300,3 @@ def _holding(shares: Sequence[NodeShare]) -> Holding:
         sum(share.memory_mib for share in shares),
         gres,
     )
-
-
-def _elapsed_s(start_at: float, end_at: float, suspended_s: float) -> int:
-    """Count as Slurm does: from whole second to whole second."""
-    return max(0, int(end_at) - int(start_at) - int(suspended_s))

@@ -19,6 +19,7 @@ from stoker.core.units import (
     PatternFields,
     as_shown,
     compress_hosts,
+    elapsed_between,
     expand_pattern,
     format_memory,
     format_time,
@@ -253,18 +254,18 @@ class JobView:
     # Times.
 
     @property
-    def elapsed_s(self) -> float:
+    def elapsed_s(self) -> int:
         """Return for how long the job has run; time in suspension does not count."""
         job = self.job
         if job.state is JobState.PENDING or not job.start_at:
-            return 0.0
+            return 0
         if job.state.has_ended:
             until = job.end_at
         elif job.state is JobState.SUSPENDED:
             until = job.suspended_at
         else:
             until = self.scene.now
-        return max(0.0, until - job.start_at - job.suspended_s)
+        return elapsed_between(job.start_at, until, job.suspended_s)
 
     @property
     def left_s(self) -> float | None:

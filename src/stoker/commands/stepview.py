@@ -12,7 +12,7 @@ import msgspec
 from stoker.commands.jobview import Scene
 from stoker.core.enums import HOLDING, JobState, StepState
 from stoker.core.models import NO_TASK, Job, Step
-from stoker.core.units import JobRef, compress_hosts
+from stoker.core.units import JobRef, compress_hosts, elapsed_between
 from stoker.worker.controller import Controller
 
 
@@ -66,11 +66,11 @@ class StepView(msgspec.Struct, frozen=True):
         return self.step.start_at if self.step else self.job.start_at
 
     @property
-    def elapsed_s(self) -> float:
+    def elapsed_s(self) -> int:
         """Return for how long the step has run; its job's time in suspension does not count."""
         job = self.job
         until = job.suspended_at if job.state is JobState.SUSPENDED else self.scene.now
-        return max(0.0, until - self.start_at - job.suspended_s)
+        return elapsed_between(self.start_at, until, job.suspended_s)
 
     @property
     def time_limit_s(self) -> float | None:

@@ -181,3 +181,11 @@ def test_flags_overrule_the_environment() -> None:
     assert converse(squeue(call, queue)).out == "8\n1\n"
     call = call_of("squeue", "-h", "-o", "%i", environment={"SQUEUE_STATES": "R"}, owner=ALICE)
     assert converse(squeue(call, queue)).out == "8\n1\n"
+
+
+def test_the_time_of_an_ended_job_is_the_difference_of_the_times_shown() -> None:
+    ended = job(1, "one", submit="04:50:00", start="04:50:01", state=JobState.COMPLETED)
+    ended.start_at += 0.9
+    ended.end_at = at("04:50:03") + 0.1
+    call = call_of("squeue", "-h", "-t", "all", "-o", "%M")
+    assert converse(squeue(call, RecordedQueue(at("04:51:00"), [ended]))).out == "0:02\n"

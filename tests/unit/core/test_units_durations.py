@@ -10,6 +10,7 @@ from stoker.core.units import (
     FOREVER,
     NotationError,
     as_shown,
+    elapsed_between,
     format_cpu_time,
     format_duration,
     format_elapsed,
@@ -126,3 +127,18 @@ def test_a_clock_that_was_set_back_prints_no_negative_span():
 )
 def test_processor_time_has_milliseconds_until_it_has_hours(seconds, text):
     assert format_cpu_time(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("start_at", "end_at", "suspended_s", "elapsed_s"),
+    [
+        (9.9, 10.1, 0.0, 1),  # whole seconds are what start and end are shown in
+        (9.0, 9.99, 0.0, 0),
+        (5.0, 10.0, 2.9, 3),
+        (10.0, 5.0, 0.0, 0),
+    ],
+)
+def test_what_elapsed_is_the_difference_of_the_times_shown(
+    start_at, end_at, suspended_s, elapsed_s
+):
+    assert elapsed_between(start_at, end_at, suspended_s) == elapsed_s

@@ -14,6 +14,7 @@ from stoker.core.units.dependency import (
 from stoker.core.units.durations import (
     FOREVER,
     as_shown,
+    elapsed_between,
     format_cpu_time,
     format_duration,
     format_elapsed,
@@ -43,6 +44,7 @@ __all__ = [
     "TaskSet",
     "as_shown",
     "compress_hosts",
+    "elapsed_between",
     "expand_hosts",
     "expand_pattern",
     "format_cpu_time",

@@ -68,6 +68,11 @@ def format_time_limit(seconds: float | None) -> str:
     return format_duration(shown_s)
 
 
+def elapsed_between(start_at: float, end_at: float, suspended_s: float = 0.0) -> int:
+    """Return how long something took, counted as Slurm does: from whole second to whole second."""
+    return max(0, int(end_at) - int(start_at) - int(suspended_s))
+
+
 def format_elapsed(seconds: float | None) -> str:
     """Return a span as squeue prints it: ``0:03``, ``1:02:03``, ``1-02:03:04``, ``UNLIMITED``."""
     if seconds is None or seconds == FOREVER:
