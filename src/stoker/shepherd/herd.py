@@ -24,7 +24,7 @@ from stoker.shepherd.units import DEAD, ENDED, QUEUED, RUNNING, Group, Lane, Uni
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from typing import Any
 
     from stoker.shepherd.cgroups import Cgroups
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from stoker.shepherd.limits import Limits
     from stoker.shepherd.reports import Reports
     from stoker.shepherd.spawn import Spawner
-    from stoker.shepherd.trees import Trees
+    from stoker.shepherd.trees import Member, Trees
     from stoker.shepherd.units import Event
 
 
@@ -70,7 +70,9 @@ class Herd:
         self._reports = reports
         self._lanes: dict[str, Lane] = {}
         self._ready: deque[Unit] = deque()
-        endings.on_empty = self.settle
+        self._bereft: dict[Group, None] = {}
+        self._left: dict[Group, list[Member]] = {}
+        endings.on_empty = self._settle_empty
         endings.on_pause = self._note_pause
 
     @property
@@ -245,7 +247,13 @@ class Herd:
         """Take in that an adopted process has ended; nobody could ask how."""
         self._trees.remove(unit.pid)
         self._note_death(unit, None, None)
-        self.settle_all([unit.group])
+        self._bereft[unit.group] = None
+
+    def settle_bereft(self) -> None:
+        """Let end the groups whose adopted processes have ended; many go in one turn."""
+        groups, self._bereft = self._bereft, {}
+        if groups:
+            self.settle_all(groups)
 
     def _note_death(self, unit: Unit, status: int | None, usage: Any) -> None:
         unit.state = DEAD
@@ -255,11 +263,22 @@ class Herd:
             unit.why = ending.why
         self.limits.drop(unit)
 
-    def settle_all(self, groups: Iterable[Group]) -> None:
+    def settle_all(self, groups: Collection[Group]) -> None:
         """Look for what the dead left behind, and let end who can."""
         self._trees.find_strays(self.groups.values())
+        adopted = {group for group in groups if group.is_adopted and not group.running}
+        if adopted:
+            # What an adopted process leaves behind does not fall to us.
+            self._left = self._trees.members(adopted)
         for group in groups:
             self.settle(group)
+        self._left = {}
+
+    def _settle_empty(self, group: Group) -> None:
+        """Let end a group of which nobody was found alive."""
+        self._left = {group: []}
+        self.settle(group)
+        self._left = {}
 
     def settle(self, group: Group) -> None:
         """Let the dead of a group end: the leader, or the last, when nothing of it is left."""
@@ -294,8 +313,8 @@ class Herd:
         if group.running or group.strays:
             return False
         if group.is_adopted:
-            # What an adopted process leaves behind does not fall to us.
-            return not self._trees.members({group})[group]
+            left = self._left.get(group)
+            return not (self._trees.members({group})[group] if left is None else left)
         return not group.cgroup or not self._cgroups.members(group.cgroup)
 
     def _complete(self, group: Group) -> None:

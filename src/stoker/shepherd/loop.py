@@ -119,6 +119,7 @@ class Loop:
             self._herd.reap()
             self.reap_is_due = False
             self._herd.start_ready()
+        self._herd.settle_bereft()
         self._timers.run()
         if self._endings.active and self._endings.is_due():
             self._endings.act()
