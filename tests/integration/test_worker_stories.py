@@ -123,3 +123,31 @@ def test_a_memory_that_could_not_be_filled_is_not_used(works, monkeypatch):
     assert works.worker.queue.is_stale
     works.schedule()
     assert list(works.engine.units) == ["1.0.batch"]
+
+
+# Dependencies.
+
+
+def test_who_waited_in_vain_has_hope_again_when_the_other_is_requeued(works):
+    first = works.submit()
+    works.ask("cancel", first.job_id)
+    second = works.submit(dependency=f"afterok:{first.job_id}")
+    assert works.job(second.job_id).reason == "DependencyNeverSatisfied"
+    works.ask("requeue", first.job_id)
+    assert works.job(second.job_id).reason == "Dependency"
+
+
+def test_a_singleton_does_not_wait_for_a_later_namesake_that_was_requeued_and_is_held(works):
+    earlier = works.submit(name="only")
+    single = works.submit(name="only", dependency="singleton")
+    later = works.submit(name="only")
+    works.schedule()
+    works.engine.finish(works.run(earlier.job_id))
+    key = works.run(later.job_id)
+    works.engine.deliver()
+    assert works.job(single.job_id).reason == "Dependency"
+    works.ask("requeue", later.job_id, hold=True)
+    works.engine.finish(key)
+    works.engine.deliver()
+    assert works.job(later.job_id).restarts == 1
+    assert f"{single.job_id}.0.batch" in works.engine.units

@@ -318,6 +318,7 @@ class Ledger:
             self.table.add(job)
         self.watch(job)
         self.refresh(turn, job)
+        self._tell_dependents(turn, job)
 
     def cancel_waiting(self, turn: Turn, job: Job, by: int, tasks: TaskSet | None = None) -> None:
         """Cancel a job that holds nothing; of an array, all tasks that have not started.
@@ -351,8 +352,9 @@ class Ledger:
             self.tracker.release(job.job_id)
 
     def _tell_dependents(self, turn: Turn, job: Job) -> None:
+        """Let those look again who wait for the job: it has started, ended or waits again."""
         waiting = self.table.dependents(job)
-        if job.state.has_ended:
+        if job.state.has_ended or is_waiting(job):
             waiting += self.table.singletons(job)
         for each in waiting:
             # What one of them does of its news may have ended another.
