@@ -29,6 +29,7 @@ from stoker.worker.queue import JobQueue, Turn
 _ENVIRONMENT_MAX: Final = 8 << 20
 _DEPENDENCIES_MAX: Final = 1024
 _NAME_MAX: Final = 1024
+_SPECS_KEPT_MAX: Final = 4096
 KEYS_KEPT_S: Final = 86400.0
 """How long a submission key is remembered: no client tries again for that long."""
 
@@ -53,6 +54,7 @@ class Intake:
         self._repository = repository
         self._settings: Settings = admission.settings
         self._keys: dict[str, _Made] = {}
+        self._specs: dict[bytes, tuple[bytes, JobSpec]] = {}
 
     def load(self) -> None:
         """Learn the submission keys on record, and forget those that nobody tries again."""
@@ -116,11 +118,12 @@ class Intake:
         self._check_limits(submission)
         partition = self._admission.partition_of(submission.spec)
         spec = self._with_contents(turn, submission)
+        digest, spec = self._shared(turn.keep_spec(spec), spec)
         array = submission.array
         job = Job(
             job_id=0,
             spec=spec,
-            spec_digest=turn.keep_spec(spec),
+            spec_digest=digest,
             owner=submission.owner,
             submit_at=turn.now,
             partition=partition.name,
@@ -135,6 +138,12 @@ class Intake:
         )
         self._admission.check(job)
         return job
+
+    def _shared(self, digest: bytes, spec: JobSpec) -> tuple[bytes, JobSpec]:
+        """Return the objects that earlier submissions of the same have: a queue is mostly alike."""
+        if len(self._specs) >= _SPECS_KEPT_MAX:
+            self._specs.clear()
+        return self._specs.setdefault(digest, (digest, spec))
 
     def _with_contents(self, turn: Turn, submission: Submission) -> JobSpec:
         """Store script and environment, and return the specification that names them."""
