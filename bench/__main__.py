@@ -1,15 +1,21 @@
-"""All benchmarks, one after the other: ``python -m bench``."""
+"""All benchmarks, one after the other: ``python -m bench``; all figures go to `results.json`."""
 
 from __future__ import annotations
 
 import runpy
 import sys
 
+from bench.house import gather
+
 BENCHMARKS = (
     ("bench.latency",),
     ("bench.throughput", "--jobs", "1000"),
     ("bench.throughput", "--jobs", "10000", "--rounds", "1"),
     ("bench.recovery",),
+    ("bench.submit",),
+    ("bench.scale",),
+    ("bench.idle",),
+    ("bench.peers",),
 )
 
 
@@ -22,6 +28,7 @@ def main() -> int:
         except SystemExit as end:
             if end.code:
                 return 1
+    gather()
     return 0
 
 

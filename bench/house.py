@@ -126,3 +126,9 @@ def keep(name: str, figures: Sequence[Mapping[str, Any]]) -> None:
     for figure in figures:
         budget = f"  (budget {figure['budget']})" if "budget" in figure else ""
         print(f"{figure['name']:<58} {figure['value']:>10.3f} {figure['unit']}{budget}")
+
+
+def gather() -> None:
+    """Put the figures of all benchmarks into one file."""
+    found = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
+    RESULTS.with_suffix(".json").write_text(json.dumps(found, indent=2) + "\n")

@@ -43,7 +43,7 @@ def _measure(directory: Path, options: argparse.Namespace) -> list[dict[str, Any
     script.write_text(_SCRIPT)
     script.chmod(0o755)
     kinds: list[tuple[str, Callable[[Client, int], int], list[str], float]] = [
-        ("no-op commands, an array", _array, ["true"], 0.6),
+        ("no-op commands, an array", array_of_commands, ["true"], 0.6),
         ("no-op commands, one by one", _singles, ["true"], 0.6),
         ("batch scripts, an array", _scripts, [str(script)], 0.75),
     ]
@@ -116,7 +116,8 @@ def _run(
         return seconds, used[0], used[1]
 
 
-def _array(client: Client, jobs: int) -> int:
+def array_of_commands(client: Client, jobs: int) -> int:
+    """Run an array of no-op commands; return how many completed."""
     job_id = client.submit(f"--array=0-{jobs - 1}", "--output=/dev/null", "--", "true")
     return _completed(client, [job_id])
 
