@@ -11,7 +11,6 @@ import os
 import select
 import signal
 import socket
-import traceback
 from contextlib import suppress
 from errno import EMFILE, ENFILE, ENOBUFS, ENOMEM
 from time import monotonic, sleep
@@ -40,6 +39,16 @@ def say(text: str) -> None:
     """Write a line into the log."""
     with suppress(OSError):
         os.write(2, f"shepherd {os.getpid()}: {text}\n".encode("utf-8", "backslashreplace"))
+
+
+def _trace(defect: Exception) -> str:
+    """Return how it came to a defect; without a descriptor to read the sources by, only what."""
+    try:
+        import traceback  # noqa: PLC0415 - megabytes for what should never be needed
+
+        return "".join(traceback.format_exception(defect))
+    except (ImportError, OSError):
+        return repr(defect)
 
 
 class Loop:
@@ -105,8 +114,8 @@ class Loop:
                     if handler := self._handlers.get(descriptor):
                         handler(events)
                 self._turn()
-            except Exception:  # noqa: BLE001 - the top of a turn: jobs depend on our going on
-                say(f"a defect of ours, which ended a turn:\n{traceback.format_exc()}")
+            except Exception as defect:  # noqa: BLE001 - the top of a turn: jobs depend on our going on
+                say(f"a defect of ours, which ended a turn: {_trace(defect)}")
                 sleep(_AFTER_DEFECT_S)
                 self._is_mending = True
                 self._timers.at(monotonic(), lambda: None)

@@ -11,8 +11,8 @@ import socket
 import stat
 import sys
 import time
+from binascii import crc32
 from contextlib import suppress
-from hashlib import blake2b
 
 from stoker.shepherd import failpoints, journal, processes
 from stoker.shepherd.adoption import Adoption
@@ -111,8 +111,7 @@ class _House:
         self.timers = Timers()
         self.spawner = Spawner()
         self.trees = Trees()
-        mark = blake2b(os.fsencode(home), digest_size=6).hexdigest()
-        self.cgroups = Cgroups(cgroup, f"stoker-{mark}")
+        self.cgroups = Cgroups(cgroup, f"stoker-{crc32(os.fsencode(home)):08x}")
         self.endings = Endings(self.trees, self.cgroups, self.timers)
         self.journal = journal.Journal(home_fd, self._records)
         self.reports = Reports(self.journal, self.timers)
