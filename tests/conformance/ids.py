@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+_TOLD = re.compile(r"(?:\bSTEP |StepId=|SLURM_JOB_ID=|JobId=|\b[Jj]ob |allocation )(\d+)")
 _NUMBER = re.compile(r"\d+")
 _ID = re.compile(r"\[[^\]]*\]|(?<![\d_.-])\d+")
 _CONTEXT = re.compile(
@@ -40,13 +41,23 @@ def translated_argv(argv: list[str], ids: Mapping[int, int]) -> list[str]:
 def learnt(theirs: str, ours: str, ours_given: range) -> dict[int, int]:
     """Return ids that correspond in two texts; ours are among *ours_given*."""
     left, right = _NUMBER.findall(theirs), _NUMBER.findall(ours)
-    if len(left) != len(right):
-        return {}
-    return {
-        int(one): int(other)
-        for one, other in zip(left, right, strict=True)
-        if int(other) in ours_given and int(one) > 0
-    }
+    found = {}
+    if len(left) == len(right):
+        found = {
+            int(one): int(other)
+            for one, other in zip(left, right, strict=True)
+            if int(other) in ours_given and int(one) > 0
+        }
+    return _told(theirs, ours, ours_given) | found
+
+
+def _told(theirs: str, ours: str, ours_given: range) -> dict[int, int]:
+    """Return the one id that both texts tell by a word before it, if there is one only."""
+    left = {int(number) for number in _TOLD.findall(theirs)}
+    right = {int(number) for number in _TOLD.findall(ours)}
+    if len(left) == len(right) == 1 and right <= set(ours_given):
+        return dict(zip(left, right, strict=True))
+    return {}
 
 
 def _mapped(match: re.Match[str], ids: Mapping[int, int]) -> str:

@@ -57,8 +57,19 @@ _RULES: tuple[_Rule, ...] = (
     (re.compile(r"(SLURM_(?:SRUN_COMM|STEP_LAUNCHER)_(?:PORT|HOST))=\S+"), r"\1=X"),
     (re.compile(r"(SLURM_(?:TOPOLOGY_ADDR|PRIO_PROCESS))=\S+"), r"\1=X"),
     (re.compile(r"(TMPDIR|SLURM_CONF|STOKER_HOME)=\S+"), r"\1=X"),
-    (re.compile(r"(Pid|pid|PID)[= ]+\d+"), r"\1=PID"),
+    (re.compile(r"\b(Pid|pid|PID)[= ]+\d+"), r"\1=PID"),
+    (re.compile(r"(SrunHost:Pid=\w+):\d+"), r"\1:PID"),
+    (re.compile(r"^(bash: line \d+:) +\d+ "), r"\1 PID "),
+    (re.compile(r"(terminal process group) \(-?\d+\)"), r"\1 (PID)"),
 )
+
+_BY_TIMING = re.compile(r"salloc: Job allocation \d+ has been revoked\.")
+"""A line that comes or not, in several recordings of the same command."""
+
+_SEVERAL_WRITERS = re.compile(r"\b(?:srun|salloc)\b")
+"""Commands that write beside their tasks and steps: in which order is chance."""
+
+_LABELLED = re.compile(r" *\d+: ")
 
 # Fields of sacct whose values are sampled: blank in one run and a figure in the next.
 _SAMPLED = (
@@ -97,6 +108,8 @@ def same(theirs: str, ours: str, side: Side, command: str) -> bool:
     if theirs.lstrip().startswith("{") and "json" in command:
         return same_document(theirs, ours)
     left, right = _lines(theirs, RECORDED, command), _lines(ours, side, command)
+    if _SEVERAL_WRITERS.search(command) or _are_labelled(theirs, ours):
+        left, right = sorted(left), sorted(right)
     return len(left) == len(right) and all(
         _same_line(one, other, command) for one, other in zip(left, right, strict=True)
     )
@@ -115,8 +128,13 @@ def canonical(text: str, side: Side, command: str) -> list[str]:
     return [line.text for line in _lines(text, side, command)]
 
 
+def _are_labelled(*texts: str) -> bool:
+    """Whether each line has the number of the task that wrote it."""
+    return all(all(_LABELLED.match(line) for line in text.splitlines() if line) for text in texts)
+
+
 def _lines(text: str, side: Side, command: str) -> list[Line]:
-    lines = text.split("\n")
+    lines = [line for line in text.split("\n") if not _BY_TIMING.fullmatch(line)]
     if re.search(r"\bs(?:acct|stat)\b", command):
         lines = _without_sampled(lines)
     return [_canonical(line, side) for line in lines]
@@ -149,7 +167,22 @@ def _same_line(one: Line, other: Line, command: str) -> bool:
     left, right = one.text, other.text
     if one.is_replaced or other.is_replaced:
         left, right = _collapsed(left), _collapsed(right)
+    if "sacct" in command and _same_but_name(left, right):
+        return True
     return left == right or _same_but_spans(left, right, command)
+
+
+def _same_but_name(left: str, right: str) -> bool:
+    """Whether two records of an interactive job differ in its name alone.
+
+    In some recordings of a command it is ``allocation``, in others what the job was called.
+    """
+    for mark in ("|", None):
+        ones, others = left.split(mark), right.split(mark)
+        differing = [one for one, other in zip(ones, others, strict=False) if one != other]
+        if len(ones) == len(others) and differing == ["allocation"]:
+            return True
+    return False
 
 
 def _collapsed(text: str) -> str:

@@ -93,7 +93,7 @@ class Replay:
             user=raw.get("user", "alice"),
             stdin=raw.get("stdin"),
             env=raw.get("env"),
-            limit_s=_limit(raw["rc"]),
+            limit_s=_patience(raw),
         )
         given = range(first, self.cluster.next_id())
         ids |= learnt(raw["stdout"] + raw["stderr"], ran["stdout"] + ran["stderr"], given)
@@ -189,6 +189,14 @@ def _with_our_ids(name: str, ids: Mapping[int, int]) -> str:
 def _limit(expected: object) -> float:
     match = _KILLED.match(str(expected))
     return float(match[1]) if match else COMMAND_LIMIT_S
+
+
+def _patience(case: Mapping[str, Any]) -> float:
+    """Return how long a case may take: longer if it sleeps, or waits for a limit to strike."""
+    text = json.dumps([case["cmd"], case.get("script", "")])
+    sleeps_s = sum(map(float, re.findall(r"\bsleep (\d+)\b", text)))
+    limits_s = 60.0 * len(re.findall(r"-t ?1\b", text))
+    return _limit(case["rc"]) + min(sleeps_s, 120.0) + limits_s
 
 
 def main() -> None:

@@ -221,6 +221,11 @@ def test_a_signal_comes_to_the_call_that_waits(server, service, path):
         assert client.hear(b"X") == b"4"
 
 
+def test_who_waits_with_a_limit_is_woken_by_it(server, path):
+    with RawClient(path) as client:
+        assert client.ask("wait_briefly") == (b"", 9)
+
+
 def test_who_hangs_up_while_waiting_is_reported_once(server, service, path):
     with RawClient(path) as client:
         client.call("wait", "7")

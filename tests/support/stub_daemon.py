@@ -12,7 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stoker.core.errors import StoreError
-from stoker.worker.call import Answer, Attach, Call, Interrupted, ReadFile, Say, Until, UntilEnded
+from stoker.worker.call import (
+    Answer,
+    Attach,
+    Call,
+    Expired,
+    Interrupted,
+    ReadFile,
+    Say,
+    Until,
+    UntilEnded,
+)
 from stoker.worker.server import Server
 
 
@@ -76,10 +86,10 @@ class StubService:
     def awaited(self, request: Until) -> Sequence[int]:
         return tuple(each for each in request.job_ids if each not in self.ended_ids)
 
-    def attach(self, job_id: int, descriptors: Sequence[int]) -> int:
-        if job_id == 13:
+    def attach(self, request: Attach, descriptors: Sequence[int]) -> int:
+        if request.job_id == 13:
             raise OSError(5, "no such luck")
-        self.attached.append((job_id, tuple(descriptors)))
+        self.attached.append((request.job_id, tuple(descriptors)))
         os.write(descriptors[1], b"from the job\n")
         for descriptor in descriptors:
             os.close(descriptor)
@@ -161,6 +171,13 @@ class StubService:
             yield Say(err=f"signal {event.signal}\n")
         yield UntilEnded((7,))
         return Answer(code=4)
+
+    def do_wait_briefly(self, _call: Call):
+        try:
+            yield UntilEnded((7,), within_s=0.05)
+        except Expired:
+            return Answer(code=9)
+        return Answer()
 
     def do_attach(self, call: Call):
         yield Attach(int(call.argv[1]))

@@ -3,8 +3,8 @@
 A command costs little more than starting Python: this module imports nothing but what the
 interpreter has built in and `_socket`, is run from its cached code by the launchers of `cli.names`,
 handles arguments, environment and answers as bytes, and ends with `posix._exit`. Frames are
-those of `core.wire`: change both together. What is seldom needed (starting stokerd, trying again,
-giving up) stands in `cli.start`.
+those of `core.wire`: change both together. What is seldom needed stands in `cli.start` (starting
+stokerd, trying again, giving up) and in `cli.pump` (pipes between srun and its tasks).
 
 Each invocation draws a submission key. If the connection breaks before the exit status has come,
 the same call is sent again with the same key, which makes it the same submission.
@@ -22,6 +22,8 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
+
+    from stoker.cli.pump import Pump
 
 _RLIMITS = [
     "cpu",
@@ -44,6 +46,10 @@ _RLIMITS = [
 _SUBMITTERS = ("sbatch", "srun", "salloc")
 _PATIENCE = 2
 """Signals that may go unanswered before one ends the command after all."""
+_INSISTING = (1, 2, 3, 15)
+"""SIGHUP, SIGINT, SIGQUIT, SIGTERM: who sends these again and again wants us gone."""
+_OF_SHELLS = (2, 3)
+"""SIGINT, SIGQUIT: shells let background commands ignore them; srun takes them all the same."""
 _BADF, _AGAIN = 9, 11
 
 
@@ -96,6 +102,7 @@ class Caller:
         self._forwarded: list[int] = []
         self._program_end: bytes | None = None
         self._unanswered = 0
+        self._pump: Pump | None = None
 
     @property
     def may_try_again(self) -> bool:
@@ -141,6 +148,8 @@ class Caller:
         buffer = b""
         while self._status is None:
             try:
+                if self._pump is not None:
+                    self._pump.run_until(self._socket.fileno())
                 data = self._socket.recv(65536)
             except OSError:
                 return
@@ -166,11 +175,13 @@ class Caller:
         elif kind == b"E":
             self._show(2, payload)
         elif kind == b"X":
+            if self._pump is not None:
+                self._pump.finish()
             self._status = int(payload)
         elif kind == b"R":
             self._give_file(payload)
         elif kind == b"A":
-            self._give_descriptors()
+            self._give_descriptors(payload)
         elif kind == b"P":
             self._run_program(payload)
         elif kind == b"W":
@@ -180,11 +191,12 @@ class Caller:
 
     def _show(self, descriptor: int, data: bytes) -> None:
         """Write what has not been shown in an earlier attempt."""
+        if self._pump is not None:
+            self._pump.drain()
         skipped = min(self._to_skip, len(data))
         self._to_skip -= skipped
         self._shown += len(data) - skipped
-        data = data[skipped:]
-        _write(descriptor, harmless(data) if posix.isatty(descriptor) else data)
+        _show(descriptor, data[skipped:])
 
     def _give_file(self, request: bytes) -> None:
         """Read what is asked for once: standard input cannot be read again in another attempt."""
@@ -193,13 +205,28 @@ class Caller:
             self._files[path] = _read(path, int(size_max))
         self._send(_frame(b"F", self._files[path]))
 
-    def _give_descriptors(self) -> None:
-        rights = b"".join(number.to_bytes(4, sys.byteorder) for number in range(3))
+    def _give_descriptors(self, request: bytes) -> None:
+        """Send our standard descriptors and the tasks' ends of the pipes that are asked for."""
+        ends = self._pipes(request)
+        rights = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2, *ends))
         ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)]
         try:
             self._socket.sendmsg([_frame(b"D", b"")], ancillary, _socket.MSG_NOSIGNAL)
         except OSError:
             return  # The connection is gone: the next receive says so.
+        finally:
+            for number in ends:
+                if number:
+                    posix.close(number)
+
+    def _pipes(self, request: bytes) -> list[int]:
+        streams, *numbers = request.decode().split(" ")
+        first, end, ntasks = map(int, numbers)
+        if streams == "-" or (streams == "i" and _is_device(0, alone=ntasks == 1)):
+            return [0] * (end - first) if streams == "i" else []
+        if self._pump is None:
+            self._pump = _new_pump(ntasks)
+        return self._pump.open(streams, range(first, end))
 
     def _run_program(self, request: bytes) -> None:
         """Run a program once: another attempt finds how it ended, and does not run it again."""
@@ -224,8 +251,9 @@ class Caller:
 
     def _start_forwarding(self, numbers: bytes) -> None:
         """Pass signals on from now on, but for those that we were started to ignore."""
+        taken = _OF_SHELLS if self.program == "srun" else ()
         for number in map(int, numbers.split()):
-            if _signal.getsignal(number) == _signal.SIG_DFL:
+            if number in taken or _signal.getsignal(number) == _signal.SIG_DFL:
                 _signal.signal(number, self._forward)
                 self._forwarded.append(number)
 
@@ -234,7 +262,7 @@ class Caller:
             _signal.signal(self._forwarded.pop(), _signal.SIG_DFL)
 
     def _forward(self, number: int, _: object) -> None:
-        self._unanswered += 1
+        self._unanswered += number in _INSISTING
         if self._unanswered > _PATIENCE:
             posix._exit(128 + number)  # noqa: SLF001 - nobody listens, and the user insists
         self._signals.append(number)
@@ -274,6 +302,15 @@ def _run(directory: bytes, argv: list[bytes], entries: list[bytes], ignored: lis
         _signal.signal(number, handler)
     code, number = (0, -status) if status < 0 else (status, 0)
     return b"%d %d %d" % (code, number, int(trouble or b"0"))
+
+
+def _new_pump(ntasks: int) -> "Pump":
+    try:
+        import pump  # type: ignore[import-not-found]  # noqa: PLC0415 - seldom needed
+    except ImportError:  # We were not run by a launcher, or have turned to the whole library.
+        from stoker.cli import pump  # noqa: PLC0415 - likewise
+    made: Pump = pump.Pump(_show, ntasks)
+    return made
 
 
 def home_directory() -> bytes:
@@ -367,6 +404,15 @@ def _read(path: bytes, size_max: int) -> bytes:
         return b"%d\n" % (error.errno or 5)
 
 
+def _is_device(descriptor: int, *, alone: bool) -> bool:
+    """Whether what reads it needs no copy: nothing comes, or a terminal that one task has alone."""
+    try:
+        is_device = posix.fstat(descriptor).st_mode & 0o170000 == 0o020000
+    except OSError:
+        return False
+    return is_device and (alone or not posix.isatty(descriptor))
+
+
 def _content(descriptor: int, size_max: int = 1 << 30) -> bytes:
     chunks = []
     try:
@@ -377,6 +423,10 @@ def _content(descriptor: int, size_max: int = 1 << 30) -> bytes:
         if descriptor:
             posix.close(descriptor)
     return b"".join(chunks)
+
+
+def _show(descriptor: int, data: bytes) -> None:
+    _write(descriptor, harmless(data) if posix.isatty(descriptor) else data)
 
 
 def _write(descriptor: int, data: bytes) -> None:

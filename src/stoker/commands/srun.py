@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterable, Sequence
-from signal import SIGINT, SIGKILL, SIGQUIT, SIGUSR1, SIGUSR2
+from signal import SIGCONT, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2
 from typing import Any, Final, NoReturn
 
 import msgspec
@@ -30,10 +30,11 @@ from stoker.commands.jobcalls import (
     read_node_file,
     tested,
 )
+from stoker.commands.multiprog import programs_of
 from stoker.commands.options import EarlyAnswer, Parsed, parse
 from stoker.commands.readers import take_all, take_variables
-from stoker.commands.steprequest import check_step_options, step_request
-from stoker.commands.submission import Program, wishes_of, work_dir_of
+from stoker.commands.steprequest import check_step_options, pumped_streams, step_request
+from stoker.commands.submission import Program, absolute, wishes_of, work_dir_of
 from stoker.commands.taskends import (
     aborted_lines,
     cancelled_line,
@@ -46,14 +47,16 @@ from stoker.commands.taskends import (
 from stoker.commands.wishes import OptionError, Wishes
 from stoker.core.enums import JobState
 from stoker.core.errors import StokerError, UnknownJob
-from stoker.core.models import Job, Step
+from stoker.core.models import Job, Step, TaskEnd
 from stoker.core.units import JobRef
 from stoker.worker.call import (
     Answer,
     Attach,
     Call,
     Conversation,
+    Expired,
     Interrupted,
+    ReadFile,
     Request,
     Say,
     UntilStepEnded,
@@ -62,8 +65,12 @@ from stoker.worker.call import (
 from stoker.worker.controller import Controller, StepRequest
 
 _REFUSED: Final = "Unable to allocate resources"
+_DESCRIPTORS_MAX: Final = 240
+"""Of pipes in one message."""
 _ABORT_WITHIN_S: Final = 1.0
 """A second interrupt within this time ends the step."""
+
+_ENDED_FROM_OUTSIDE: Final = (JobState.CANCELLED, JobState.TIMEOUT)
 
 _OF_THE_JOB: Final = frozenset(
     {"account", "constraint", "dependency", "gres", "mem", "mem-per-cpu", "mem-per-gpu"}
@@ -98,7 +105,8 @@ def _run(call: Call, controller: Controller) -> Conversation:
         yield Say(err=notes)
     if job_id is not None:
         job = _surrounding_job(call, controller, job_id)
-        return (yield from _Run(call, wishes, controller).step(job, parsed.operands))
+        run = _Run(call, wishes, controller, is_inside=True)
+        return (yield from run.step(job, parsed.operands))
     return (yield from _run_alone(call, wishes, controller, parsed))
 
 
@@ -114,7 +122,7 @@ def _run_alone(call: Call, wishes: Wishes, controller: Controller, parsed: Parse
         return _tested(call, wanted, program, controller)
     manners = Manners("srun", _REFUSED, exit_error(call))
     job = yield from allocate(call, wanted, program, controller, manners)
-    run = _Run(call, wishes, controller)
+    run = _Run(call, wishes, controller, is_inside=False)
     try:
         answer = yield from run.step(job, words)
     except Exception:
@@ -185,30 +193,46 @@ def _surrounding_job(call: Call, controller: Controller, job_id: int) -> Job:
 class _Run:
     """One step from its request to its end. ``status`` is the code and signal it ended with."""
 
-    def __init__(self, call: Call, wishes: Wishes, controller: Controller) -> None:
+    def __init__(
+        self, call: Call, wishes: Wishes, controller: Controller, *, is_inside: bool
+    ) -> None:
+        self.is_inside = is_inside
         self.call = call
         self.wishes = wishes
         self.controller = controller
         self.status = (0, 0)
         self._interrupted_at = float("-inf")
         self._forced_by = 0
+        self._kills_on_bad_exit = wishes.shown.get("kill-on-bad-exit", "0") != "0"
+        self._wait_s = int(wishes.shown.get("wait") or 0)
+        self._first_end_at = 0.0
+        self._is_ending = self._was_late = self._was_aborted = False
+        self._told: set[int] = set()
 
     def step(self, job: Job, words: Sequence[str]) -> Conversation:
         """Run *words* in a job that runs, and return what is to be said at the end."""
-        try:
-            descriptors: int = yield Attach(job.job_id)
-        except OSError as error:
-            self.wishes.fail(f"error: cannot pass on the standard streams: {error}")
-        request = step_request(self.call, self.wishes, words, job, descriptors)
+        request = step_request(self.call, self.wishes, words, job, is_inside=self.is_inside)
+        if "multi-prog" in self.wishes.shown:
+            request = yield from self._with_programs(request, words)
+        request = yield from self._attached(job, request)
         step = yield from self._created(job, request)
         step = yield from self._ended(job, step)
         ends = ends_of(step)
         self.status = exit_status(ends)
-        lines = self._abortion_lines(job, step)
-        if self._forced_by != SIGINT:
-            is_forced = bool(self._forced_by)
-            lines += end_lines(step, ends, request.argv[0], forced=is_forced)
-        return Answer(err=lines, code=return_code(ends))
+        return Answer(err=self._last_lines(job, step, ends, request), code=return_code(ends))
+
+    def _with_programs(
+        self, request: StepRequest, words: Sequence[str]
+    ) -> Generator[Request, Any, StepRequest]:
+        """Return the request with what the file in place of a command says."""
+        path = words[0]
+        try:
+            content: bytes = yield ReadFile(absolute(path, request.work_dir))
+        except OSError:
+            self.wishes.fail(f"error: Could not open multi_prog config file {path}")
+        text = content.decode("utf-8", "surrogateescape")
+        programs = programs_of(text, path, words[1:], request.ntasks, self.wishes)
+        return msgspec.structs.replace(request, programs=programs)
 
     def job(self, job: Job) -> Job:
         """Return the job as it stands now."""
@@ -217,6 +241,19 @@ class _Run:
         except UnknownJob:
             found = ()
         return next((each for each in found if each.job_id == job.job_id), job)
+
+    def _attached(self, job: Job, request: StepRequest) -> Generator[Request, Any, StepRequest]:
+        """Return the request with the caller's descriptors: the kernel passes not all at once."""
+        pumped = pumped_streams(self.wishes, request)
+        share = _DESCRIPTORS_MAX // len(pumped) if pumped else request.ntasks
+        handles = []
+        try:
+            for first in range(0, request.ntasks, share):
+                tasks = first, min(first + share, request.ntasks)
+                handles.append((yield Attach(job.job_id, pumped, tasks, request.ntasks)))
+        except OSError as error:
+            self.wishes.fail(f"error: cannot pass on the standard streams: {error}")
+        return msgspec.structs.replace(request, descriptors=tuple(handles))
 
     def _created(self, job: Job, request: StepRequest) -> Generator[Request, Any, Step]:
         """Return the step once it has begun: other steps may have to end first."""
@@ -260,15 +297,64 @@ class _Run:
         )
 
     def _ended(self, job: Job, step: Step) -> Generator[Request, Any, Step]:
-        """Return the step when all its tasks have ended; interrupts are acted on meanwhile."""
+        """Return the step when all its tasks have ended; what happens meanwhile is acted on."""
         while True:
             try:
-                ended: Step = yield UntilStepEnded(step.job_id, step.step_id)
+                step = yield self._wait(step)
             except Interrupted as interrupted:
-                if text := self._heed(job, step, interrupted.signal):
-                    yield Say(err=text)
+                text = self._heed(job, step, interrupted.signal)
+            except Expired:
+                text = self._end_late(job, step)
             else:
-                return ended
+                if step.end_at:
+                    return step
+                text = self._look(job, step)
+            if text:
+                yield Say(err=text)
+
+    def _wait(self, step: Step) -> UntilStepEnded:
+        """Return what to wait for: the end, or what comes before it and matters here."""
+        is_watched = not self._is_ending and (self._kills_on_bad_exit or self._wait_s)
+        within_s = None
+        if step.ends and self._wait_s and not self._is_ending:
+            within_s = max(0.0, self._first_end_at + self._wait_s - self.controller.now())
+        return UntilStepEnded(
+            step.job_id,
+            step.step_id,
+            ends=len(step.ends) if is_watched else None,
+            heeds_job=not self._was_aborted,
+            within_s=within_s,
+        )
+
+    def _look(self, job: Job, step: Step) -> str:
+        """Act on the ends of some tasks, or on the job's own; return what is to be said."""
+        if not self._first_end_at and step.ends:
+            self._first_end_at = self.controller.now()
+        if not self._was_aborted and self.job(job).ending is not None:
+            self._was_aborted = True
+            return aborted_lines(self._kill_wait_s()) + cancelled_line(
+                step, self.job(job), self.wishes.zone, self.controller.now()
+            )
+        bad = [end for end in step.ends if end.code or end.signal]
+        if self._kills_on_bad_exit and bad and not self._is_ending:
+            said = end_lines(step, bad, "", forced=True)
+            self._told = {end.task for end in bad}
+            return said + self._terminate(job, step, SIGTERM)
+        return ""
+
+    def _end_late(self, job: Job, step: Step) -> str:
+        """End the tasks that have outlasted the first for too long."""
+        self._was_late = True
+        text = f"srun: First task exited {self._wait_s}s ago\n{status_line(step)}"
+        text += self._terminate(job, step, SIGKILL)
+        return text + aborted_lines(self._kill_wait_s())
+
+    def _terminate(self, job: Job, step: Step, signal: int) -> str:
+        self._is_ending = True
+        self._send(job, step, signal)
+        name = f"{step.job_id}.{step.step_id}"
+        line = cancelled_line(step, job, self.wishes.zone, self.controller.now())
+        return f"srun: launch/slurm: _step_signal: Terminating StepId={name}\n{line}"
 
     def _heed(self, job: Job, step: Step, signal: int) -> str:
         """Act on a signal; return what is to be said of it."""
@@ -277,6 +363,8 @@ class _Run:
             return ""
         if signal == SIGINT:
             return self._heed_interrupt(job, step)
+        if signal == SIGCONT:
+            return "srun: got SIGCONT\n"
         if signal not in ENDING_SIGNALS:
             return ""
         quitting = "srun: Quit\n" if signal == SIGQUIT else ""
@@ -292,13 +380,14 @@ class _Run:
             self._send(job, step, SIGINT)
             return f"srun: sending Ctrl-C to StepId={name}\n"
         if is_second or "quit-on-interrupt" in self.wishes.shown:
-            return f"srun: sending Ctrl-C to StepId={name}\n" + self._force(job, step, SIGINT)
+            sent = f"srun: sending Ctrl-C to StepId={name}\n" + self._force(job, step, SIGINT)
+            return sent + aborted_lines(self._kill_wait_s())
         return f"srun: interrupt (one more within 1 sec to abort)\n{status_line(step)}"
 
     def _force(self, job: Job, step: Step, signal: int) -> str:
         self._forced_by = signal
         self._send(job, step, signal)
-        return f"srun: forcing job termination\n{aborted_lines(self._kill_wait_s())}"
+        return "srun: forcing job termination\n"
 
     def _send(self, job: Job, step: Step, signal: int) -> None:
         try:
@@ -306,14 +395,25 @@ class _Run:
         except StokerError:
             return  # It ended in the meantime, which is what we wait for.
 
-    def _abortion_lines(self, job: Job, step: Step) -> str:
-        """Return what is said of a step that did not end by itself."""
+    def _last_lines(
+        self, job: Job, step: Step, ends: Sequence[TaskEnd], request: StepRequest
+    ) -> str:
+        """Return what is said of a step that has ended, and of one that did not end by itself."""
         job = self.job(job)
-        by_others = job.ending is not None or job.state in (JobState.CANCELLED, JobState.TIMEOUT)
-        if not self._forced_by and not by_others and step.ended_by < 0:
-            return ""
-        line = cancelled_line(step, job, self.wishes.zone)
-        return line if self._forced_by else aborted_lines(self._kill_wait_s()) + line
+        by_job = self._was_aborted or job.ending is not None or job.state in _ENDED_FROM_OUTSIDE
+        lines = ""
+        if self._forced_by == SIGINT:
+            return cancelled_line(step, job, self.wishes.zone)
+        if self._forced_by or ((by_job or step.ended_by >= 0) and not self._is_told_of_end):
+            lines = aborted_lines(self._kill_wait_s())
+            lines += cancelled_line(step, job, self.wishes.zone)
+        untold = [end for end in ends if end.task not in self._told]
+        is_forced = bool(self._forced_by) or by_job or self._was_late
+        return lines + end_lines(step, untold, request.argv[0], forced=is_forced)
+
+    @property
+    def _is_told_of_end(self) -> bool:
+        return self._was_aborted or self._is_ending
 
     def _kill_wait_s(self) -> int:
         match = re.match(r"\d+", self.controller.configuration().get("KillWait", ""))

@@ -10,15 +10,13 @@ import re
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
-from stoker.commands.exports import entries, exported
+from stoker.commands.exports import entries, exported, is_partial
 from stoker.commands.submission import absolute, limits_of, work_dir_of
 from stoker.commands.wishes import Wishes
 from stoker.core.models import FOREVER, Job
 from stoker.worker.call import Call
 from stoker.worker.controller import StepRequest
-
-_MISSING: Final = ("label", "multi-prog")
-"""Options that need somebody between the tasks and the caller's terminal; nobody is there."""
+from stoker.worker.environment import repeated
 
 _CPU_BINDINGS: Final = re.compile(
     r"(?:q(?:uiet)?|v(?:erbose)?|no(?:ne)?|rank(?:_ldom)?|help|sockets|cores|threads|ldoms|boards"
@@ -46,13 +44,19 @@ def check_step_options(wishes: Wishes) -> None:
     mpi = wishes.shown.get("mpi", "none")
     if _MPI_TYPES.fullmatch(mpi) is None:
         _refuse_mpi(wishes, mpi)
-    for name in _MISSING:
-        if name in wishes.shown:
-            wishes.fail(f"error: --{name} is not supported here: tasks write straight to files")
+
+
+def pumped_streams(wishes: Wishes, request: StepRequest) -> str:
+    """Return the streams of tasks for which the caller must make pipes, as in `Attach`."""
+    streams = "" if request.stdin else "i"
+    if "label" in wishes.shown:
+        streams += "" if request.stdout else "o"
+        streams += "" if request.stderr or request.stderr is None else "e"
+    return streams
 
 
 def step_request(
-    call: Call, wishes: Wishes, words: Sequence[str], job: Job, descriptors: int
+    call: Call, wishes: Wishes, words: Sequence[str], job: Job, *, is_inside: bool
 ) -> StepRequest:
     """Return what to ask for in *job*, of which *words* are the command to run.
 
@@ -63,7 +67,13 @@ def step_request(
     work_dir = work_dir_of(call, wishes)
     nodes = _nodes(wishes, job)
     ntasks = _tasks(wishes, job, nodes)
-    environment = exported(call.environment, wishes.export, call.owner, with_login=False)
+    environment = {
+        "SRUN_DEBUG": "3",
+        **exported(call.environment, wishes.export, call.owner, with_login=False),
+        **_told_by_srun(wishes, job, ntasks, is_inside=is_inside),
+    }
+    if is_partial(wishes.export):
+        environment.pop("SRUN_DEBUG")
     environment.setdefault("SLURM_SUBMIT_DIR", call.work_dir or "/")
     stdout = _stream(wishes.stdout, work_dir, wishes, ntasks)
     return StepRequest(
@@ -84,9 +94,24 @@ def step_request(
         open_mode=str(spec.get("open_mode", "")),
         umask=call.umask,
         rlimits=limits_of(call, wishes),
-        descriptors=descriptors,
         key=call.key,
     )
+
+
+def _told_by_srun(wishes: Wishes, job: Job, ntasks: int, *, is_inside: bool) -> dict[str, str]:
+    """Return what srun itself puts into the tasks' environment."""
+    shown = wishes.shown
+    shares = job.allocation.shares if job.allocation else ()
+    found: dict[str, str] = {}
+    if "overcommit" in shown:
+        found["SLURM_OVERCOMMIT"] = "1"
+    if is_inside:
+        cpus = repeated(len(share.cpus) for share in shares)
+        found["SLURM_JOB_CPUS_PER_NODE_PACK_GROUP_0"] = cpus
+    if is_inside or not shown.keys().isdisjoint(("mem", "mem-per-cpu", "distribution")):
+        usual = "cyclic" if ntasks <= len(shares) else "block"
+        found["SLURM_DISTRIBUTION"] = shown.get("distribution", usual)
+    return found
 
 
 def _nodes(wishes: Wishes, job: Job) -> int | None:

@@ -75,7 +75,7 @@ class StepView(msgspec.Struct, frozen=True):
     @property
     def time_limit_s(self) -> float | None:
         """Return the step's own limit; None if there is none."""
-        return None
+        return self.step.time_limit_s if self.step else None
 
     @property
     def tasks(self) -> int:

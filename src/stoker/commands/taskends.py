@@ -68,10 +68,13 @@ def aborted_lines(kill_wait_s: int) -> str:
     return f"srun: Job step aborted: Waiting up to {wait_s} seconds for job step to finish.\n"
 
 
-def cancelled_line(step: Step, job: Job, zone: tzinfo) -> str:
-    """Return the line that the step's own supervisor leaves."""
-    at = datetime.fromtimestamp(step.end_at, zone).strftime("%Y-%m-%dT%H:%M:%S")
-    due = " DUE TO TIME LIMIT" if job.state is JobState.TIMEOUT else ""
+def cancelled_line(step: Step, job: Job, zone: tzinfo, now: float | None = None) -> str:
+    """Return the line that the step's own supervisor leaves when it is ended."""
+    at = datetime.fromtimestamp(step.end_at if now is None else now, zone).strftime(
+        "%Y-%m-%dT%H:%M:%S"
+    )
+    is_late = JobState.TIMEOUT in (job.state, job.ending)
+    due = " DUE TO TIME LIMIT" if is_late else ""
     name = f"{step.job_id}.{step.step_id}"
     return f"slurmstepd: error: *** STEP {name} ON {step.nodes[0]} CANCELLED AT {at}{due} ***\n"
 

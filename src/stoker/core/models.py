@@ -295,6 +295,7 @@ class Step(msgspec.Struct, gc=False):
     usage: Usage | None = None
     key: str = ""
     """What its caller called it: asked for again under the same key, it is the same step."""
+    time_limit_s: float | None = None
 
     def node_of(self, task: int) -> str:
         """Return the node on which a task runs."""

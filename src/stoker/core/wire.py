@@ -5,7 +5,7 @@ A frame is a type byte, the payload's length (four bytes, big-endian) and the pa
     from the client                               from stokerd
     C  call: who runs what, where, with what      O  bytes for standard output
     F  a file's content, or why there is none     E  bytes for standard error
-    D  descriptors 0, 1, 2 (by SCM_RIGHTS)        R  please read a file; ``-`` is standard input
+    D  descriptors (by SCM_RIGHTS)                R  please read a file; ``-`` is standard input
     I  a signal that came while the call waits    A  please send your descriptors
     S  how a program of yours has ended           P  please run this program yourself
     J  a typed request (msgpack)                  W  the call waits: send me these signals
@@ -276,6 +276,21 @@ def decode_file(payload: bytes, path: str, size_max: int) -> bytes:
     if len(content) > size_max:
         raise OSError(EFBIG, os.strerror(EFBIG), path)
     return content
+
+
+def encode_attach(pumped: str, first: int, end: int, ntasks: int) -> bytes:
+    """Return the ``A`` frame: please send descriptors, with pipes for tasks *first* to *end*."""
+    return encode(b"A", b"%s %d %d %d" % (pumped.encode() or b"-", first, end, ntasks))
+
+
+def decode_attach(payload: bytes) -> tuple[str, int, int, int]:
+    """Read the payload of an ``A`` frame: what `encode_attach` took."""
+    try:
+        pumped, *numbers = payload.split(b" ")
+        first, end, ntasks = map(_number, numbers)
+    except ValueError:
+        raise WireError(f"cannot read a request for descriptors: {payload!r}") from None
+    return pumped.decode().strip("-"), first, end, ntasks
 
 
 def encode_program(directory: str, argv: Sequence[str], entries: Sequence[str]) -> bytes:

@@ -15,7 +15,7 @@ It stands below `commands`, which speaks it, since `worker.server` conducts the 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -73,12 +73,14 @@ class UntilEnded(msgspec.Struct, frozen=True):
     """Wait until all of these jobs (an array's id: all its tasks) have ended. Gives the jobs."""
 
     job_ids: tuple[int, ...]
+    within_s: float | None = None
 
 
 class UntilStarted(msgspec.Struct, frozen=True):
     """Wait until this job runs, or has ended without. Gives the job."""
 
     job_id: int
+    within_s: float | None = None
 
     @property
     def job_ids(self) -> tuple[int, ...]:
@@ -92,6 +94,7 @@ class UntilStepFree(msgspec.Struct, frozen=True):
     job_id: int
     steps_ended: int
     """Steps that had ended when the caller last looked."""
+    within_s: float | None = None
 
     @property
     def job_ids(self) -> tuple[int, ...]:
@@ -100,10 +103,15 @@ class UntilStepFree(msgspec.Struct, frozen=True):
 
 
 class UntilStepEnded(msgspec.Struct, frozen=True):
-    """Wait until a step has ended. Gives the step."""
+    """Wait until a step has ended, or something has happened to it meanwhile. Gives the step."""
 
     job_id: int
     step_id: str
+    ends: int | None = None
+    """If given: until more tasks than that have ended."""
+    heeds_job: bool = False
+    """Until the step's job is being ended."""
+    within_s: float | None = None
 
     @property
     def job_ids(self) -> tuple[int, ...]:
@@ -112,9 +120,33 @@ class UntilStepEnded(msgspec.Struct, frozen=True):
 
 
 class Attach(msgspec.Struct, frozen=True):
-    """Ask the caller for its descriptors 0, 1 and 2, for a step of this job. Gives a handle."""
+    """Ask the caller for descriptors for tasks of a step of this job. Gives a handle.
+
+    They are its own 0, 1 and 2; then, for each of *tasks* and each of *pumped*, the task's end of a
+    pipe whose other end the caller serves: it copies its standard input into those of ``i``, and
+    puts the task's number before each line out of those of ``o`` and ``e``.
+    """
 
     job_id: int
+    pumped: str = ""
+    """Some of the letters ``i``, ``o`` and ``e``, in this order."""
+    tasks: tuple[int, int] = (0, 1)
+    """The first of the tasks that get descriptors, and the one after the last."""
+    ntasks: int = 1
+    """Of the step: the highest number says how wide labels are."""
+
+    @property
+    def count(self) -> int:
+        """Return how many descriptors must come."""
+        first, end = self.tasks
+        return 3 + len(self.pumped) * (end - first)
+
+    def of_task(self, task: int, descriptors: Sequence[int]) -> tuple[int, ...]:
+        """Return what becomes 0, 1 and 2 of a task; what is not pumped is the caller's own."""
+        own = dict(zip("ioe", descriptors, strict=False))
+        start = 3 + len(self.pumped) * (task - self.tasks[0])
+        own |= zip(self.pumped, descriptors[start:], strict=False)
+        return tuple(own.values())
 
 
 class RunProgram(msgspec.Struct, frozen=True):
@@ -145,7 +177,14 @@ class Interrupted(Exception):
         self.signal = signal
 
 
+class Expired(Exception):
+    """Raised where a command waits: what it waits for has not come within ``within_s``."""
+
+
 Until: TypeAlias = UntilEnded | UntilStarted | UntilStepFree | UntilStepEnded
-"""Requests for which the conversation is parked; ``job_ids`` says whose changes wake it."""
+"""Requests for which the conversation is parked; ``job_ids`` says whose changes wake it.
+
+With ``within_s`` it is woken after that many seconds at the latest, by `Expired`.
+"""
 Request: TypeAlias = ReadFile | Say | Attach | RunProgram | Until
 Conversation: TypeAlias = Generator[Request, Any, Answer]

@@ -66,6 +66,7 @@ class Changes:
             count_pause(job, turn.now)
             job.state = next_state(job.state, Event.ENDING)
         turn.touch(job)
+        turn.tell(job.job_id)
         if job.spec.interactive and not self._steps.open_steps(job.job_id):
             self._steps.end_all(turn, job, turn.now)
             self._ledger.finish(turn, job, on_request(job, turn.now))

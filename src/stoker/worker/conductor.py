@@ -12,7 +12,7 @@ import logging
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from errno import EBADF
 from functools import partial
@@ -30,6 +30,7 @@ from stoker.core.wire import (
 from stoker.worker.call import (
     Attach,
     Call,
+    Expired,
     Interrupted,
     ProgramEnd,
     ReadFile,
@@ -42,7 +43,7 @@ from stoker.worker.call import (
     UntilStepEnded,
     UntilStepFree,
 )
-from stoker.worker.connection import DESCRIPTORS, Connection
+from stoker.worker.connection import Connection
 from stoker.worker.talk import CallTalk, RpcTalk, Service, Talk
 
 _WAITS: Final = object()
@@ -53,12 +54,12 @@ _log = logging.getLogger(__name__)
 class Conductor:
     """Drives the conversations of all connections with *service*.
 
-    Attributes:
-        retry_at: When what a failed turn left undone is taken up, on the monotonic clock; 0: never.
+    What a failed turn left undone is taken up at ``_retry_at``, on the monotonic clock; 0: never.
     """
 
     def __init__(self, service: Service, clock: Callable[[], float], *, retry_s: float) -> None:
-        self.retry_at = 0.0
+        self._retry_at = 0.0
+        self._deadlines: dict[Talk, float] = {}
         self._service = service
         self._clock = clock
         self._retry_s = retry_s
@@ -68,6 +69,12 @@ class Conductor:
         self._left: list[Talk] = []
         self._postponed: tuple[list[Talk], list[Talk]] = ([], [])
         self._touched: dict[Talk, None] = {}
+
+    @property
+    def next_at(self) -> float:
+        """Return when something is to be taken up, on the monotonic clock; 0: nothing is."""
+        times = [self._retry_at, *self._deadlines.values()]
+        return min(filter(None, times), default=0.0)
 
     @property
     def has_work(self) -> bool:
@@ -93,10 +100,11 @@ class Conductor:
             self._left.append(talk)
 
     def take_up(self, now: float) -> None:
-        """Take up what was put off, if it is time."""
-        if not self.retry_at or now < self.retry_at:
+        """Take up what was put off, and those who have waited long enough, if it is time."""
+        self._woken |= dict.fromkeys(talk for talk, at in self._deadlines.items() if at <= now)
+        if not self._retry_at or now < self._retry_at:
             return
-        self.retry_at = 0.0
+        self._retry_at = 0.0
         woken, left = self._postponed
         self._postponed = ([], [])
         self._woken |= dict.fromkeys(talk for talk in woken if not talk.is_over)
@@ -109,6 +117,7 @@ class Conductor:
             talk.close()
         self._talks.clear()
         self._parked.clear()
+        self._deadlines.clear()
         return connections
 
     # --- A turn.
@@ -162,7 +171,7 @@ class Conductor:
         self._postponed[0].extend(woken)
         self._postponed[1].extend(left)
         if any(self._postponed):
-            self.retry_at = time.monotonic() + self._retry_s
+            self._retry_at = time.monotonic() + self._retry_s
 
     # --- Frames.
 
@@ -256,9 +265,12 @@ class Conductor:
         if talk.is_over or not isinstance(talk.request, Until):
             return
         outcome = self._outcome_or_error(talk.request)
+        deadline = self._deadlines.get(talk)
+        if outcome is None and deadline is not None and deadline <= time.monotonic():
+            outcome = Expired()
         self._unpark(talk)
         if outcome is None:
-            self._park(talk, talk.request)
+            self._park(talk, talk.request, deadline)
             return
         self._touched[talk] = None
         if isinstance(outcome, Exception):
@@ -301,16 +313,18 @@ class Conductor:
             outcome = self._service.outcome(request)
             if outcome is not None:
                 return outcome
-            self._park(talk, request)
+            within_s = request.within_s
+            deadline = None if within_s is None else time.monotonic() + within_s
+            self._park(talk, request, deadline)
         talk.wait(request)
         return _WAITS
 
     def _give_descriptors(self, talk: Talk, request: Attach) -> Request:
-        talk.connection.takes_descriptors = False
+        talk.connection.awaited_descriptors = 0
         descriptors = talk.connection.take_descriptors()
         try:
-            _check_descriptors(descriptors)
-            handle = self._service.attach(request.job_id, descriptors)
+            _check_count(request, descriptors)
+            handle = self._service.attach(request, descriptors)
         except Exception as error:  # noqa: BLE001 - it belongs to whoever asked
             for descriptor in descriptors:
                 with suppress(OSError):
@@ -318,8 +332,10 @@ class Conductor:
             return talk.throw(error)
         return talk.send(handle)
 
-    def _park(self, talk: Talk, request: Until) -> None:
+    def _park(self, talk: Talk, request: Until, deadline: float | None) -> None:
         """Let the conversation be woken by whatever can bring what it waits for."""
+        if deadline is not None:
+            self._deadlines[talk] = deadline
         talk.awaited = tuple(self._service.awaited(request))
         for job_id in talk.awaited:
             self._parked[job_id].add(talk)
@@ -330,6 +346,7 @@ class Conductor:
             if not self._parked[job_id]:
                 del self._parked[job_id]
         talk.awaited = ()
+        self._deadlines.pop(talk, None)
 
     def _forget(self, talk: Talk) -> None:
         self._unpark(talk)
@@ -346,6 +363,6 @@ def _give_file(talk: Talk, request: ReadFile, payload: bytes) -> Request:
     return talk.send(content)
 
 
-def _check_descriptors(descriptors: Sequence[int]) -> None:
-    if len(descriptors) != DESCRIPTORS:
+def _check_count(request: Attach, descriptors: tuple[int, ...]) -> None:
+    if len(descriptors) != request.count:
         raise OSError(EBADF, "the caller's descriptors did not come")

@@ -22,9 +22,8 @@ from stoker.worker.peers import pid_of
 
 Outgoing: TypeAlias = bytes | Iterator[str]
 
-DESCRIPTORS = 3
 _RECEIVE_SIZE = 1 << 16
-_RIGHTS_SIZE = socket.CMSG_SPACE(DESCRIPTORS * array.array("i").itemsize)
+_DESCRIPTOR_SIZE = array.array("i").itemsize
 _log = logging.getLogger(__name__)
 
 
@@ -33,8 +32,7 @@ class Connection:
 
     Attributes:
         frames: Whole frames that nobody has handled yet, in order.
-        takes_descriptors: Whether descriptors are expected with the next frame; at all other times
-            the kernel closes what comes.
+        awaited_descriptors: How many are expected with the next frame; the kernel closes more.
         fault: Why the client must be sent away, once that is known.
     """
 
@@ -43,7 +41,7 @@ class Connection:
         self.owner = owner
         self.pid = pid_of(sock)
         self.frames: deque[Frame] = deque()
-        self.takes_descriptors = False
+        self.awaited_descriptors = 0
         self.is_closed = False
         self.fault = ""
         self._socket = sock
@@ -82,10 +80,12 @@ class Connection:
         return bool(data)
 
     def _receive(self) -> bytes:
-        if not self.takes_descriptors:
+        if not self.awaited_descriptors:
             return self._socket.recv(_RECEIVE_SIZE)
         data, ancillary, _, _ = self._socket.recvmsg(
-            _RECEIVE_SIZE, _RIGHTS_SIZE, socket.MSG_CMSG_CLOEXEC
+            _RECEIVE_SIZE,
+            socket.CMSG_SPACE(self.awaited_descriptors * _DESCRIPTOR_SIZE),
+            socket.MSG_CMSG_CLOEXEC,
         )
         for level, kind, content in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):

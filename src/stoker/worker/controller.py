@@ -106,8 +106,9 @@ class StepRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What srun asks for inside an allocation, or of the job that it has made for itself.
 
     ``environment`` is the caller's, as ``NAME=VALUE``; paths are absolute file name patterns, or ""
-    for the descriptors that the caller sent: ``descriptors`` is what `Attach` gave for them. A
-    request under a ``key`` that was seen before is the same request.
+    for the descriptors that the caller sent: ``descriptors`` are what `Attach` gave for them.
+    ``programs`` are by task what to run, if that is not ``argv`` for all. A request under a ``key``
+    that was seen before is the same request.
     """
 
     name: str
@@ -127,7 +128,8 @@ class StepRequest(msgspec.Struct, frozen=True, kw_only=True):
     open_mode: str = ""
     umask: int = 0o022
     rlimits: Mapping[str, tuple[int, int]] = {}
-    descriptors: int = 0
+    descriptors: tuple[int, ...] = ()
+    programs: tuple[tuple[str, ...], ...] = ()
     key: str = ""
 
 

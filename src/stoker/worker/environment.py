@@ -160,12 +160,13 @@ def step_variables(
     nodes = compress_hosts(step.nodes)
     tasks = repeated(step.tasks_per_node)
     cpus = step.cpus if len(step.nodes) == 1 else len(share.cpus)
+    asked = {} if cpus_per_task is None else {"SLURM_CPUS_PER_TASK": str(cpus_per_task)}
     return {
+        **asked,
         **allocation_variables(job, allocation, shape, cluster_name, host),
         **_node(share.node, cpus or len(share.cpus)),
         **_gpus(share, machine),
         "STOKER_HOME": home,
-        "SLURM_CPUS_PER_TASK": str(cpus_per_task) if cpus_per_task is not None else None,
         "SLURM_GTIDS": ",".join(
             str(first + local) for local in range(step.tasks_per_node[node_id])
         ),
@@ -176,6 +177,9 @@ def step_variables(
         "SLURM_NTASKS": str(step.ntasks),
         "SLURM_PROCID": str(task),
         "SLURM_SRUN_COMM_HOST": "127.0.0.1",
+        # Nobody listens: what a task has to say to its srun goes through its descriptors.
+        "SLURM_SRUN_COMM_PORT": "0",
+        "SLURM_STEP_LAUNCHER_PORT": "0",
         "SLURM_STEPID": step.step_id,
         "SLURM_STEP_ID": step.step_id,
         "SLURM_STEP_NODELIST": nodes,

@@ -182,7 +182,7 @@ class Server:
     def _wait_s(self, timeout_s: float | None) -> float | None:
         if self._due or self._conductor.has_work:
             return 0.0
-        until = [at for at in (self._resume_accept_at, self._conductor.retry_at) if at]
+        until = [at for at in (self._resume_accept_at, self._conductor.next_at) if at]
         until += islice(self._impatient.values(), 1)
         waits = [max(0.0, at - time.monotonic()) for at in until]
         if timeout_s is not None:

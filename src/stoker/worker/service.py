@@ -12,6 +12,7 @@ from stoker.core.models import Job, Owner, Step
 from stoker.core.repository import Repository
 from stoker.worker.call import (
     Answer,
+    Attach,
     Call,
     Conversation,
     Until,
@@ -114,9 +115,9 @@ class DaemonService:
             return () if job_id is None else (job_id,)
         return request.job_ids
 
-    def attach(self, job_id: int, descriptors: Sequence[int]) -> int:
+    def attach(self, request: Attach, descriptors: Sequence[int]) -> int:
         """Take a caller's descriptors for a step."""
-        return self._steps.attach(job_id, descriptors)
+        return self._steps.attach(request, descriptors)
 
     def hung_up(self, call: Call) -> None:
         """Learn that the caller of a waiting call went away: its own allocation ends."""
@@ -161,7 +162,12 @@ class DaemonService:
         step = self._steps.step(request.job_id, request.step_id)
         if step is None:
             step = self._past_step(request)
-        return step if step is not None and step.end_at else None
+        if step is None or step.end_at:
+            return step
+        job = self._queue.table.get(request.job_id)
+        is_ending = request.heeds_job and job is not None and job.ending is not None
+        has_more = request.ends is not None and len(step.ends) > request.ends
+        return step if is_ending or has_more else None
 
     def _past_step(self, request: UntilStepEnded) -> Step | None:
         """Return the step of an attempt that is over; what this turn says of it counts."""

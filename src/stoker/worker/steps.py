@@ -34,6 +34,7 @@ from stoker.engines.base import (
     UnitKey,
     Withdrawn,
 )
+from stoker.worker.call import Attach
 from stoker.worker.controller import StepRequest
 from stoker.worker.outcomes import usage_of
 from stoker.worker.queue import Turn
@@ -76,7 +77,7 @@ class StepKeeper:
         self._engine = engine
         self._units = units
         self._books: dict[int, _Book] = {}
-        self._descriptors: dict[int, tuple[int, tuple[int, ...]]] = {}
+        self._descriptors: dict[int, tuple[Attach, tuple[int, ...]]] = {}
         self._handles = count(1)
 
     def load(self, jobs: Sequence[Job]) -> None:
@@ -89,22 +90,21 @@ class StepKeeper:
 
     # Descriptors of callers.
 
-    def attach(self, job_id: int, descriptors: Sequence[int]) -> int:
+    def attach(self, request: Attach, descriptors: Sequence[int]) -> int:
         """Keep a caller's descriptors until a step takes them, or the job ends; give a handle."""
         handle = next(self._handles)
-        self._descriptors[handle] = (job_id, tuple(descriptors))
+        self._descriptors[handle] = (request, tuple(descriptors))
         return handle
 
-    def detach(self, handle: int) -> None:
+    def detach(self, handles: Sequence[int]) -> None:
         """Close descriptors that no step will take."""
-        _, descriptors = self._descriptors.pop(handle, (0, ()))
-        _close(descriptors)
+        for handle in handles:
+            if handle in self._descriptors:
+                _close(self._descriptors.pop(handle)[1])
 
     def _drop_descriptors(self, job_id: int) -> None:
-        for handle, (owner, descriptors) in list(self._descriptors.items()):
-            if owner == job_id:
-                del self._descriptors[handle]
-                _close(descriptors)
+        kept = self._descriptors.items()
+        self.detach([handle for handle, (request, _) in kept if request.job_id == job_id])
 
     # Looking.
 
@@ -172,6 +172,7 @@ class StepKeeper:
             nodes=tuple(per_node),
             tasks_per_node=tuple(per_node.values()),
             key=request.key,
+            time_limit_s=request.time_limit_s,
         )
         self._launch(turn, job, step, request)
         book.enter(step)
@@ -186,12 +187,15 @@ class StepKeeper:
         units = self._units.of_step(job, step, request, digest)
         turn.afterwards(lambda: self._send(units, request.descriptors))
 
-    def _send(self, units: Sequence[Unit], handle: int) -> None:
-        _, descriptors = self._descriptors.pop(handle, (0, ()))
+    def _send(self, units: Sequence[Unit], handles: Sequence[int]) -> None:
+        descriptors: dict[str, tuple[int, ...]] = {}
+        for request, numbers in filter(None, map(self._descriptors.get, handles)):
+            for task in range(*request.tasks):
+                descriptors[units[task].key] = request.of_task(task, numbers)
         try:
-            self._engine.launch(units, {unit.key: descriptors for unit in units if descriptors})
+            self._engine.launch(units, descriptors)
         finally:
-            _close(descriptors)
+            self.detach(handles)
 
     def _place(
         self, job: Job, allocation: Allocation, request: StepRequest
@@ -230,23 +234,25 @@ class StepKeeper:
         if isinstance(event, Ended):
             step.usage = _sum(step.usage, usage_of(event.usage))
         turn.touch_step(step)
+        turn.tell(job.job_id)
         if len(step.ends) == step.ntasks:
             self._end(turn, job, step, turn.now if not isinstance(event, Ended) else event.at)
 
     def _end(self, turn: Turn, job: Job, step: Step, at: float) -> None:
         del self._books[job.job_id].open[step.step_id]
-        worst = max(step.ends, key=_rank)
         step.end_at = max(at, step.start_at)
-        step.exit_code, step.exit_signal = worst.code, worst.signal
-        if worst.code:
-            step.state = JobState.FAILED
+        # A signal says it all; of exit codes the last counts here, and the worst for the job.
+        telling = next((end for end in step.ends if end.signal), step.ends[-1])
+        step.exit_code, step.exit_signal = telling.code, telling.signal
+        if telling.signal:
+            step.state = JobState.CANCELLED
         else:
-            step.state = JobState.CANCELLED if worst.signal else JobState.COMPLETED
+            step.state = JobState.FAILED if telling.code else JobState.COMPLETED
+        worst = max(step.ends, key=_rank)
         job.derived_code, job.derived_signal = max(
             _rank(worst), (job.derived_code, job.derived_signal)
         )
         turn.touch(job)
-        turn.tell(job.job_id)
 
     def end_all(self, turn: Turn, job: Job, at: float) -> None:
         """End the steps that a job leaves behind, and forget its steps: they are on record."""

@@ -18,6 +18,7 @@ from stoker.core.errors import StokerError, StoreError
 from stoker.core.models import Job, Owner
 from stoker.core.wire import (
     encode,
+    encode_attach,
     encode_failure,
     encode_program,
     encode_read,
@@ -51,7 +52,7 @@ FORWARDED = (
 )
 """Signals that a waiting caller passes on instead of dying of them."""
 
-_SIGNALS = " ".join(str(int(number)) for number in FORWARDED).encode()
+_ALSO_TO_SRUN = (signal.SIGCONT, signal.SIGALRM)
 _log = logging.getLogger(__name__)
 
 
@@ -82,8 +83,8 @@ class Service(Protocol):
         """Return the jobs whose changes can bring the outcome, as things stand."""
         ...
 
-    def attach(self, job_id: int, descriptors: Sequence[int]) -> int:
-        """Take a caller's descriptors 0, 1 and 2 for a step, and close them in time.
+    def attach(self, request: Attach, descriptors: Sequence[int]) -> int:
+        """Take a caller's descriptors for the tasks of a step, and close them in time.
 
         Returns:
             A handle for `StepRequest.descriptors`.
@@ -159,14 +160,15 @@ class Talk(ABC):
     def wait(self, request: Request) -> None:
         """Note what the conversation waits for, and tell its caller."""
         self.request = request
-        self.connection.takes_descriptors = isinstance(request, Attach)
+        self.connection.awaited_descriptors = request.count if isinstance(request, Attach) else 0
         if isinstance(request, ReadFile):
             self.held.append(encode_read(request.path, request.size_max))
         elif not self.has_waited:
             self.has_waited = True
             self.announce_wait()
         if isinstance(request, Attach):
-            self.held.append(encode(b"A"))
+            first, end = request.tasks
+            self.held.append(encode_attach(request.pumped, first, end, request.ntasks))
         elif isinstance(request, RunProgram):
             self.held.append(encode_program(request.work_dir, request.argv, request.environment))
 
@@ -246,7 +248,9 @@ class CallTalk(Talk):
 
     def announce_wait(self) -> None:
         """Ask the caller to pass its signals on."""
-        self.held.append(encode(b"W", _SIGNALS))
+        also = _ALSO_TO_SRUN if self.call.program == "srun" else ()
+        numbers = " ".join(str(int(number)) for number in (*FORWARDED, *also))
+        self.held.append(encode(b"W", numbers.encode()))
 
     def hang_up(self, service: Service) -> None:
         """Tell the service whose caller went."""

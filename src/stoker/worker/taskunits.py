@@ -53,7 +53,7 @@ class TaskUnits:
             leads=False,
             token=allocation.token,
             lane=None,
-            argv=request.argv,
+            argv=request.programs[task] if request.programs else request.argv,
             executable=None,
             search_path=True,
             environment_key=environment_key,

@@ -18,6 +18,7 @@ from stoker.core.errors import InvalidSpec
 from stoker.core.models import Job, Step, TaskEnd
 from stoker.worker.call import (
     Attach,
+    Expired,
     Interrupted,
     Request,
     Say,
@@ -44,11 +45,17 @@ class Caller:
     """Plays the caller's side: gives descriptors, lets steps end, starts what waits."""
 
     def __init__(
-        self, controller: FakeController, *ends: TaskEnd, interrupts: Sequence[int] = ()
+        self,
+        controller: FakeController,
+        *ends: TaskEnd,
+        interrupts: Sequence[int] = (),
+        early: int = 0,
     ) -> None:
         self.controller = controller
         self.ends = ends
         self.interrupts = list(interrupts)
+        self.early = early
+        """How many tasks end before the others."""
         self.on_start: Callable[[Job], object] = controller.start
         self.when_waiting: Callable[[], object] = lambda: None
 
@@ -65,6 +72,12 @@ class Caller:
             case UntilStepFree():
                 self.when_waiting()
                 return self.controller.jobs[request.job_id]
+            case UntilStepEnded(within_s=float()):
+                return Expired()
+            case UntilStepEnded(ends=0) if self.early:
+                step = self.controller.step_records[request.job_id][-1]
+                step.ends = self.ends[: self.early]
+                return step
             case UntilStepEnded():
                 return self.ended(self.controller.step_records[request.job_id][-1])
         raise AssertionError(request)
@@ -79,6 +92,7 @@ def ran(
     *argv: str,
     ends: Sequence[TaskEnd] = (),
     interrupts: Sequence[int] = (),
+    early: int = 0,
     controller: FakeController | None = None,
     **surroundings: Any,
 ) -> tuple[Heard, FakeController]:
@@ -86,7 +100,7 @@ def ran(
     if controller is None:
         controller = FakeController()
         controller.starts_at_once = True
-    caller = Caller(controller, *ends, interrupts=interrupts)
+    caller = Caller(controller, *ends, interrupts=interrupts, early=early)
     heard = converse(srun(call_of("srun", *argv, **surroundings), controller), replies=caller)
     return heard, controller
 
@@ -125,7 +139,7 @@ def test_refuses_wrong_variables_in_slurms_words(case: dict[str, Any]) -> None:
 
 def test_is_silent_when_all_goes_well() -> None:
     heard, controller = ran("echo", "hello")
-    assert heard == Heard("", "", 0, [Attach(1), UntilStepEnded(1, "0")])
+    assert heard == Heard("", "", 0, [Attach(1, "i"), UntilStepEnded(1, "0", heeds_job=True)])
     job = controller.jobs[1]
     assert (job.spec.interactive, job.name, job.spec.command) == (True, "echo", "echo")
     assert controller.submissions[0].script == b""
@@ -162,7 +176,7 @@ def test_asks_for_the_step_that_was_meant() -> None:
         open_mode="a",
         umask=0o027,
         rlimits={"core": (0, 0)},
-        descriptors=HANDLE,
+        descriptors=(HANDLE,),
     )
     assert "A=one" in request.environment
     assert "SLURM_SUBMIT_DIR=/home/alice/work" in request.environment
@@ -393,9 +407,43 @@ def test_tasks_of_a_cancelled_job_count_as_terminated() -> None:
         "srun: Job step aborted: Waiting up to 32 seconds for job step to finish.\n"
         "slurmstepd: error: *** STEP 1.0 ON node1 CANCELLED AT TIME ***\n"
         "srun: error: node1: tasks 0-1: Terminated\n"
-        "srun: Force Terminated StepId=1.0\n"
     )
     assert heard.code == 143
+
+
+def test_a_tasks_bad_end_ends_the_others_if_asked() -> None:
+    heard, controller = ran(
+        "-K", "-n2", "sleep", "30", ends=[TaskEnd(0, 3), TaskEnd(1, 0, 15)], early=1
+    )
+    assert controller.called("signal_step") == [(1, "0", "alice", 15)]
+    assert heard.code == 143
+    assert [line for line in heard.err.splitlines() if "CANCELLED" not in line] == [
+        "srun: error: node1: task 0: Exited with exit code 3",
+        "srun: launch/slurm: _step_signal: Terminating StepId=1.0",
+        "srun: error: node1: task 1: Terminated",
+        "srun: Force Terminated StepId=1.0",
+    ]
+
+
+def test_tasks_that_outlast_the_first_by_too_long_are_killed() -> None:
+    heard, controller = ran(
+        "--wait=2", "-n2", "sleep", "30", ends=[TaskEnd(0, 0), TaskEnd(1, 0, 9)], early=1
+    )
+    assert controller.called("signal_step") == [(1, "0", "alice", 9)]
+    assert heard.err.startswith(
+        "srun: First task exited 2s ago\n"
+        "srun: StepId=1.0 task 1: running\nsrun: StepId=1.0 task 0: exited\n"
+    )
+    assert heard.code == 137
+
+
+def test_pipes_are_asked_for_in_parts_that_the_kernel_passes() -> None:
+    controller = FakeController()
+    controller.starts_at_once = True
+    heard, controller = ran("-l", "-n90", "--overcommit", "true", controller=controller)
+    parts = [request for request in heard.requests if isinstance(request, Attach)]
+    assert [(part.pumped, part.tasks) for part in parts] == [("ioe", (0, 80)), ("ioe", (80, 90))]
+    assert request_of(controller).descriptors == (HANDLE, HANDLE)
 
 
 # Inside an allocation.

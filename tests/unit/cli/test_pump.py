@@ -1,0 +1,103 @@
+"""The pipes between srun and its tasks, with this process on both ends."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from stoker.cli.pump import Pump
+
+
+@contextmanager
+def standard_input(data: bytes) -> Iterator[None]:
+    reading, writing = os.pipe()
+    os.write(writing, data)
+    os.close(writing)
+    kept = os.dup(0)
+    os.dup2(reading, 0)
+    os.close(reading)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
+
+
+class Shown:
+    def __init__(self) -> None:
+        self.text = {1: b"", 2: b""}
+
+    def __call__(self, target: int, data: bytes) -> None:
+        self.text[target] += data
+
+
+def write_all(ends: list[int], *texts: bytes) -> None:
+    for end, text in zip(ends, texts, strict=True):
+        os.write(end, text)
+        os.close(end)
+
+
+def test_each_line_carries_its_task_as_wide_as_the_highest_number() -> None:
+    shown = Shown()
+    pump = Pump(shown, 11)
+    write_all(pump.open("o", (3, 10)), b"a\n\nb\n", b"c\n")
+    pump.finish()
+    assert sorted(shown.text[1].splitlines()) == [b" 3: ", b" 3: a", b" 3: b", b"10: c"]
+
+
+def test_output_and_errors_stay_apart_and_a_last_line_is_made_whole() -> None:
+    shown = Shown()
+    pump = Pump(shown, 1)
+    write_all(pump.open("oe", [0]), b"half", b"whole\n")
+    pump.finish()
+    assert shown.text == {1: b"0: half\n", 2: b"0: whole\n"}
+
+
+def test_what_was_written_is_shown_while_the_task_goes_on() -> None:
+    shown = Shown()
+    pump = Pump(shown, 1)
+    (end,) = pump.open("o", [0])
+    os.write(end, b"so far\nand ")
+    pump.drain()
+    assert shown.text[1] == b"0: so far\n"
+    os.close(end)
+    pump.finish()
+    assert shown.text[1] == b"0: so far\n0: and \n"
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_every_task_gets_all_of_the_input_and_then_its_end(count: int) -> None:
+    data = b"line\n" * 1000
+    pump = Pump(Shown(), count)
+    reading, writing = os.pipe()
+    with standard_input(data):
+        ends = pump.open("i", range(count))
+        os.write(writing, b"!")
+        pump.run_until(reading)
+        got = [b""] * count
+        while data != got[-1]:
+            pump.run_until(reading)
+            got = [so_far + os.read(end, 65536) for so_far, end in zip(got, ends, strict=True)]
+        pump.run_until(reading)
+    assert got == [data] * count
+    assert [os.read(end, 1) for end in ends] == [b""] * count
+    for end in (*ends, reading, writing):
+        os.close(end)
+
+
+def test_a_task_that_reads_nothing_harms_nobody() -> None:
+    pump = Pump(Shown(), 2)
+    reading, writing = os.pipe()
+    with standard_input(b"x" * 1000):
+        gone, stays = pump.open("i", range(2))
+        os.close(gone)
+        os.write(writing, b"!")
+        pump.run_until(reading)
+        pump.run_until(reading)
+    pump.finish()
+    assert os.read(stays, 2000) == b"x" * 1000
+    for end in (stays, reading, writing):
+        os.close(end)
