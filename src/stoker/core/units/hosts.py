@@ -38,6 +38,9 @@ def expand_hosts(text: str) -> list[str]:
 
 def compress_hosts(names: Iterable[str], sort: bool = False) -> str:  # noqa: FBT001, FBT002 - one reading
     """Return a host list of *names*: in their order, or sorted as ``hostlistsorted`` does."""
+    names = list(names)
+    if len(names) == 1:
+        return names[0]
     hosts = [_Host.of(name) for name in names]
     if sort:
         hosts.sort(key=lambda host: (host.prefix, host.number, len(host.digits)))

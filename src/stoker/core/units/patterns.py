@@ -39,6 +39,8 @@ def expand_pattern(pattern: str, fields: PatternFields) -> str:
     """Return *pattern* with its letters filled in; a backslash switches all of that off."""
     if "\\" in pattern:
         return pattern.replace("\\", "")
+    if "%" not in pattern:
+        return pattern
     values = _values(fields)
     made = _FIELD.sub(lambda match: _value(match, values), pattern)
     return "/".join(map(_safe, made.split("/"), pattern.split("/")))
