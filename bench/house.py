@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import platform
+import select
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -126,6 +128,16 @@ def keep(name: str, figures: Sequence[Mapping[str, Any]]) -> None:
     for figure in figures:
         budget = f"  (budget {figure['budget']})" if "budget" in figure else ""
         print(f"{figure['name']:<58} {figure['value']:>10.3f} {figure['unit']}{budget}")
+
+
+def kill(pid: int) -> None:
+    """Kill a process, and wait until it is gone: its socket would still take calls."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        os.kill(pid, signal.SIGKILL)
+        select.select([descriptor], [], [])
+    finally:
+        os.close(descriptor)
 
 
 def gather() -> None:
