@@ -190,7 +190,11 @@ class Rpc:
     # --- Changing.
 
     def _cancel(self, request: JobsRequest, owner: Owner) -> Changed:
-        return _each(request, lambda ref: self._controller.cancel(ref, owner))
+        def cancel(ref: JobRef) -> None:
+            self._records.jobs_of(ref)  # Raises UnknownJob, of which scancel is silent.
+            self._controller.cancel(ref, owner)
+
+        return _each(request, cancel)
 
     def _hold(self, request: JobsRequest, owner: Owner) -> Changed:
         return _each(request, lambda ref: self._controller.hold(ref, owner, as_user=True))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from stoker.core.enums import Hold, JobState
 from stoker.core.messages import AttemptView, JobDetail, JobView, NodeView, StepView
 from stoker.core.models import NO_TASK, Allocation, Job, Step
-from stoker.core.units import expand_pattern, format_dependency
+from stoker.core.units import PatternFields, expand_pattern, format_dependency
 from stoker.scheduling.snapshot import Shape
 from stoker.worker.controller import NodeStatus, Record
 from stoker.worker.launching import BATCH, pattern_fields
@@ -112,14 +112,25 @@ def _elapsed_s(job: Job, now: float) -> float:
 
 
 def _paths(job: Job, attempts: Sequence[Allocation]) -> tuple[str, str, str]:
-    """Return where the job reads and writes; ``%N`` of a job that never ran stays as it is."""
+    """Return where the job reads and writes.
+
+    ``%N`` of a job that never ran stays as it is, and so do the patterns of tasks that wait
+    together: each has files of its own.
+    """
     node = attempts[-1].nodes[0] if attempts else "%N"
-    fields = pattern_fields(job, node, step=BATCH)
+    fields = None if job.array is not None else pattern_fields(job, node, step=BATCH)
     stdin, stdout, stderr = (
-        os.path.join(job.spec.work_dir, expand_pattern(pattern, fields)) if pattern else ""  # noqa: PTH118 - not a path of ours
+        _path(job.spec.work_dir, pattern, fields)
         for pattern in (job.spec.stdin, job.spec.stdout, job.spec.stderr)
     )
     return stdin, stdout, stderr or stdout
+
+
+def _path(work_dir: str, pattern: str, fields: PatternFields | None) -> str:
+    if not pattern:
+        return ""
+    name = pattern if fields is None else expand_pattern(pattern, fields)
+    return os.path.join(work_dir, name)  # noqa: PTH118 - not a path of ours
 
 
 def _attempt_view(allocation: Allocation) -> AttemptView:

@@ -160,6 +160,13 @@ def test_a_command_that_is_misspelled_gets_the_one_that_is_meant(capsys):
     assert "`stoker --help` lists them" in capsys.readouterr().err
 
 
+def test_without_a_command_the_help_is_shown_as_it_stands(capsys):
+    assert run([]) == 2
+    shown = capsys.readouterr()
+    assert run(["--help"]) == 0
+    assert (shown.out, shown.err) == ("", capsys.readouterr().out)
+
+
 def test_an_unknown_option_is_one_sentence(capsys):
     assert run(["list", "--frob"]) == 2
     err = capsys.readouterr().err

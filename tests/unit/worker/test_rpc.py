@@ -203,6 +203,13 @@ def test_details_tell_where_output_goes(desk):
     assert detail.job.nodes == ("node1",)
 
 
+def test_tasks_that_wait_together_have_files_of_their_own(desk):
+    spec = {"stdout": "out-%A_%a", "work_dir": "/work"}
+    desk.controller.add(7, array_job_id=7, array=TaskSet(range(5)), spec=spec)
+    [detail] = desk.ask("details", JobRequest(id="7"), tuple[JobDetail, ...])
+    assert detail.stdout == "/work/out-%A_%a"
+
+
 def test_an_unknown_job_is_an_error_of_its_class(desk):
     for method in ("details", "why", "script"):
         with pytest.raises(UnknownJob):
@@ -364,8 +371,15 @@ def test_wait_for_what_is_not_known_is_an_error(desk):
     ],
 )
 def test_changes_reach_the_controller_in_the_callers_name(desk, method, request_, call):
+    desk.controller.add(7, array_job_id=7, array=TaskSet(range(5)))
     assert desk.ask(method, request_, Changed) == Changed()
     assert desk.controller.called(method) == [call]
+
+
+def test_to_cancel_an_unknown_job_is_an_error_and_an_ended_one_is_left_alone(desk):
+    desk.controller.add(7, state=JobState.COMPLETED, end_at=1.0)
+    changed = desk.ask("cancel", JobsRequest(("99", "7")), Changed)
+    assert {job_id: why.type for job_id, why in changed.refusals.items()} == {"99": "UnknownJob"}
 
 
 def test_what_one_job_refuses_does_not_keep_the_next_from_it(desk):

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import click
 
 from stoker import __version__
-from stoker.cli.people.screen import complain
+from stoker.cli.people.screen import complain, say
 from stoker.core.errors import DaemonUnavailable, StokerError
 
 SECTIONS = {
@@ -129,6 +129,9 @@ def run(arguments: Sequence[str]) -> int:
         return status if isinstance(status, int) else 0
     except (KeyboardInterrupt, click.Abort):
         return _interrupted()
+    except click.exceptions.NoArgsIsHelpError as error:
+        say(error.format_message(), sys.stderr)
+        return error.exit_code
     except click.ClickException as error:
         complain(_sentence(error))
         return error.exit_code
