@@ -106,17 +106,25 @@ def _huey(jobs: int, parallel: int, directory: Path) -> float:
 
 def _hyperqueue(jobs: int, parallel: int, directory: Path) -> float:
     server = ["hq", "--server-dir", str(directory)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     daemons = [
-        subprocess.Popen([*server, "server", "start"], **quiet),
+        subprocess.Popen([*server, "server", "start"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL),
         subprocess.Popen(["sh", "-c", 'until "$@"; do sleep 0.2; done', "sh", *server, "worker",
-                          "start", f"--cpus={parallel}"], **quiet),
+                          "start", f"--cpus={parallel}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL),
     ]  # fmt: skip
     words = [*server, "submit", "--wait", f"--array=1-{jobs}", "--stdout=none", "--stderr=none"]
     try:
-        return timed(lambda: subprocess.run([*words, "true"], check=True, **quiet))
+        return timed(
+            lambda: subprocess.run(
+                [*words, "true"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+        )
     finally:
-        subprocess.run([*server, "server", "stop"], check=False, **quiet)
+        subprocess.run(
+            [*server, "server", "stop"],
+            check=False,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         for daemon in daemons:
             daemon.terminate()
             daemon.wait()
