@@ -107,10 +107,24 @@ def _huey(jobs: int, parallel: int, directory: Path) -> float:
 def _hyperqueue(jobs: int, parallel: int, directory: Path) -> float:
     server = ["hq", "--server-dir", str(directory)]
     daemons = [
-        subprocess.Popen([*server, "server", "start"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL),
-        subprocess.Popen(["sh", "-c", 'until "$@"; do sleep 0.2; done', "sh", *server, "worker",
-                          "start", f"--cpus={parallel}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL),
-    ]  # fmt: skip
+        subprocess.Popen(
+            [*server, "server", "start"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ),
+        subprocess.Popen(
+            [
+                "sh",
+                "-c",
+                'until "$@"; do sleep 0.2; done',
+                "sh",
+                *server,
+                "worker",
+                "start",
+                f"--cpus={parallel}",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ),
+    ]
     words = [*server, "submit", "--wait", f"--array=1-{jobs}", "--stdout=none", "--stderr=none"]
     try:
         return timed(
