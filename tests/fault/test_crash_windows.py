@@ -67,6 +67,17 @@ def test_killed_after_the_commit_a_retry_finds_the_job(at_failpoint) -> None:
     assert len(stoker.ok("sacct", "-X", "-n", "-a").splitlines()) == 1
 
 
+def test_killed_after_the_reply_the_job_is_there(at_failpoint) -> None:
+    stoker = at_failpoint("submit.after-reply=kill@1")
+    stoker.ok("stoker", "up")
+    disarm(stoker)
+    daemon = stoker.stokerd
+    job_id = stoker.sbatch(script=WITNESS)
+    wait_gone(daemon)
+    assert stoker.wait_for(job_id) == "COMPLETED"
+    assert witnesses(stoker) == [f"{job_id}.0 start"]
+
+
 def submit_through_death(stoker: PrivateStoker) -> int:
     """Submit to a daemon that dies of it: the command tries again and starts another one."""
     # The daemon inherits the failpoints when it starts; the one that follows gets none.
@@ -199,6 +210,24 @@ def test_everything_dead_a_job_that_may_not_be_requeued_failed_with_a_reason(sto
     assert stoker.wait_for(job_id) == "FAILED"
     assert stoker.job(job_id)["ExitCode"] == "-999:0"
     assert witnesses(stoker) == [f"{job_id}.0 start"]
+
+
+def test_a_reservation_that_a_lost_journal_may_have_known_is_not_run_as_the_same_attempt(
+    at_failpoint,
+) -> None:
+    stoker = at_failpoint("reserve.after-commit=kill@1")
+    stoker.ok("stoker", "up")
+    disarm(stoker)
+    daemon, shepherd = stoker.stokerd, stoker.shepherd
+    stoker.environment["STOKER_AUTOSTART"] = "0"
+    stoker.run("sbatch", "--parsable", stdin=f"#!/bin/bash\n{WITNESS}")
+    wait_gone(daemon)
+    os.kill(shepherd, signal.SIGKILL)
+    wait_gone(shepherd)
+    (stoker.home / "shepherd.journal").unlink()
+    del stoker.environment["STOKER_AUTOSTART"]
+    assert stoker.wait_for(1) == "COMPLETED"
+    assert witnesses(stoker) == ["1.1 start"]
 
 
 def test_after_all_of_it_the_house_is_in_order(stoker) -> None:

@@ -83,6 +83,9 @@ class StubService:
         self.parked.set()
         return None
 
+    def replied(self) -> None:
+        pass
+
     def awaited(self, request: Until) -> Sequence[int]:
         return tuple(each for each in request.job_ids if each not in self.ended_ids)
 

@@ -177,12 +177,17 @@ Listener: TypeAlias = Callable[[Sequence[EngineEvent]], None]
 
 
 class Evidence(msgspec.Struct, frozen=True):
-    """What the engine knows when a daemon comes (back): queued and running keys, events."""
+    """What the engine knows when a daemon comes (back): queued and running keys, events.
+
+    What it was told since ``remembers_since`` (epoch seconds) it knows: such a unit of which it
+    says nothing was never spawned. Of what came before, nobody can tell.
+    """
 
     boot_id: str
     queued: frozenset[str]
     running: Mapping[str, Started]
     events: Sequence[EngineEvent]
+    remembers_since: float = 0.0
 
 
 class Engine(Protocol):

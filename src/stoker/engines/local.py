@@ -75,6 +75,7 @@ class _Welcome(msgspec.Struct, tag_field="type", tag="welcome"):
     version: int
     pid: int
     boot_id: str
+    remembers_since: float
     units: list[_KnownUnit]
 
     def evidence(self) -> Evidence:
@@ -83,6 +84,7 @@ class _Welcome(msgspec.Struct, tag_field="type", tag="welcome"):
             queued=frozenset(unit.key for unit in self.units if unit.state == "queued"),
             running={unit.key: unit.started() for unit in self.units if unit.state == "running"},
             events=[unit.end for unit in self.units if unit.end is not None],
+            remembers_since=self.remembers_since,
         )
 
 
@@ -127,6 +129,8 @@ class LocalEngine:
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
         self._boot_id = ""
+        self._remembers_since = 0.0
+        self._has_gap = False
         self._shepherd_pid = 0
         self._started_pid = 0
         self._has_started = False
@@ -196,6 +200,8 @@ class LocalEngine:
         self._channel = channel
         self._shepherd_pid = welcome.pid
         self._boot_id = welcome.boot_id
+        self._has_gap = welcome.remembers_since > self._remembers_since
+        self._remembers_since = welcome.remembers_since
         self._sent.clear()
         return welcome
 
@@ -313,7 +319,8 @@ class LocalEngine:
 
     def _unheard(self, key: str) -> EngineEvent:
         """Return what became of a unit that the shepherd has never heard of."""
-        return Withdrawn(key) if self._unsettled.get(key) is None else Lost(key)
+        was_started = self._unsettled.get(key) is not None
+        return Lost(key) if was_started or self._has_gap else Withdrawn(key)
 
     # --- What is asked.
 

@@ -55,6 +55,8 @@ class Adoption:
     def __init__(self, herd: Herd, trees: Trees, boot_id: str) -> None:
         """Fill *herd*; *boot_id* is this boot's."""
         self.damage: list[str] = []
+        self.since: float | None = None
+        """From when on the journal tells all, in epoch seconds; None if it does not say."""
         self._herd = herd
         self._trees = trees
         self._boot_id = boot_id
@@ -92,8 +94,8 @@ class Adoption:
         for record in records:
             try:
                 match record:
-                    case ["journal", _, boot_id]:
-                        pass
+                    case ["journal", _, boot_id, *since]:
+                        self.since = float(since[0]) if since else None
                     case ["intent", intent]:
                         stories[intent["key"]] = _Story(intent)
                     case ["pause", group, paused_s, paused_at]:

@@ -1,6 +1,6 @@
 """What survives the shepherd: one file, a line a record, each with its checksum.
 
-    ["journal", version, boot_id]        heads the file
+    ["journal", version, boot_id, since] heads the file; since then nothing was lost of it
     ["intent", {...}]                    a unit was taken on; synced before anything is spawned
     ["begin", key]                       it is about to be spawned
     ["start", key, pid, ticks, at, clock]

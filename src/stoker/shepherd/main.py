@@ -143,7 +143,8 @@ class _House:
         return "cgroup" if self.cgroups.base else "scan"
 
     def _records(self) -> list[journal.Record]:
-        return [["journal", journal.VERSION, self._boot_id], *self.herd.records()]
+        head = ["journal", journal.VERSION, self._boot_id, self.requests.remembers_since]
+        return [head, *self.herd.records()]
 
     def adopt(self, records: list[journal.Record], damage: list[str]) -> None:
         """Take over what a shepherd before us wrote, and write it anew."""
@@ -151,6 +152,8 @@ class _House:
         running = adoption.adopt(records)
         for text in damage + adoption.damage:
             say(text)
+        if adoption.since is not None and not damage and not adoption.damage:
+            self.requests.remembers_since = adoption.since
         if not self.journal.renew():
             self.reports.commit()
         self.cgroups.keep_only({group.cgroup for group in self.herd.groups.values()})

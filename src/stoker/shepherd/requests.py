@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from contextlib import suppress
 
 from stoker.shepherd.connection import ProtocolError
@@ -46,6 +47,7 @@ class Requests:
 
     Attributes:
         on_shutdown: Called when stokerd says that we may go.
+        remembers_since: From when on nothing that we were told was lost, in epoch seconds.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Requests:
     ) -> None:
         """Act on *herd*; *status* gives what is shown of us."""
         self.on_shutdown: Callable[[], None] = lambda: None
+        self.remembers_since = time.time()
         self._herd = herd
         self._endings = endings
         self._environments = spawner.environments
@@ -131,6 +134,7 @@ class Requests:
                     "version": VERSION,
                     "pid": os.getpid(),
                     "boot_id": self._boot_id,
+                    "remembers_since": self.remembers_since,
                     "units": self._herd.snapshot(),
                 }
             )

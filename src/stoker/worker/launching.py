@@ -112,6 +112,7 @@ class Launcher:
                 log.exception("job %s cannot be described to the engine", job.job_id)
                 failures.append(_failure(job, "description", error))
         if units:
+            hit("reserve.after-commit")
             self._engine.launch(units, {})
             hit("launch.after-send")
         if failures:

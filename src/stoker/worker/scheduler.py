@@ -21,7 +21,6 @@ from stoker.scheduling.placement import place
 from stoker.scheduling.plan import Plan, plan
 from stoker.scheduling.policy import Order
 from stoker.scheduling.snapshot import Running, Shape, Snapshot, Waiting
-from stoker.worker.failpoints import hit
 from stoker.worker.launching import BATCH, Launcher
 from stoker.worker.ledger import Ledger
 from stoker.worker.queue import JobQueue, Turn
@@ -123,8 +122,6 @@ class ResourceScheduler:
             self.on_wakeup()
         self._follow(turn)
         self._promise()
-        if started:
-            turn.afterwards(lambda: hit("reserve.after-commit"))
         return started
 
     def _look_at_due(self, turn: Turn) -> None:

@@ -342,6 +342,7 @@ class Server:
                 talk.connection.queue([piece for piece in talk.held if piece])
                 self._flush(talk.connection, make_until)
             talk.held.clear()
+        self._service.replied()
         for connection in due:
             self._go_on(connection)
 

@@ -64,6 +64,7 @@ class DaemonService:
         self._rpc = rpc
         self._steps = steps
         self._on_turn = on_turn
+        self._has_submitted = False
 
     def serves(self, user_id: int) -> bool:
         """Return whether this user may ask: a user's own daemon serves its user, and root."""
@@ -74,8 +75,14 @@ class DaemonService:
         """Enclose one round of calls; leaving it commits and syncs, or raises `StoreError`."""
         with self._queue.turn() as turn:
             yield
+        self._has_submitted = bool(turn.keys)
         if not turn.is_empty:
             self._on_turn()
+
+    def replied(self) -> None:
+        """Learn that all that was said in the last turn is on its way to the callers."""
+        if self._has_submitted:
+            self._has_submitted = False
             hit("submit.after-reply")
 
     def begin(self, call: Call) -> Answer | Conversation:

@@ -67,6 +67,10 @@ class Service(Protocol):
         """Enclose one round of calls; leaving it commits and syncs, or raises `StoreError`."""
         ...
 
+    def replied(self) -> None:
+        """Learn that all that was said in the last turn is on its way to the callers."""
+        ...
+
     def begin(self, call: Call) -> Answer | Conversation:
         """Run a command; a conversation is driven by the server."""
         ...

@@ -167,7 +167,7 @@ class Worker:
         self.reports.take([Lost(key) for key in self.steps.open_units() if key not in known])
         probe = Probe(
             is_known=lambda job: _is_known(job, evidence),
-            never_ran=lambda _: True,
+            never_ran=lambda job: _never_ran(job, evidence),
             kill_wait_s=self.settings.kill_wait_s,
         )
         watch = ProcessWatch(self.reports.take, probe)
@@ -200,6 +200,11 @@ class Worker:
         """Stop: whether the last transaction is on record only the database can tell, anew."""
         log.critical("the database failed: %s; stokerd stops, and jobs go on", error)
         self.request_stop()
+
+
+def _never_ran(job: Job, evidence: Evidence) -> bool:
+    """Whether a job of which the engine says nothing was surely never spawned."""
+    return job.allocation is not None and job.allocation.reserved_at >= evidence.remembers_since
 
 
 def _is_known(job: Job, evidence: Evidence) -> bool:
