@@ -7,9 +7,10 @@ Source: srun(1), salloc(1); messages are recorded.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from signal import SIGHUP, SIGINT, SIGQUIT, SIGTERM
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import msgspec
 
@@ -21,7 +22,7 @@ from stoker.core.enums import Hold, JobState
 from stoker.core.errors import StokerError
 from stoker.core.models import Job
 from stoker.core.units import JobRef
-from stoker.worker.call import Call, Interrupted, Request, Say, UntilStarted
+from stoker.worker.call import Call, Expired, Interrupted, Request, Say, UntilStarted
 from stoker.worker.controller import Controller, Submission
 
 _WAITS: Final = {
@@ -80,12 +81,28 @@ def allocate(
         raise OptionError(text, manners.exit_error) from None
     if job.state is JobState.PENDING:
         if "immediate" in wishes.shown:
-            _give_up(call, job, controller, manners)
-        job = yield from _wait(call, wishes, job, controller, manners)
+            job = yield from _wait_briefly(call, wishes, job, controller, manners)
+        else:
+            job = yield from _wait(call, wishes, job, controller, manners)
     return job
 
 
-def _give_up(call: Call, job: Job, controller: Controller, manners: Manners) -> None:
+def _wait_briefly(
+    call: Call, wishes: Wishes, job: Job, controller: Controller, manners: Manners
+) -> Generator[Request, Any, Job]:
+    """Return the job if it runs within the seconds of ``--immediate``."""
+    text = wishes.shown["immediate"]
+    within_s = float(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else 0.0
+    try:
+        if within_s and controller.reason(job) not in _NEVER_AT_ONCE:
+            started: Job = yield UntilStarted(job.job_id, within_s)
+            return started
+    except (Expired, Interrupted):
+        pass
+    _give_up(call, job, controller, manners)
+
+
+def _give_up(call: Call, job: Job, controller: Controller, manners: Manners) -> NoReturn:
     """Take back what did not start at once."""
     never = controller.reason(job) in _NEVER_AT_ONCE
     code = "ESLURM_NOT_TOP_PRIORITY" if never else "ESLURM_NODES_BUSY"

@@ -14,6 +14,7 @@ from stoker.commands.exports import entries, exported, is_partial
 from stoker.commands.submission import absolute, limits_of, work_dir_of
 from stoker.commands.wishes import Wishes
 from stoker.core.models import FOREVER, Job
+from stoker.core.units import expand_hosts
 from stoker.worker.call import Call
 from stoker.worker.controller import StepRequest
 from stoker.worker.environment import repeated
@@ -35,6 +36,8 @@ def check_step_options(wishes: Wishes) -> None:
         value = wishes.shown.get(name, default)
         if value != default and re.fullmatch(r"\d{1,9}", value, re.ASCII) is None:
             wishes.fail(f'error: Invalid numeric value "{value}" for --{name}.')
+    if re.fullmatch(r"\d{1,9}", wishes.shown.get("relative", "0"), re.ASCII) is None:
+        wishes.fail(f'error: Invalid numeric value "{wishes.shown["relative"]}" for --relative.')
     binding = wishes.shown.get("cpu-bind", "none").lower()
     if _CPU_BINDINGS.fullmatch(binding) is None:
         wishes.fail(
@@ -75,7 +78,14 @@ def step_request(
     if is_partial(wishes.export):
         environment.pop("SRUN_DEBUG")
     environment.setdefault("SLURM_SUBMIT_DIR", call.work_dir or "/")
-    stdout = _stream(wishes.stdout, work_dir, wishes, ntasks)
+    stdout = _stream(wishes.stdout, work_dir, ntasks)
+    lone_tasks = (
+        _lone_task(wishes.stdin, ntasks),
+        _lone_task(wishes.stdout, ntasks),
+        _lone_task(wishes.stderr, ntasks),
+    )
+    if is_inside:
+        _check_memory(wishes, job)
     return StepRequest(
         name=str(spec.get("name") or posixpath.basename(words[0]) or words[0]),
         argv=(_command(words[0], work_dir), *words[1:]),
@@ -84,13 +94,15 @@ def step_request(
         ntasks=ntasks,
         cpus_per_task=_number(spec.get("cpus_per_task"), 1),
         nodes=nodes,
+        node_names=_node_names(wishes, job, nodes),
         overlap="overlap" in shown or "overcommit" in shown,
         exact="exact" in shown or "exclusive" in shown,
         kill_on_bad_exit=shown.get("kill-on-bad-exit", "0") != "0",
         time_limit_s=_time_limit(spec.get("time_limit_s")),
-        stdin=_stream(wishes.stdin, work_dir, wishes, ntasks),
+        stdin=_stream(wishes.stdin, work_dir, ntasks),
         stdout=stdout,
-        stderr=_stderr(wishes, work_dir, stdout, ntasks),
+        stderr=_stderr(wishes, work_dir, ntasks),
+        lone_tasks=lone_tasks,
         open_mode=str(spec.get("open_mode", "")),
         umask=call.umask,
         rlimits=limits_of(call, wishes),
@@ -130,22 +142,60 @@ def _tasks(wishes: Wishes, job: Job, nodes: int | None) -> int:
     return _number(wishes.spec.get("ntasks"), 0) or held * per_node
 
 
-def _stream(path: str | None, work_dir: str, wishes: Wishes, ntasks: int) -> str:
+def _node_names(wishes: Wishes, job: Job, nodes: int | None) -> tuple[str, ...]:
+    """Return the nodes of the allocation that will do; () for any."""
+    held = [share.node for share in job.allocation.shares] if job.allocation else []
+    listed = _hosts(wishes.spec.get("node_list"))
+    excluded = _hosts(wishes.spec.get("exclude"))
+    first = int(wishes.shown.get("relative", "0"))
+    if "relative" in wishes.shown and first + (nodes or 1) > len(held):
+        wishes.fail(
+            "error: --relative and --nodes option incompatible with count of allocated nodes "
+            f"({first}+{nodes or 1}>{len(held)})"
+        )
+    if not set(listed) <= set(held):
+        wishes.fail(_refused(job, "Requested node configuration is not available"))
+    fit = [node for node in held[first:] if node not in excluded]
+    fit = [node for node in fit if not listed or node in listed]
+    return tuple(fit) if len(fit) < len(held) else ()
+
+
+def _hosts(text: object) -> list[str]:
+    return expand_hosts(text) if isinstance(text, str) and text else []
+
+
+def _check_memory(wishes: Wishes, job: Job) -> None:
+    wanted = wishes.spec.get("mem_per_node_mib")
+    shares = job.allocation.shares if job.allocation else ()
+    held = min((share.memory_mib for share in shares), default=0)
+    if "mem" in wishes.shown and isinstance(wanted, int) and held and wanted > held:
+        wishes.fail(_refused(job, "Memory required by task is not available"))
+
+
+def _refused(job: Job, why: str) -> str:
+    return f"error: Unable to create step for job {job.job_id}: {why}"
+
+
+def _lone_task(path: str | None, ntasks: int) -> int | None:
+    """Return the one task that a stream is for, if a task is what its name says."""
+    if path is None or not (path.isdecimal() and path.isascii()):
+        return None
+    task = int(path[:9])
+    return task if task < ntasks else None
+
+
+def _stream(path: str | None, work_dir: str, ntasks: int) -> str:
     """Return a file name pattern; "" for the caller's own descriptor."""
-    if path is None or path == "all":
+    if path is None or path == "all" or _lone_task(path, ntasks) is not None:
         return ""
-    if path.isdecimal() and path.isascii() and int(path[:9]) < ntasks:
-        if ntasks == 1:
-            return ""
-        wishes.fail(f"error: cannot connect task {path} alone: give a file name with %t instead")
     return absolute(path, work_dir)
 
 
-def _stderr(wishes: Wishes, work_dir: str, stdout: str, ntasks: int) -> str | None:
+def _stderr(wishes: Wishes, work_dir: str, ntasks: int) -> str | None:
     """Return where errors go; None: where the output goes."""
-    if wishes.stderr is None and stdout:
+    if wishes.stderr is None and wishes.stdout not in (None, "all"):
         return None
-    return _stream(wishes.stderr, work_dir, wishes, ntasks)
+    return _stream(wishes.stderr, work_dir, ntasks)
 
 
 def _command(word: str, work_dir: str) -> str:

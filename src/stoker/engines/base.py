@@ -59,6 +59,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
             the next starts when the one before and all it left behind are gone. None: at once.
         executable: What is executed as ``argv``; None: its first word.
         search_path: Whether a name without slash is looked for in the unit's own PATH.
+        search_cwd: Whether it is looked for where the unit runs, before that.
         environment_key: Names a content (NUL-joined ``K=V``) that stands beneath ``environment``,
             in which a None removes a variable.
         cwd: Where it runs; if it cannot, in /tmp, and its output says so, as Slurm does.
@@ -99,6 +100,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     memory_mib: int | None
     notices: Mapping[str, str | None]
     pid_variable: str | None = None
+    search_cwd: bool = False
 
 
 class UnitUsage(msgspec.Struct, frozen=True):

@@ -174,7 +174,8 @@ class Spawner:
         environment = self._environment(unit, order["environment"])
         argv = order["argv"]
         program = order["executable"] or argv[0]
-        if order["search_path"] and "/" not in program:
+        is_here = order.get("search_cwd") and _is_program(program)
+        if order["search_path"] and "/" not in program and not is_here:
             program = self._find(program, environment.get("PATH", _DEFAULT_PATH))
         cpus, nice, own_pid = order["cpus"], int(order["nice"]), order.get("pid_variable")
         if order["rlimits"] != self._planned[0]:
@@ -274,6 +275,13 @@ def _least(*limits: int) -> int:
     """Return the smallest limit; -1 is none."""
     finite = [limit for limit in limits if limit >= 0]
     return min(finite, default=resource.RLIM_INFINITY)
+
+
+def _is_program(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode) and os.access(path, os.X_OK)
+    except OSError:
+        return False
 
 
 def _find(program: str, path: str) -> str:

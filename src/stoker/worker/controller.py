@@ -107,8 +107,9 @@ class StepRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     ``environment`` is the caller's, as ``NAME=VALUE``; paths are absolute file name patterns, or ""
     for the descriptors that the caller sent: ``descriptors`` are what `Attach` gave for them.
-    ``programs`` are by task what to run, if that is not ``argv`` for all. A request under a ``key``
-    that was seen before is the same request.
+    ``lone_tasks`` are by stream the one task that has the caller's descriptor, or None for all.
+    ``programs`` are by task what to run, if that is not ``argv`` for all. ``node_names`` are those
+    that will do, () for any. A request under a ``key`` that was seen before is the same request.
     """
 
     name: str
@@ -118,6 +119,7 @@ class StepRequest(msgspec.Struct, frozen=True, kw_only=True):
     ntasks: int = 1
     cpus_per_task: int = 1
     nodes: int | None = None
+    node_names: tuple[str, ...] = ()
     overlap: bool = False
     exact: bool = False
     kill_on_bad_exit: bool = False
@@ -125,6 +127,7 @@ class StepRequest(msgspec.Struct, frozen=True, kw_only=True):
     stdin: str = ""
     stdout: str = ""
     stderr: str | None = ""
+    lone_tasks: tuple[int | None, int | None, int | None] = (None, None, None)
     open_mode: str = ""
     umask: int = 0o022
     rlimits: Mapping[str, tuple[int, int]] = {}

@@ -151,7 +151,7 @@ class Launcher:
             rlimits=spec.rlimits,
             time_limit_s=job.time_limit_s,
             kill_wait_s=self._settings.kill_wait_s,
-            warnings=_warnings(job),
+            warnings=warnings_of(job),
             memory_mib=allocation.memory_mib or None,
             notices=_notices(job, allocation),
             # It costs a fork, more than all else that we do for a short job: not in a lane.
@@ -199,7 +199,8 @@ def cores_of(
     return tuple(detected.cpus[index[share.node] + cpu] for share in shares for cpu in share.cpus)
 
 
-def _warnings(job: Job) -> tuple[Warn, ...]:
+def warnings_of(job: Job) -> tuple[Warn, ...]:
+    """Return the signals that the job is to get before its time limit."""
     wanted = job.spec.signal
     if wanted is None or job.time_limit_s is None:
         return ()

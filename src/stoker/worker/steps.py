@@ -14,7 +14,7 @@ import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import count
+from itertools import count, islice
 from typing import Final
 
 import msgspec
@@ -211,13 +211,35 @@ class StepKeeper:
                 f"Only allocated {len(allocation.shares)} nodes asked for {request.nodes}",
                 "ESLURM_INVALID_NODE_COUNT",
             )
-        kept = wanted if request.exact else allocation.cpus
-        free = allocation.cpus - sum(step.cpus for step in self.open_steps(job.job_id))
+        shares = [
+            share
+            for share in allocation.shares
+            if not request.node_names or share.node in request.node_names
+        ]
+        room = {share.node: len(share.cpus) for share in shares}
+        if not request.overlap:
+            self._leave_free(room, job.job_id, request)
+        room = {node: cpus // request.cpus_per_task for node, cpus in room.items()}
+        if not request.overlap:
+            room = {node: tasks for node, tasks in room.items() if tasks}
+            if len(room) < (request.nodes or 1) or sum(room.values()) < request.ntasks:
+                return None
+        per_node = _spread(room, request)
         if request.overlap:
-            kept = 0
-        elif kept > free:
-            return None
-        return _spread(allocation, request), kept
+            return per_node, 0
+        if request.exact:
+            return per_node, wanted
+        return per_node, sum(len(share.cpus) for share in shares if share.node in per_node)
+
+    def _leave_free(self, room: dict[str, int], job_id: int, request: StepRequest) -> None:
+        """Take what other steps keep off the CPUs of each node: all of them, unless it is exact."""
+        for step in self.open_steps(job_id):
+            if not step.cpus:
+                continue
+            for node, tasks in zip(step.nodes, step.tasks_per_node, strict=True):
+                if node in room:
+                    each = -(-step.cpus * tasks // step.ntasks)
+                    room[node] = max(0, room[node] - each) if request.exact else 0
 
     # Ending.
 
@@ -277,12 +299,10 @@ def _rank(end: TaskEnd) -> tuple[int, int]:
     return end.code, end.signal
 
 
-def _spread(allocation: Allocation, request: StepRequest) -> Mapping[str, int]:
+def _spread(room: Mapping[str, int], request: StepRequest) -> Mapping[str, int]:
     """Return tasks by node: one for each node first, then filled up in the nodes' order."""
-    shares = allocation.shares[: request.nodes or len(allocation.shares)]
-    shares = shares[: max(1, request.ntasks)]
-    per_node = {share.node: 1 for share in shares}
-    room = {share.node: len(share.cpus) // request.cpus_per_task for share in shares}
+    count = max(1, min(request.nodes or len(room), request.ntasks))
+    per_node = dict.fromkeys(islice(room, count), 1)
     left = request.ntasks - len(per_node)
     for node in per_node:
         more = min(left, max(0, room[node] - 1))

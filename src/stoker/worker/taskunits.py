@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from stoker.engines.base import Unit, UnitKey
 from stoker.worker.admission import Admission
 from stoker.worker.controller import StepRequest
 from stoker.worker.environment import TASK_PID, step_variables
-from stoker.worker.launching import cores_of, pattern_fields
+from stoker.worker.launching import cores_of, pattern_fields, warnings_of
 
 
 class TaskUnits:
@@ -56,14 +57,17 @@ class TaskUnits:
             argv=request.programs[task] if request.programs else request.argv,
             executable=None,
             search_path=True,
+            search_cwd=True,
             environment_key=environment_key,
             environment=self._variables(job, allocation, step, request, task),
             cwd=request.work_dir,
             umask=request.umask,
-            stdin=_stream(request.stdin, 0, job, step, task),
-            stdout=_stream(request.stdout, 1, job, step, task),
+            stdin=_stream(request, request.stdin, 0, job, step, task),
+            stdout=_stream(request, request.stdout, 1, job, step, task),
             stderr=(
-                None if request.stderr is None else _stream(request.stderr, 2, job, step, task)
+                None
+                if request.stderr is None
+                else _stream(request, request.stderr, 2, job, step, task)
             ),
             open_mode="append" if request.open_mode.startswith("a") else "truncate",
             cpus=self._cores(allocation, step.node_of(task)),
@@ -72,7 +76,7 @@ class TaskUnits:
             # The job's own limit is kept by its leader, or by the scheduler; it may change.
             time_limit_s=request.time_limit_s,
             kill_wait_s=self._settings.kill_wait_s,
-            warnings=(),
+            warnings=warnings_of(job) if job.spec.interactive else (),
             memory_mib=None,
             notices={},
             pid_variable=TASK_PID,
@@ -101,10 +105,11 @@ class TaskUnits:
 
 
 def _stream(
-    pattern: str, descriptor: int, job: Job, step: Step, task: int
+    request: StepRequest, pattern: str, descriptor: int, job: Job, step: Step, task: int
 ) -> str | Mapping[str, int]:
     if not pattern:
-        return {"fd": descriptor}
+        is_served = request.lone_tasks[descriptor] in (None, task)
+        return {"fd": descriptor} if is_served else os.devnull
     node = step.node_of(task)
     fields = pattern_fields(job, node, step=step.step_id, task=task)
     return expand_pattern(pattern, fields)

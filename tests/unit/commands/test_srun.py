@@ -192,7 +192,8 @@ def test_asks_for_the_step_that_was_meant() -> None:
         (["-i", "none"], ("/dev/null", "", "")),
         (["-o", "o", "-e", "e"], ("", "/home/alice/work/o", "/home/alice/work/e")),
         (["-o", "5", "-n2"], ("", "/home/alice/work/5", None)),
-        (["-o", "0"], ("", "", "")),
+        (["-o", "0"], ("", "", None)),
+        (["-e", "0"], ("", "", "")),
     ],
 )
 def test_streams_are_the_callers_unless_they_are_files(
@@ -435,6 +436,13 @@ def test_tasks_that_outlast_the_first_by_too_long_are_killed() -> None:
         "srun: StepId=1.0 task 1: running\nsrun: StepId=1.0 task 0: exited\n"
     )
     assert heard.code == 137
+
+
+def test_a_stream_may_be_for_one_task_alone() -> None:
+    _, controller = ran("-n3", "-o", "1", "-i", "2", "-e", "3", "sh")
+    request = request_of(controller)
+    assert request.lone_tasks == (2, 1, None)
+    assert (request.stdin, request.stdout, request.stderr) == ("", "", "/home/alice/work/3")
 
 
 def test_pipes_are_asked_for_in_parts_that_the_kernel_passes() -> None:

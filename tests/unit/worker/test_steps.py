@@ -184,14 +184,14 @@ def test_descriptors_for_a_step_that_is_there_already_are_closed(rooms, job, des
 # Ending.
 
 
-def test_a_step_ends_with_its_last_task_and_counts_the_worst(rooms, job):
+def test_a_step_ends_with_its_last_task_and_a_signal_says_it_all(rooms, job):
     step = rooms.step(job, ntasks=3)
-    end_task(rooms, step, 1, code=4)
+    end_task(rooms, step, 2, signal=11)
     end_task(rooms, step, 0)
     assert recorded(rooms, job)[0].end_at == 0
-    end_task(rooms, step, 2, signal=11)
+    end_task(rooms, step, 1, code=4)
     ended = recorded(rooms, job)[0]
-    assert (ended.state, ended.exit_code, ended.exit_signal) == (JobState.FAILED, 4, 0)
+    assert (ended.state, ended.exit_code, ended.exit_signal) == (JobState.CANCELLED, 0, 11)
     assert (rooms.recorded(job).derived_code, rooms.recorded(job).derived_signal) == (4, 0)
 
 
