@@ -21,6 +21,10 @@ from stoker.core.errors import StoreError, UserError
 
 DATABASE = "stoker.db"
 _COMPANIONS = ("-wal", "-shm")
+ID_MARK = "job_ids"
+ID_STEP = 1000
+"""As in worker.idmark: so many ids may have been given after what the mark and records say."""
+
 _APPLICATION_ID = 0x53746F6B  # As in core.schema, which would load SQLAlchemy.
 
 
@@ -93,6 +97,7 @@ def _no_daemon(home: Path) -> Iterator[None]:
 
 def _replace(source: Path, target: Path) -> Path | None:
     fresh = target.with_name(f".{target.name}.restored")
+    _raise_mark(target.parent, source)
     try:
         with source.open("rb") as reading, fresh.open("wb") as writing:
             shutil.copyfileobj(reading, writing)
@@ -105,6 +110,32 @@ def _replace(source: Path, target: Path) -> Path | None:
         fresh.unlink(missing_ok=True)
     _sync_directory(target.parent)
     return kept
+
+
+def _raise_mark(home: Path, source: Path) -> None:
+    """See to it that no id is given again of which the backup does not know."""
+    path, part = home / ID_MARK, home / f".{ID_MARK}.new"
+    try:
+        marked = int(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        marked = 1
+    with part.open("wb") as writing:
+        writing.write(f"{max(marked, _next_job_id(source)) + ID_STEP:20}\n".encode())
+        writing.flush()
+        os.fsync(writing.fileno())
+    part.chmod(0o600)
+    part.replace(path)
+
+
+def _next_job_id(source: Path) -> int:
+    with closing(sqlite3.connect(f"file:{source}?mode=ro&immutable=1", uri=True)) as database:
+        try:
+            found = database.execute(
+                "SELECT value FROM counters WHERE name = 'next_job_id'"
+            ).fetchone()
+        except sqlite3.OperationalError:
+            found = None  # Its version is older than the counter.
+    return int(found[0]) if found else 1
 
 
 def _set_aside(target: Path) -> Path | None:

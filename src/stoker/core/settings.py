@@ -128,6 +128,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     requeue_max: Annotated[
         int, Meta(ge=0, description="Automatic requeues after node failure, then the job is held.")
     ] = 5
+    backup_interval_hours: Annotated[
+        float, Meta(ge=0, description="Hours between automatic backups of the records; 0: none.")
+    ] = 24.0
+    backup_keep: Annotated[int, Meta(ge=0, description="How many automatic backups are kept.")] = 7
+    priority_type: Annotated[
+        Literal["basic", "multifactor"],
+        Meta(description="basic: first come, first served; multifactor: large jobs go first."),
+    ] = "basic"
     check_interval_s: Annotated[
         float, Meta(gt=0, description="Seconds between turns when nothing happens: a safety net.")
     ] = 60.0

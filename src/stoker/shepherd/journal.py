@@ -109,6 +109,11 @@ class Journal:
         self._pending = bytearray()
         self._grown_to = GROWTH_MAX
 
+    @property
+    def is_homeless(self) -> bool:
+        """Whether the directory was deleted."""
+        return os.fstat(self._directory).st_nlink == 0
+
     def close(self) -> None:
         """Close the file."""
         if self._descriptor >= 0:

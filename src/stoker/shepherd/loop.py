@@ -147,6 +147,8 @@ class Loop:
             return False
         if self.wants_to_go:
             return True
+        if not self._connections and self._reports.is_unheard:
+            return True
         if self._connections or not self._reports.is_safe:
             self._unneeded_since = 0.0
             return False

@@ -68,6 +68,11 @@ class Reports:
         """Whether all that is to be told stands in the journal: the next shepherd can tell it."""
         return not self._needs_sync and self._journal.trouble is None
 
+    @property
+    def is_unheard(self) -> bool:
+        """Whether nobody will ever ask: the home was deleted, and the journal with it."""
+        return self._journal.is_homeless
+
     def clear(self) -> None:
         """Forget what was to be told: whoever connected has been told all there is."""
         self._events.clear()

@@ -21,6 +21,7 @@ from stoker.core.errors import StoreError
 from stoker.core.models import Allocation, Job, JobSpec, Step
 from stoker.core.repository import NEXT_JOB_ID, NodeState, Repository
 from stoker.core.rows import digest_of, encode_spec
+from stoker.worker.idmark import IdMark
 from stoker.worker.table import JobTable
 
 log = logging.getLogger(__name__)
@@ -135,11 +136,15 @@ class JobQueue:
         self,
         repository: Repository,
         table: JobTable,
+        mark: IdMark | None = None,
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Keep *table* in step with *repository*; the clocks are for tests and simulation."""
+        """Keep *table* in step with *repository*, and *mark* with the ids that were given.
+
+        The clocks are for tests and simulation.
+        """
         self.repository = repository
         self.table = table
         self.lock = threading.RLock()
@@ -151,7 +156,8 @@ class JobQueue:
         self._clock = clock
         self._monotonic = monotonic
         self._turn: Turn | None = None
-        self._next_job_id = 1
+        self._mark = mark
+        self._next_job_id = mark.read() if mark is not None else 1
         self._refused_until = 0.0
 
     def load(self) -> None:
@@ -225,6 +231,8 @@ class JobQueue:
             return
         try:
             turn.record(self.repository)
+            if turn.next_job_id is not None and self._mark is not None:
+                self._mark.write(turn.next_job_id)
         except StoreFull:
             self._refused_until = self._monotonic() + _PAUSE_WHEN_FULL_S
             raise

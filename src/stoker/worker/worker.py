@@ -18,11 +18,14 @@ from stoker.core.repository import Repository
 from stoker.core.settings import Detected, Machine, Settings
 from stoker.engines.base import Engine, Evidence, Lost, UnitKey, group_key
 from stoker.worker.admission import Admission
+from stoker.worker.backups import BackupKeeper
 from stoker.worker.callers import CallerWatch
 from stoker.worker.changes import Changes
 from stoker.worker.control import Control
 from stoker.worker.daemon import SchedulerDaemon
+from stoker.worker.homewatch import HomeWatch
 from stoker.worker.household import DaemonHousehold
+from stoker.worker.idmark import IdMark
 from stoker.worker.intake import Intake
 from stoker.worker.launching import BATCH, Launcher
 from stoker.worker.ledger import Ledger
@@ -73,7 +76,7 @@ class Worker:
         self.repository = Repository(database)
         self.admission = Admission(machine, settings)
         self.tracker = ResourceTracker(machine.nodes)
-        self.queue = JobQueue(self.repository, JobTable(self.admission.shape))
+        self.queue = JobQueue(self.repository, JobTable(self.admission.shape), IdMark(home))
         self.ledger = Ledger(self.queue, self.tracker, self.admission)
         units = TaskUnits(self.admission, settings, machine, detected, home)
         self.steps = StepKeeper(self.repository, engine, units)
@@ -86,6 +89,12 @@ class Worker:
         self.intake = Intake(self.queue, self.ledger, self.admission, self.repository)
         self.household = DaemonHousehold(home, database, engine, self)
         self._turns = _Turns(settings.check_interval_s, self.scheduler, self.reports)
+        self._backups = BackupKeeper(
+            database,
+            home,
+            interval_s=settings.backup_interval_hours * 3600,
+            keep=settings.backup_keep,
+        )
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._server = Server(home / "run" / "stokerd.sock", self._service(commands, read_draft))
         self.queue.rebuild = self._rebuild
@@ -143,20 +152,25 @@ class Worker:
             stack.callback(serving.join, 10.0)
             stack.callback(self._server.stop)
             stack.enter_context(self._turns)
+            stack.enter_context(self._backups)
+            watch = stack.enter_context(HomeWatch(self.home))
             on_ready()
-            self._wait_for_stop(signals)
+            self._wait_for_stop(signals, watch)
 
     def request_stop(self) -> None:
         """Make `work` return; from any thread, also before it has begun."""
         os.eventfd_write(self._stop_fd, 1)
 
-    def _wait_for_stop(self, signals: SignalHandler | None) -> None:
-        sources: list[SignalHandler | int] = [self._stop_fd]
+    def _wait_for_stop(self, signals: SignalHandler | None, watch: HomeWatch) -> None:
+        sources: list[SignalHandler | int] = [self._stop_fd, *watch.sources]
         if signals is not None:
             sources.append(signals)
-        while self._stop_fd not in select.select(sources, [], [])[0]:
+        while self._stop_fd not in select.select(sources, [], [], watch.wait_s)[0]:
             if signals is not None:
                 signals.run_pending()
+            if watch.is_gone():
+                log.critical("%s was deleted or moved; stokerd stops, and jobs go on", self.home)
+                return
 
     def recover(self, evidence: Evidence) -> RecoveryResult:
         """Make memory, record and processes agree; only then may new jobs start."""
