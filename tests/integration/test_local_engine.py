@@ -97,6 +97,21 @@ class EngineConformance:
         engine.end("6.0", "cancelled", 0.0)
         assert events.ended("6.0.batch").signal == signal.SIGKILL
 
+    def test_what_was_withdrawn_says_so_once_however_often_it_is_asked_for(
+        self, engine: Engine, events: Events
+    ) -> None:
+        """Told again, it would be taken for the end of a unit launched later under that key."""
+        engine.launch(
+            [unit("6.0.batch", "sleep", "60", lane="w"), unit("7.0.batch", "true", lane="w")], {}
+        )
+        started = events.started("6.0.batch")
+        for _ in range(3):
+            engine.withdraw(["7.0.batch", "6.0.batch"])
+        events.wait(lambda: events.of("6.0.batch").count(started) == 4, "a fourth Started")
+        assert len(events.of("7.0.batch")) == 1
+        engine.end("6.0", "cancelled", 0.0)
+        events.ended("6.0.batch")
+
     def test_the_next_of_a_lane_does_not_wait_for_one_that_was_withdrawn(
         self, engine: Engine, events: Events
     ) -> None:

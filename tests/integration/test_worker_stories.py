@@ -151,3 +151,28 @@ def test_a_singleton_does_not_wait_for_a_later_namesake_that_was_requeued_and_is
     works.engine.deliver()
     assert works.job(later.job_id).restarts == 1
     assert f"{single.job_id}.0.batch" in works.engine.units
+
+
+# Lanes.
+
+
+def test_who_was_taken_back_and_reserved_anew_is_not_taken_back_by_the_first_answer(works):
+    """The daemon may ask twice before it has heard once."""
+    drain(works, NODES[0])
+    jobs = [works.submit() for _ in range(6)]
+    works.schedule()
+    works.engine.start(f"{jobs[0].job_id}.0.batch")
+    works.engine.finish(f"{jobs[0].job_id}.0.batch")
+    works.engine.deliver()
+    behind = [key for key in works.engine.units if works.worker.ledger.lanes.is_behind(int(key[0]))]
+    assert behind, "nobody stands in a lane"
+    works.clock.pass_by(LONG_S)
+    works.schedule()
+    works.schedule()
+    with works.worker.queue.turn():
+        works.worker.control.update_node(NODES[0], ROOT, "RESUME", "a test")
+    while works.engine.outbox:
+        works.engine.deliver(1)
+    on_record = [works.job(int(key[0])) for key in behind]
+    tokens = {key: unit.unit.token for key, unit in works.engine.units.items()}
+    assert [tokens[key] for key in behind] == [job.allocation.token for job in on_record]

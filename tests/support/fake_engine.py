@@ -214,7 +214,7 @@ class FakeEngine:
             unit = self.units.get(key)
             if unit is not None and unit.is_queued:
                 self._end(unit, Withdrawn(key))
-            elif unit is not None:
+            elif unit is not None and unit.is_running:
                 self._tell_again(unit)
 
     def _end_group(self, group: str, why: str) -> None:

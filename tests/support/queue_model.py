@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from errno import EAGAIN
+from typing import Any
 
 from stoker.core.enums import JobState
 from stoker.core.models import NO_TASK, Job
@@ -76,6 +77,21 @@ class Task:
     def latest_start_at(self) -> float:
         """When it must start to end before its deadline, if it has one."""
         return self.deadline_at - (self.time_limit_s or 0.0)
+
+    def hold(self, *, is_held: bool) -> None:
+        if self.phase is not Phase.ENDED:
+            self.is_held = is_held
+
+    def suspend(self, *, is_suspended: bool) -> None:
+        if self.phase is Phase.RUNNING and self.wish is None:
+            self.is_suspended = is_suspended
+
+    def update(self, field: str, value: Any) -> None:
+        if self.phase is Phase.ENDED:
+            return
+        setattr(self, {"name": "label", "array_limit": "limit"}.get(field, field), value)
+        if field == "dependency":
+            self.met = set()
 
     def expected_state(self) -> JobState:
         """Return the state that the record has to show."""
@@ -266,12 +282,20 @@ class QueueModel:
         ]
         return all(found) if task.dependency.any_of else any(found)
 
-    def waits_for_others(self, task: Task, now: float) -> bool:
-        """Whether the dependency is not met just now."""
+    def still_waits(self, task: Task, now: float) -> bool:
+        """Whether the dependency is not met just now, or may be said not to be for a while."""
         if task.dependency is None:
             return False
-        found = [self._holds(task, each, now) for each in task.dependency.conditions]
+        found = [self._must_hold(task, each, now) for each in task.dependency.conditions]
         return not (any(found) if task.dependency.any_of else all(found))
+
+    def _must_hold(self, task: Task, condition: Condition, now: float) -> bool:
+        if condition.kind == "singleton":
+            return all(
+                each.phase is Phase.ENDED or each.name == task.name
+                for each in self._namesakes(task)
+            )
+        return condition.delay_min == 0 and self._holds(task, condition, now)
 
     def _awaited(self, task: Task, condition: Condition) -> list[Task]:
         tasks = None if condition.task is None else [condition.task]

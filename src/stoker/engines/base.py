@@ -2,7 +2,9 @@
 
 A *unit* is one thing that is spawned (a batch script, a task of a step), known by its key; a
 *group* is everything that runs for one attempt of one job. Events may be told more than once, until
-they are acknowledged: whoever listens compares, and acting twice does no harm.
+they are acknowledged: whoever listens compares, and acting twice does no harm. The last event of a
+unit comes again only in `Evidence`: what was never spawned may be launched anew under its key as
+soon as it is acknowledged, and must not be met by the end of the one before.
 """
 
 from __future__ import annotations
@@ -208,7 +210,10 @@ class Engine(Protocol):
         ...
 
     def withdraw(self, keys: Sequence[str]) -> None:
-        """Take back units that have not been spawned; each answers with Withdrawn or Started."""
+        """Take back units that have not been spawned; each answers with Withdrawn or Started.
+
+        What has ended says nothing: its last event has been told.
+        """
         ...
 
     def end(self, group: str, why: str, kill_wait_s: float) -> None:

@@ -2,7 +2,7 @@
 
     hello      {"version"}                     makes this peer the one that is told; answer: welcome
     launch     {"units", "environments", "forget", "descriptors"}
-    withdraw   {"keys"}                        each answers with its last event, or with its start
+    withdraw   {"keys"}                        each answers: withdrawn, or with its start
     end        {"group", "why", "kill_wait_s"}      end_unit {"key", ...}
     signal     {"group", "number", "scope"}         signal_unit {"key", "number"}
     suspend, resume {"group"}
@@ -177,7 +177,9 @@ class Requests:
             if unit is not None and unit.state == QUEUED:
                 self._herd.withdraw(unit)
                 self._herd.settle(unit.group)
-            elif unit is not None:
+            elif unit is not None and unit.event is None:
+                # The end of one that has ended is on its way. Told twice, it would be taken for
+                # that of the next unit of this key.
                 self._herd.tell_again(unit)
 
     def _end(self, message: dict[str, Any]) -> None:
