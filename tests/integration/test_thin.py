@@ -318,6 +318,28 @@ def test_ctrl_c_ends_a_command_that_does_not_wait(stub):
     assert caller.wait(LIMIT_S) == -signal.SIGINT
 
 
+def test_a_command_by_which_a_job_ends_itself_hears_the_answer_before_it_ends(stub):
+    stub.pause()
+    caller = stub.begin("scontrol", "look", env={"SLURM_JOB_ID": "7"})
+    bit = 1 << (signal.SIGTERM - 1)
+    until(
+        lambda: int(status_line(caller.pid, "SigBlk:") or "0", 16) & bit,
+        lambda: f"process {caller.pid} defers {status_line(caller.pid, 'SigBlk:')}",
+    )
+    caller.send_signal(signal.SIGTERM)
+    stub.resume()
+    out, _ = caller.communicate(timeout=LIMIT_S)
+    assert (out, caller.returncode) == (b"seen\n", 0)
+
+
+def test_term_ends_a_command_outside_of_jobs(stub):
+    stub.pause()
+    caller = stub.begin("scontrol", "look")
+    wait_connected(caller)
+    caller.terminate()
+    assert caller.wait(LIMIT_S) == -signal.SIGTERM
+
+
 def test_signals_reach_the_call_that_waits(stub):
     caller = stub.begin("srun", "wait_on")
     assert caller.stderr is not None

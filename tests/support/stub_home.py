@@ -75,6 +75,11 @@ class StubHome:
         assert self._daemon is not None
         self._daemon.send_signal(signal.SIGSTOP)
 
+    def resume(self) -> None:
+        """Let a paused stub daemon answer."""
+        assert self._daemon is not None
+        self._daemon.send_signal(signal.SIGCONT)
+
     def die_at(self, point: str) -> None:
         """Have the stub daemon kill itself, once, at the point of that name in `MortalService`."""
         (self.home / point).touch()

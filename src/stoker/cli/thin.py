@@ -48,6 +48,9 @@ _PATIENCE = 2
 """Signals that may go unanswered before one ends the command after all."""
 _INSISTING = (1, 2, 3, 15)
 """SIGHUP, SIGINT, SIGQUIT, SIGTERM: who sends these again and again wants us gone."""
+_SELF_ENDING = ("scancel", "scontrol")
+"""By which a job may end or requeue itself: they are of those that are told to end for it."""
+_TERM = 15
 _OF_SHELLS = (2, 3)
 """SIGINT, SIGQUIT: shells let background commands ignore them; srun takes them all the same."""
 _BADF, _AGAIN = 9, 11
@@ -121,10 +124,19 @@ class Caller:
             self.absence = error
             return None
         self._frame = self._frame or self._call()
+        mask = self._defer_end()
         self._send(self._frame)
         self._converse()
+        if self._status is None:
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
         self._stop_forwarding()
         return self._status
+
+    def _defer_end(self) -> "set[int]":
+        """Hear the answer before the end that we may have asked for; return the mask before."""
+        is_own_end = self.program in _SELF_ENDING and b"SLURM_JOB_ID" in posix.environ
+        mask: set[int] = _signal.pthread_sigmask(_signal.SIG_BLOCK, [_TERM] if is_own_end else [])
+        return mask
 
     def _call(self) -> bytes:
         """Return the frame that says who calls what, from where, with what environment."""
