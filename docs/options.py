@@ -12,11 +12,15 @@ from stoker.cli.people.group import SECTIONS, stoker
 from stoker.commands import (
     joboptions,
     sacct_options,
+    sacctmgr,
     scancel,
     scontrol,
+    sdiag,
     seff,
     sinfo,
+    sprio,
     squeue,
+    sshare,
     sstat,
 )
 from stoker.commands.options import Meaning, Option
@@ -33,6 +37,10 @@ TABLES: Final[Mapping[str, Sequence[Option]]] = {
     "sacct": sacct_options.OPTIONS,
     "sstat": sstat.OPTIONS,
     "seff": seff.OPTIONS,
+    "sacctmgr": sacctmgr.OPTIONS,
+    "sprio": sprio.OPTIONS,
+    "sshare": sshare.OPTIONS,
+    "sdiag": sdiag.OPTIONS,
 }
 """Each command's table, in the order of the page."""
 

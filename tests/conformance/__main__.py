@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     reasons = accepted_reasons()
     verdicts: list[Verdict] = []
     started = time.monotonic()
-    for verdict in _replayed(cases, reasons, asked.jobs):
+    for verdict in replayed(cases, reasons, asked.jobs):
         verdicts.append(verdict)
         _show_progress(verdicts, len(cases), time.monotonic() - started)
     order = {case.id: number for number, case in enumerate(cases)}
@@ -88,7 +88,8 @@ def _is_wanted(case: Case, asked: argparse.Namespace) -> bool:
 # Replaying.
 
 
-def _replayed(cases: Sequence[Case], reasons: Mapping[str, str], jobs: int) -> Iterator[Verdict]:
+def replayed(cases: Sequence[Case], reasons: Mapping[str, str], jobs: int) -> Iterator[Verdict]:
+    """Replay cases, so many groups at a time; their verdicts as they come."""
     command = sandbox.command()
     with ThreadPoolExecutor(max_workers=jobs) as pool:
         futures = [pool.submit(_replay, command, part) for part in _parts(grouped(cases))]

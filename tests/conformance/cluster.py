@@ -23,6 +23,7 @@ PARTITIONS = """\
 cluster_name = "test"
 default_mem_per_cpu = "1000M"
 affinity = false
+priority_type = "multifactor"
 
 [[partitions]]
 name = "debug"

@@ -6,6 +6,7 @@ lines of JSON.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -21,6 +22,7 @@ from conformance.ids import learnt, translated, translated_argv
 
 NO_JOB = 999_999
 """The id of a job that cannot be made here."""
+_SUBMIT = "sbatch"
 _KILLED = re.compile(r"still running after (\d+) s")
 
 
@@ -55,14 +57,22 @@ class Replay:
             self.cluster.close()
 
     def _set_up(self) -> None:
-        for step in self.steps:
+        late: list[int] = []
+        for step, following in itertools.zip_longest(self.steps, self.steps[1:]):
             if step.file:
                 self._write(step.file, step.command)
             elif step.user == "bob" and self.group.file == "sacct":
                 # One user's daemon: a second user's job would be taken for one of the first's.
                 self.setup_ids[step.job_id] = NO_JOB
+            elif _starts_late(step, following):
+                self._do(
+                    Step(f"{_SUBMIT} -H{step.command[len(_SUBMIT) :]}", step.user, step.job_id)
+                )
+                late.append(self.setup_ids[step.job_id])
             else:
                 self._do(step)
+        for job_id in late:
+            self.cluster.run(["scontrol", "release", str(job_id)])
         if self.steps:
             limits = any(" -t 1 " in text for text in self.group.setup)
             self.cluster.settle(limits=limits)
@@ -180,6 +190,20 @@ class Replay:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+
+
+def _starts_late(step: Step, following: Step | None) -> bool:
+    """Whether an array's tasks started after the next job came: they would have taken its id.
+
+    Slurm looks at arrays only in its next cycle, seconds later; Stoker starts them at once.
+    """
+    is_array = re.match(rf"{_SUBMIT} .*(-a|--array)\b", step.command) is not None
+    return (
+        is_array
+        and following is not None
+        and step.job_id > 0
+        and following.job_id == step.job_id + 1
+    )
 
 
 def _with_our_ids(name: str, ids: Mapping[int, int]) -> str:

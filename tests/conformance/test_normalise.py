@@ -77,7 +77,10 @@ def test_numbers_that_count_something_are_no_ids() -> None:
 def test_a_line_of_a_second_users_job_shows_the_second_user() -> None:
     side = Side({}, foreign=frozenset({8}))
     assert alike(" 8 bobs  bob R", " 8 bobs alice R", "squeue", side)
-    assert not alike(" 9 mine  bob R", " 9 mine alice R", "squeue", side)
+    assert alike("bob|", "alice|", "squeue", side)
+    assert not alike(
+        " 9 mine  bob R", " 9 mine alice R", "squeue", side._replace(foreign=frozenset())
+    )
 
 
 def test_sampled_figures_of_accounting_do_not_count_but_their_column_does() -> None:

@@ -68,7 +68,7 @@ def explain(verdict: Verdict) -> str:
 def side_of(result: Mapping[str, Any]) -> Side:
     """Return how our texts of a result are brought into the recorded form."""
     ids = {ours: int(theirs) for theirs, ours in result.get("ids", {}).items()}
-    words = [(f"{result.get('home')}/bin:", "")]
+    words = [(f"{result.get('home')}/bin:", ""), (f"{result.get('home')}/bin/", "/usr/bin/")]
     directory = result.get("directory", "")
     if not directory.startswith("/home/alice"):
         parent = directory.rpartition("/")[0]

@@ -18,8 +18,8 @@ from pathlib import Path
 from stoker.core.errors import UserError
 
 SLURM_NAMES = (
-    *("sacct", "salloc", "sbatch", "scancel", "scontrol"),
-    *("seff", "sinfo", "squeue", "srun", "sstat"),
+    *("sacct", "sacctmgr", "salloc", "sbatch", "scancel", "scontrol", "sdiag"),
+    *("seff", "sinfo", "sprio", "squeue", "srun", "sshare", "sstat"),
 )
 
 _SHEBANG_MAX = 127

@@ -6,14 +6,18 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 from stoker.commands.sacct import sacct
+from stoker.commands.sacctmgr import sacctmgr
 from stoker.commands.salloc import salloc
 from stoker.commands.sbatch import sbatch
 from stoker.commands.scancel import scancel
 from stoker.commands.scontrol import scontrol
+from stoker.commands.sdiag import sdiag
 from stoker.commands.seff import seff
 from stoker.commands.sinfo import sinfo
+from stoker.commands.sprio import sprio
 from stoker.commands.squeue import squeue
 from stoker.commands.srun import srun
+from stoker.commands.sshare import sshare
 from stoker.commands.sstat import sstat
 from stoker.worker.call import Answer, Call, Conversation
 from stoker.worker.controller import Controller
@@ -22,13 +26,17 @@ Command: TypeAlias = Callable[[Call, Controller], Answer | Conversation]
 
 COMMANDS: Final[Mapping[str, Command]] = {
     "sacct": sacct,
+    "sacctmgr": sacctmgr,
     "salloc": salloc,
     "sbatch": sbatch,
     "scancel": scancel,
     "scontrol": scontrol,
+    "sdiag": sdiag,
     "seff": seff,
     "sinfo": sinfo,
+    "sprio": sprio,
     "squeue": squeue,
     "srun": srun,
+    "sshare": sshare,
     "sstat": sstat,
 }

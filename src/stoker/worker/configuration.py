@@ -21,7 +21,7 @@ def slurm_configuration(settings: Settings, machine: Machine) -> Mapping[str, st
         "MaxJobCount": str(settings.max_job_count),
         "MaxTasksPerNode": "512",
         "MinJobAge": f"{settings.min_job_age_s:g} sec",
-        "PriorityType": "priority/basic",
+        "PriorityType": f"priority/{settings.priority_type}",
         "SchedulerType": "sched/backfill",
         "SelectType": "select/cons_tres",
         "SelectTypeParameters": "CR_CORE_MEMORY",

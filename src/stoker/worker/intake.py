@@ -20,6 +20,7 @@ from stoker.core.errors import InvalidSpec
 from stoker.core.models import Job, JobSpec
 from stoker.core.repository import Repository
 from stoker.core.settings import Settings
+from stoker.scheduling.policy import multifactor_priority
 from stoker.worker.admission import PRIORITY_START, Admission
 from stoker.worker.controller import Submission
 from stoker.worker.failpoints import hit
@@ -158,9 +159,12 @@ class Intake:
         )
 
     def _priority(self, submission: Submission, job: Job) -> int:
-        """Return what was asked for, or one less than the job before got."""
+        """Return what was asked for, what the job's size says, or less than the job before got."""
         if submission.priority is not None:
             return submission.priority
+        if self._settings.priority_type == "multifactor":
+            machine = self._admission.machine
+            return multifactor_priority(job.spec, machine.cpus, len(machine.nodes))
         return max(1, PRIORITY_START - job.job_id - job.nice)
 
     def _check_limits(self, submission: Submission) -> None:
