@@ -81,6 +81,7 @@ class Cluster:
             "nodes": "node[1-2]",
             "total_cpus": "16",
             "total_memory": "32000M",
+            "max_array_size": "1001",
             **SETTINGS.get(file, {}),
         }
         self.environment = {

@@ -38,6 +38,9 @@ _PLACE_OF_ID = re.compile(
     re.VERBOSE,
 )
 
+_PATH_OF_JOB = re.compile(r"\bStd(?:Out|Err|In)=\S+")
+"""A value in which ids stand all the same."""
+
 _Rule = tuple[re.Pattern[str], str]
 
 _RULES: tuple[_Rule, ...] = (
@@ -169,6 +172,7 @@ def _canonical(line: str, side: Side) -> Line:
         line = pattern.sub(form, line)
     if side.ids:
         line = _PLACE_OF_ID.sub(lambda found: _recorded_id(found, side.ids), line)
+        line = _PATH_OF_JOB.sub(lambda found: _recorded_path(found[0], side.ids), line)
     return Line(line, line != before)
 
 
@@ -176,6 +180,12 @@ def _recorded_id(match: re.Match[str], ids: Mapping[int, int]) -> str:
     number = match["keyed"] or match["named"] or match["bare"]
     return (
         match[0] if number is None else match[0][: -len(number)] + str(ids.get(int(number), number))
+    )
+
+
+def _recorded_path(text: str, ids: Mapping[int, int]) -> str:
+    return re.sub(
+        r"(?<=[-_./\\])\d+(?=[-_.]|$)", lambda found: str(ids.get(int(found[0]), found[0])), text
     )
 
 

@@ -169,7 +169,7 @@ class Replay:
         return path if path.is_file() else None
 
     def _write_inputs(self, raw: Mapping[str, Any]) -> None:
-        if script := raw.get("script"):
+        if (script := raw.get("script")) is not None:
             self._write("job.sh", script)
         for name, text in (raw.get("input_files") or {}).items():
             self._write(name, text)
@@ -207,7 +207,11 @@ def _starts_late(step: Step, following: Step | None) -> bool:
 
 
 def _with_our_ids(name: str, ids: Mapping[int, int]) -> str:
-    return re.sub(r"\d+", lambda match: str(ids.get(int(match[0]), match[0])), name)
+    def ours(match: re.Match[str]) -> str:
+        width = len(match[0]) if match[0].startswith("0") else 0
+        return str(ids.get(int(match[0]), match[0])).zfill(width)
+
+    return re.sub(r"\d+", ours, name)
 
 
 def _limit(expected: object) -> float:

@@ -20,10 +20,10 @@ from stoker.core.units import (
     as_shown,
     compress_hosts,
     elapsed_between,
-    expand_pattern,
     format_memory,
     format_time,
     show_dependency,
+    shown_pattern,
     zone_of,
 )
 from stoker.scheduling.snapshot import Shape
@@ -325,7 +325,7 @@ class JobView:
             user_name=job.owner.user_name,
             node=self.batch_host or "",
         )
-        path = expand_pattern(pattern, fields)
+        path = shown_pattern(pattern, fields)
         return path if path.startswith("/") else f"{job.spec.work_dir.rstrip('/')}/{path}"
 
     @property

@@ -70,7 +70,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
         open_mode: ``append`` or ``truncate``; writes go to the end of the file in both.
         rlimits: Soft and hard limits by the kernel's name; -1 is none. Capped by the engine's own.
         nice: Is added to the engine's own niceness.
-        pid_variable: In which variable the process finds its own pid; None: in none.
+        pid_variable: In which variable the process finds its own pid; None: in none. It costs a
+            fork, and is left out where units of a lane follow one another.
         time_limit_s: Elapsed since the start; suspended time does not count.
         memory_mib: Enforced where control groups with memory are at hand.
         notices: By ``why``: what is written into the output when the unit is ended for it;

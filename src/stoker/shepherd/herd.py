@@ -184,6 +184,8 @@ class Herd:
             raise SpawnError("journal", trouble.errno or 0)
 
     def _spawn(self, unit: Unit) -> int:
+        if unit.order is not None and self._is_in_a_row(unit):
+            unit.order["pid_variable"] = None
         if not unit.group.cgroup:
             return self._spawner.spawn(unit)
         self._cgroups.enter(unit.group.cgroup)
@@ -343,7 +345,13 @@ class Herd:
         lane = self._lanes.get(unit.lane) if unit.lane is not None else None
         if lane is not None and unit.lane is not None and lane.busy is unit:
             lane.busy = None
+            lane.has_moved = True
             self._advance(unit.lane, lane)
+
+    def _is_in_a_row(self, unit: Unit) -> bool:
+        """Whether units run one after the other here: then a fork would cost as much as they do."""
+        lane = self._lanes.get(unit.lane) if unit.lane is not None else None
+        return lane is not None and (lane.has_moved or bool(lane.waiting))
 
     def _is_followed(self, unit: Unit) -> bool:
         """Whether the unit's cores have work enough without a word from stokerd."""

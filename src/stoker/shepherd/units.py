@@ -274,10 +274,15 @@ def _warnings(entries: list[Any]) -> list[list[Any]]:
 
 
 class Lane:
-    """Units that run strictly one after the other."""
+    """Units that run strictly one after the other.
 
-    __slots__ = ("busy", "waiting")
+    Attributes:
+        has_moved: Whether one of them has ended.
+    """
+
+    __slots__ = ("busy", "has_moved", "waiting")
 
     def __init__(self) -> None:
         self.busy: Unit | None = None
+        self.has_moved = False
         self.waiting: deque[Unit] = deque()

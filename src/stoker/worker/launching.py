@@ -154,8 +154,7 @@ class Launcher:
             warnings=warnings_of(job),
             memory_mib=allocation.memory_mib or None,
             notices=_notices(job, allocation),
-            # It costs a fork, more than all else that we do for a short job: not in a lane.
-            pid_variable=None if allocation.lane else TASK_PID,
+            pid_variable=TASK_PID,
         )
 
     def _variables(self, job: Job, allocation: Allocation) -> Mapping[str, str | None]:

@@ -80,6 +80,9 @@ def _verdict(job: Job, end: Ended) -> tuple[JobState, int, int, str, str]:
         return JobState.OUT_OF_MEMORY, 0, _OUT_OF_MEMORY, Reason.OUT_OF_MEMORY, text
     if job.ending is not None:
         wanted = on_request(job, end.at)
+        if wanted.state is JobState.CANCELLED and end.status_known:
+            # A script that ends by itself when it is told to has the last word.
+            return wanted.state, end.exit_code, end.signal, wanted.reason, wanted.message
         return wanted.state, wanted.code, wanted.signal, wanted.reason, wanted.message
     if end.why == "timeout":
         return JobState.TIMEOUT, 0, 0, Reason.TIME_LIMIT, "it ran into its time limit"

@@ -41,7 +41,7 @@ def test_a_process_that_ended(end, expected):
 @pytest.mark.parametrize(
     ("ending", "expected"),
     [
-        (JobState.CANCELLED, ("CANCELLED", "0:15", "None")),
+        (JobState.CANCELLED, ("CANCELLED", "7:0", "None")),
         (JobState.TIMEOUT, ("TIMEOUT", "0:0", "TimeLimit")),
         (JobState.DEADLINE, ("DEADLINE", "0:15", "DeadLine")),
         (JobState.REQUEUED, ("REQUEUED", "0:15", "None")),

@@ -27,7 +27,7 @@ from stoker.core.units.gres import parse_gres
 from stoker.core.units.hosts import compress_hosts, expand_hosts
 from stoker.core.units.jobrefs import JobRef, parse_job_ref
 from stoker.core.units.memory import format_memory, format_size, parse_memory
-from stoker.core.units.patterns import PatternFields, expand_pattern
+from stoker.core.units.patterns import PatternFields, expand_pattern, shown_pattern
 from stoker.core.units.signals import parse_signal, signal_name
 from stoker.core.units.times import format_time, is_time_style, parse_begin
 from stoker.core.units.zones import LOCAL_ZONE, zone_of
@@ -67,6 +67,7 @@ __all__ = [
     "parse_signal",
     "parse_time_limit",
     "show_dependency",
+    "shown_pattern",
     "signal_name",
     "zone_of",
 ]

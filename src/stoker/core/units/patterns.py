@@ -17,6 +17,7 @@ NO_ARRAY_TASK = 4_294_967_294
 """What ``%a`` is outside of arrays."""
 
 _FIELD = re.compile(r"%(\d*)([%AaJjNnstux])", re.ASCII)
+_FIELD_SHOWN = re.compile(r"%([Aajux])")
 _WIDTH_MAX = 10
 _UNSAFE = re.compile(r"[/\x00-\x1f\x7f]")
 
@@ -44,6 +45,12 @@ def expand_pattern(pattern: str, fields: PatternFields) -> str:
     values = _values(fields)
     made = _FIELD.sub(lambda match: _value(match, values), pattern)
     return "/".join(map(_safe, made.split("/"), pattern.split("/")))
+
+
+def shown_pattern(pattern: str, fields: PatternFields) -> str:
+    """Return *pattern* as scontrol shows it: only what is known before a start is filled in."""
+    values = _values(fields)
+    return _FIELD_SHOWN.sub(lambda match: str(values[match[1]]), pattern)
 
 
 def _value(match: re.Match[str], values: Mapping[str, int | str]) -> str:
