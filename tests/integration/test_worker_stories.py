@@ -176,3 +176,16 @@ def test_who_was_taken_back_and_reserved_anew_is_not_taken_back_by_the_first_ans
     on_record = [works.job(int(key[0])) for key in behind]
     tokens = {key: unit.unit.token for key, unit in works.engine.units.items()}
     assert [tokens[key] for key in behind] == [job.allocation.token for job in on_record]
+
+
+def test_one_task_of_a_cancelled_array_is_requeued_alone(works):
+    array = works.submit(array="0-4")
+    works.ask("cancel", array.job_id)
+    works.ask("requeue", f"{array.job_id}_1")
+    works.ask("requeue", f"{array.job_id}_2-3", hold=True)
+    found = {job.display_id: job.state for job in works.worker.repository.array(array.job_id)}
+    assert found == {
+        f"{array.job_id}_[0,4]": JobState.CANCELLED,
+        f"{array.job_id}_1": JobState.PENDING,
+        f"{array.job_id}_[2-3]": JobState.PENDING,
+    }

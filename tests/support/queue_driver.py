@@ -355,7 +355,7 @@ class QueueDriver:
 
         def released(_: object) -> None:
             for each in map(self.current, tasks):
-                each.is_held = each.is_held and each.phase is Phase.ENDED
+                each.hold(is_held=False)
 
         def resumed(_: object) -> None:
             for each in map(self.current, tasks):

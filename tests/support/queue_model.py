@@ -6,7 +6,7 @@ allowed, and predicts everything else: states, attempts, holds, ends.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from errno import EAGAIN
@@ -14,7 +14,7 @@ from typing import Any
 
 from stoker.core.enums import JobState
 from stoker.core.models import NO_TASK, Job
-from stoker.core.units import Condition, Dependency
+from stoker.core.units import Condition, Dependency, TaskSet
 from stoker.engines.base import Ended, EngineEvent, Failed, Lost, Started, Withdrawn
 
 Name = tuple[int, int]
@@ -111,7 +111,7 @@ class QueueModel:
 
     # Looking.
 
-    def of(self, job_id: int, tasks: Sequence[int] | None = None) -> list[Task]:
+    def of(self, job_id: int, tasks: Collection[int] | TaskSet | None = None) -> list[Task]:
         """Return what a reference names."""
         return [
             each

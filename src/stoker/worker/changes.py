@@ -15,7 +15,7 @@ from stoker.core.enums import Hold, JobState, Reason
 from stoker.core.errors import NotAllowed, UnknownJob
 from stoker.core.lifecycle import Event, next_state
 from stoker.core.models import Job, Owner
-from stoker.core.units import JobRef
+from stoker.core.units import JobRef, TaskSet
 from stoker.engines.base import Engine, UnitKey, group_key
 from stoker.worker.launching import BATCH
 from stoker.worker.ledger import Ledger, count_pause
@@ -100,15 +100,18 @@ class Changes:
             NotAllowed: None of them may be requeued.
         """
         ending = JobState.REQUEUE_HOLD if hold else JobState.REQUEUED
-        targets = self._owned(ref, by) or [Target(job) for job in self._selection.ended(ref)]
+        targets = self._owned(ref, by) or self._selection.ended(ref)
+        parts = {target.job.job_id: target.tasks for target in targets}
         jobs = [target.job for target in targets]
         for job in jobs:
             check_owner(job, by)
         for job in self._those(ref, jobs, _refusal_to_requeue):
-            self._requeue_one(turn, job, ending)
+            self._requeue_one(turn, job, parts[job.job_id], ending)
 
-    def _requeue_one(self, turn: Turn, job: Job, ending: JobState) -> None:
+    def _requeue_one(self, turn: Turn, job: Job, tasks: TaskSet | None, ending: JobState) -> None:
         if job.state.has_ended:
+            if tasks is not None:
+                job = self._ledger.part(turn, job, tasks)
             job.ending = ending
             self._ledger.requeue(turn, job)
         elif job.ending is None or job.ending in _REQUEUES:

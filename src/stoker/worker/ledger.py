@@ -181,7 +181,7 @@ class Ledger:
         return job
 
     def split(self, turn: Turn, rest: Job, task: int) -> Job:
-        """Give a waiting task of an array a record of its own; the last one keeps the array's."""
+        """Give a task of an array's record one of its own; the last one keeps the array's."""
         assert rest.array is not None
         rest.array.remove(task)
         turn.touch(rest)
@@ -190,9 +190,11 @@ class Ledger:
             return rest
         return self._part(turn, rest, None, task)
 
-    def split_off(self, turn: Turn, rest: Job, tasks: TaskSet) -> Job:
-        """Give several waiting tasks of an array, but not all, one record of their own."""
+    def part(self, turn: Turn, rest: Job, tasks: TaskSet) -> Job:
+        """Give some tasks of an array's record, but not all, one record of their own."""
         assert rest.array is not None
+        if len(tasks) == 1:
+            return self.split(turn, rest, tasks.first)
         rest.array = rest.array.difference(tasks)
         assert rest.array, f"nothing is left of array {rest.array_job_id}"
         turn.touch(rest)
@@ -329,10 +331,8 @@ class Ledger:
             by: The id of the user who asked for it.
             tasks: Only these of an array's waiting tasks; they end as one record.
         """
-        if tasks is not None and len(tasks) == 1:
-            job = self.split(turn, job, tasks.first)
-        elif tasks is not None:
-            job = self.split_off(turn, job, tasks)
+        if tasks is not None:
+            job = self.part(turn, job, tasks)
         job.ended_by = by
         self.end(turn, job, Outcome(state=JobState.CANCELLED, at=turn.now))
 

@@ -16,7 +16,7 @@ from stoker.worker.table import JobTable
 
 
 class Target(NamedTuple):
-    """A record; with ``tasks``, only these of an array's waiting rest."""
+    """A record; with ``tasks``, only these of those tasks of an array for which it stands."""
 
     job: Job
     tasks: TaskSet | None = None
@@ -51,10 +51,9 @@ class Selection:
             raise UnknownJob(str(ref))
         return [target.job for target in targets]
 
-    def ended(self, ref: JobRef) -> list[Job]:
+    def ended(self, ref: JobRef) -> list[Target]:
         """Return what *ref* names among the jobs that have ended, however long ago, by id."""
-        records = [job for job in self._repository.family(ref.job_id) if job.end_at]
-        return [target.job for target in _targets(records, ref)]
+        return _targets([job for job in self._repository.family(ref.job_id) if job.end_at], ref)
 
     def _active_records(self, job_id: int) -> list[Job]:
         if records := self._table.array(job_id):
