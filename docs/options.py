@@ -20,6 +20,7 @@ from stoker.commands import (
     sinfo,
     sprio,
     squeue,
+    sreport,
     sshare,
     sstat,
 )
@@ -40,6 +41,7 @@ TABLES: Final[Mapping[str, Sequence[Option]]] = {
     "sacctmgr": sacctmgr.OPTIONS,
     "sprio": sprio.OPTIONS,
     "sshare": sshare.OPTIONS,
+    "sreport": sreport.OPTIONS,
     "sdiag": sdiag.OPTIONS,
 }
 """Each command's table, in the order of the page."""

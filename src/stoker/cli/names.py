@@ -19,7 +19,7 @@ from stoker.core.errors import UserError
 
 SLURM_NAMES = (
     *("sacct", "sacctmgr", "salloc", "sbatch", "scancel", "scontrol", "sdiag"),
-    *("seff", "sinfo", "sprio", "squeue", "srun", "sshare", "sstat"),
+    *("seff", "sinfo", "sprio", "squeue", "sreport", "srun", "sshare", "sstat"),
 )
 
 _SHEBANG_MAX = 127

@@ -16,6 +16,7 @@ from stoker.commands.seff import seff
 from stoker.commands.sinfo import sinfo
 from stoker.commands.sprio import sprio
 from stoker.commands.squeue import squeue
+from stoker.commands.sreport import sreport
 from stoker.commands.srun import srun
 from stoker.commands.sshare import sshare
 from stoker.commands.sstat import sstat
@@ -36,6 +37,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "sinfo": sinfo,
     "sprio": sprio,
     "squeue": squeue,
+    "sreport": sreport,
     "srun": srun,
     "sshare": sshare,
     "sstat": sstat,
