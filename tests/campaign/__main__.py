@@ -1,0 +1,88 @@
+"""The fault campaign: ``python -m campaign`` from ``tests/``, or ``make faults``.
+
+Prints its seed first: the same seed makes the same choices. Returns 1 if a promise was broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from campaign import crashloop, crowd, failpoints, simulation, surroundings, sweeps
+from campaign.driver import SlurmDriver
+from campaign.tally import Row, table
+
+SECONDS = 540.0
+
+
+class Part(NamedTuple):
+    """A part of the campaign, and its share of the time."""
+
+    run: Callable[[random.Random, float], Row | list[Row]]
+    share: float
+
+
+PARTS = {
+    "crash-loop": Part(crashloop.stoker_crash_loops, 0.30),
+    "failpoints": Part(failpoints.alone, 0.12),
+    "pairs": Part(failpoints.pairs, 0.10),
+    "sweeps": Part(sweeps.sweeps, 0.18),
+    "surroundings": Part(surroundings.surroundings, 0.10),
+    "crowd": Part(crowd.crowd, 0.10),
+    "simulation": Part(simulation.simulation, 0.10),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the campaign, or the parts that are asked for."""
+    asked = _parser().parse_args(arguments)
+    seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(10**6)
+    print(f"seed {seed}: python -m campaign --seed {seed} --seconds {asked.seconds:g}", flush=True)
+    rows = _elsewhere(asked, seed) if asked.daemon_pid_file else _here(asked, seed)
+    print(f"\n{table(rows)}")
+    for row in rows:
+        for note in row.notes:
+            print(f"  {row.fault}: {note}")
+    return 0 if all(row.is_good for row in rows) else 1
+
+
+def _here(asked: argparse.Namespace, seed: int) -> list[Row]:
+    names = asked.only or list(PARTS)
+    whole = sum(PARTS[name].share for name in names)
+    rows: list[Row] = []
+    for name in names:
+        part, began = PARTS[name], time.monotonic()
+        found = part.run(random.Random(f"{seed} {name}"), asked.seconds * part.share / whole)
+        rows += [found] if isinstance(found, Row) else found
+        print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
+    return rows
+
+
+def _elsewhere(asked: argparse.Namespace, seed: int) -> list[Row]:
+    """Run the crash loop on whatever answers to Slurm's names."""
+    with tempfile.TemporaryDirectory() as directory:
+        driver = SlurmDriver(Path(directory), {"daemon": asked.daemon_pid_file}, asked.start)
+        rng = random.Random(seed)
+        return [crashloop.crash_loop(driver, rng, asked.seconds, "daemon killed", driver.parts)]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="campaign", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="how long, about")
+    parser.add_argument("--seed", type=int, help="make the choices of an earlier campaign")
+    parser.add_argument("--only", action="append", choices=PARTS, help="this part; repeatable")
+    parser.add_argument(
+        "--daemon-pid-file", type=Path, help="run the crash loop on another scheduler: its daemon"
+    )
+    parser.add_argument("--start", default="true", help="shell command that starts its daemon")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""Four clients work while daemon, shepherd or both are killed at random."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+
+from campaign.driver import Driver, StokerDriver
+from campaign.tally import Row
+from campaign.witness import Asked, judge, let_all_end, script
+from support.daemon import PrivateStoker
+
+CLIENTS = 4
+DRAIN_S = 60.0
+VERBS = ("submit",) * 8 + ("cancel", "hold", "release", "requeue")
+
+
+class Clients:
+    """What several users ask for, at random, each in a thread of its own."""
+
+    def __init__(self, driver: Driver, rng: random.Random) -> None:
+        self.asked: dict[int, Asked] = {}
+        self.twice: list[int] = []
+        self.witness = driver.directory / "witness"
+        self._driver = driver
+        self._lock = threading.Lock()
+        self._is_over = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._work, args=(random.Random(rng.random()),))
+            for _ in range(CLIENTS)
+        ]
+
+    def __enter__(self) -> Clients:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self, rng: random.Random) -> None:
+        while not self._is_over.is_set():
+            verb = rng.choice(VERBS)
+            if verb == "submit":
+                self._submit(rng)
+            elif ids := list(self.asked):
+                self._change(verb, rng.choice(ids[-20:]))
+
+    def _submit(self, rng: random.Random) -> None:
+        code = rng.choice((0, 0, 7))
+        body = script(self.witness, code, rng.choice((0.0, 0.0, 0.1, 0.4)))
+        again = rng.choice(("--requeue", "--no-requeue"))
+        done = self._driver.run(
+            "sbatch", "--parsable", again, "--mem=10", "--output=/dev/null", f"--wrap={body}"
+        )
+        if done.returncode == 0:
+            job_id = int(done.stdout.split(";")[0])
+            with self._lock:
+                if job_id in self.asked:
+                    self.twice.append(job_id)
+                self.asked[job_id] = Asked(code)
+
+    def _change(self, verb: str, job_id: int) -> None:
+        # Noted before it is asked: the answer may be lost, and the deed done.
+        self.asked[job_id].verbs.append(verb)
+        words = ("scancel",) if verb == "cancel" else ("scontrol", verb)
+        self._driver.run(*words, str(job_id))
+
+
+def crash_loop(driver: Driver, rng: random.Random, seconds: float, fault: str, parts: tuple[str, ...]) -> Row:
+    """Kill *parts* now and then for so long, and judge."""
+    kills = 0
+    with Clients(driver, rng) as clients:
+        give_up_at = time.monotonic() + seconds
+        pause = threading.Event()
+        while time.monotonic() < give_up_at:
+            pause.wait(rng.uniform(0.1, 1.2))
+            kills += sum([driver.kill(part) for part in parts])
+            if not isinstance(driver, StokerDriver):
+                driver.revive()
+    let_all_end(driver, DRAIN_S)
+    row = judge(driver, clients.asked, clients.witness, f"{fault} ({kills} kills)")
+    row.doubled += len(clients.twice)
+    row.notes += [f"id {job_id} was given twice" for job_id in clients.twice]
+    return row
+
+
+def stoker_crash_loops(rng: random.Random, seconds: float) -> list[Row]:
+    """Run the loop on private Stokers: the daemon, the shepherd, both."""
+    kinds = {
+        "daemon killed at random": ("daemon",),
+        "shepherd killed at random": ("shepherd",),
+        "daemon and shepherd killed together": ("daemon", "shepherd"),
+    }
+    rows = []
+    for fault, parts in kinds.items():
+        with PrivateStoker(total_cpus=8, total_memory="4000M") as stoker:
+            rows.append(crash_loop(StokerDriver(stoker), rng, seconds / len(kinds), fault, parts))
+    return rows
