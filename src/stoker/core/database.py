@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -121,7 +121,7 @@ class Database:
                 connection.exec_driver_sql("COMMIT")
             except BaseException as error:
                 self._roll_back(connection)
-                if isinstance(error, DBAPIError):
+                if isinstance(error, (DBAPIError, sqlite3.Error)):
                     raise _as_store_error(error, self.url) from error
                 raise
 
@@ -174,6 +174,21 @@ class Database:
         driver = connection.connection.driver_connection
         if getattr(driver, "in_transaction", True):
             connection.exec_driver_sql("ROLLBACK")
+
+
+def execute_many(
+    connection: Connection, statement: str, rows: Sequence[tuple[object, ...]]
+) -> None:
+    """Execute a statement in the driver's own words for every row, inside a `transaction`.
+
+    SQLite's driver is asked directly: SQLAlchemy's account of each statement would cost more than
+    the statement. Another database's is not: SQLAlchemy must see a connection that broke.
+    """
+    driver = connection.connection.driver_connection
+    if isinstance(driver, sqlite3.Connection):
+        driver.executemany(statement, rows)
+    else:
+        connection.exec_driver_sql(statement, list(rows))
 
 
 def _is_sqlite(url: Any) -> bool:

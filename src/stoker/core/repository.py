@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row, Table, and_, func, or_, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import ColumnElement, Select
 
-from stoker.core.database import Database
+from stoker.core.database import Database, execute_many
 from stoker.core.enums import AllocationState, JobState
 from stoker.core.models import Allocation, Job, JobSpec, Step
 from stoker.core.rows import (
@@ -43,6 +43,9 @@ from stoker.core.schema import (
 
 _CHUNK = 500
 """Ids in one IN list: below every database's limit on parameters."""
+
+_PART = 2000
+"""Rows that are read at a time."""
 
 NEXT_JOB_ID = "next_job_id"
 
@@ -238,14 +241,23 @@ class Repository:
         self, condition: ColumnElement[Any], *, among: Sequence[int] | None = None
     ) -> list[Job]:
         with self.database.reader() as connection:
-            if among is None:
-                rows = list(connection.execute(select(jobs).where(condition)).all())
-            else:
-                rows = _among(connection, select(jobs), condition, among)
-            asked = _specs(connection, {row[_SPEC] for row in rows})
             active = _active_allocations(connection)
-        rows.sort(key=itemgetter(_JOB_ID))
-        return [job_of(row, asked[row[_SPEC]], active.get(row[_JOB_ID])) for row in rows]
+            asked: dict[bytes, JobSpec] = {}
+            found: list[Job] = []
+            # Part by part: the rows of a long queue take more memory than its jobs.
+            for rows in _job_rows(connection, condition, among):
+                asked |= _specs(connection, {row[_SPEC] for row in rows} - asked.keys())
+                found += [job_of(row, asked[row[_SPEC]], active.get(row[_JOB_ID])) for row in rows]
+        found.sort(key=attrgetter("job_id"))
+        return found
+
+
+def _job_rows(
+    connection: Connection, condition: ColumnElement[Any], among: Sequence[int] | None
+) -> Iterable[Sequence[Row[Any]]]:
+    if among is not None:
+        return [_among(connection, select(jobs), condition, among)]
+    return connection.execute(select(jobs).where(condition)).partitions(_PART)
 
 
 def _active_allocations(connection: Connection) -> dict[int, Allocation]:
@@ -312,12 +324,12 @@ def _write(
 ) -> None:
     if rows:
         statement = _upsert(table, keys, connection.dialect.name)
-        connection.exec_driver_sql(statement, rows)
+        execute_many(connection, statement, rows)
 
 
 def _add(connection: Connection, table: Table, rows: list[tuple[Any, ...]]) -> None:
     if rows:
-        connection.exec_driver_sql(_insert_or_keep(table, connection.dialect.name), rows)
+        execute_many(connection, _insert_or_keep(table, connection.dialect.name), rows)
 
 
 @lru_cache

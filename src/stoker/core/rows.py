@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from sys import intern
 from typing import Any, TypeVar
 
 import msgspec
@@ -123,7 +124,8 @@ def job_row(job: Job) -> tuple[Any, ...]:
 def job_of(row: Sequence[Any], spec: JobSpec, allocation: Allocation | None) -> Job:
     """Return the job of a row of ``jobs``.
 
-    A start reads hundreds of thousands: the row is taken apart at once, not name by name.
+    A start reads hundreds of thousands: the row is taken apart at once, not name by name, and what
+    most of them have in common is kept once: names, and times that have not come.
     """
     (
         job_id, spec_digest, user_id, user_name, group_id, group_name, _, partition,
@@ -138,20 +140,20 @@ def job_of(row: Sequence[Any], spec: JobSpec, allocation: Allocation | None) -> 
         spec=spec,
         spec_digest=spec_digest,
         owner=_owner(user_id, user_name, group_id, group_name),
-        partition=partition,
+        partition=intern(partition),
         state=_STATES[state],
-        reason=reason,
+        reason=intern(reason),
         priority=priority,
         nice=nice,
         hold=_HOLDS[hold],
         time_limit_s=time_limit_s,
         submit_at=submit_at,
-        begin_at=begin_at,
+        begin_at=begin_at or 0.0,
         eligible_at=eligible_at,
-        start_at=start_at,
-        end_at=end_at,
-        suspended_at=suspended_at,
-        suspended_s=suspended_s,
+        start_at=start_at or 0.0,
+        end_at=end_at or 0.0,
+        suspended_at=suspended_at or 0.0,
+        suspended_s=suspended_s or 0.0,
         restarts=restarts,
         requeue=bool(requeue),
         exit_code=exit_code,

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, TypeVar, overload
 
 from stoker.core.enums import JobState
 from stoker.core.models import Job
+from stoker.core.units import Dependency
 from stoker.scheduling.policy import Order, Policy, by_submission
 from stoker.scheduling.snapshot import Queue, Shape, Waiting
 
@@ -24,9 +25,12 @@ _GAP_MIN: Final = 64
 _Key = TypeVar("_Key", bound=Hashable)
 
 
-class _Place(NamedTuple):
-    shape: Shape
+class Place(NamedTuple):
+    """Where a job waits: in the queue of which shape, and where in it."""
+
     order: Order
+    job_id: int
+    shape: Shape
 
 
 class WaitingQueue(Sequence[Waiting]):
@@ -38,29 +42,28 @@ class WaitingQueue(Sequence[Waiting]):
 
     def __init__(self, count_of: Callable[[int], int]) -> None:
         """*count_of* says how many tasks of a job may start now."""
-        self._entries: list[tuple[Order, int]] = []
+        self._entries: list[Place] = []
         self._gap = 0
         self._count_of = count_of
 
     @property
     def first_order(self) -> Order:
         """Return the order of the first job; there is one."""
-        return self._entries[self._gap][0]
+        return self._entries[self._gap].order
 
-    def add(self, order: Order, job_id: int) -> None:
+    def add(self, place: Place) -> None:
         """Let the job wait at its place."""
-        entry = (order, job_id)
-        if len(self._entries) == self._gap or self._entries[-1] < entry:
-            self._entries.append(entry)
+        # Comparing ends at the id at the latest: no two jobs have the same one.
+        if len(self._entries) == self._gap or self._entries[-1] < place:
+            self._entries.append(place)
         else:
-            insort(self._entries, entry, lo=self._gap)
+            insort(self._entries, place, lo=self._gap)
 
-    def remove(self, order: Order, job_id: int) -> None:
+    def remove(self, place: Place) -> None:
         """Take the job out; it is there."""
-        entry = (order, job_id)
-        index = bisect_left(self._entries, entry, lo=self._gap)
+        index = bisect_left(self._entries, place, lo=self._gap)
         found = self._entries[index : index + 1]
-        assert found == [entry], f"job {job_id} is not where it should wait"
+        assert found == [place], f"job {place.job_id} is not where it should wait"
         if index > self._gap:
             del self._entries[index]
             return
@@ -81,7 +84,7 @@ class WaitingQueue(Sequence[Waiting]):
             return [self[each] for each in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
             raise IndexError(index)
-        order, job_id = self._entries[index if index < 0 else self._gap + index]
+        order, job_id, _ = self._entries[index if index < 0 else self._gap + index]
         return Waiting(job_id, order, self._count_of(job_id))
 
 
@@ -95,7 +98,7 @@ class JobTable:
         self._fronts: list[tuple[Order, Queue]] = []
         self._shape_of = shape_of
         self._order_of = order_of
-        self._places: dict[int, _Place] = {}
+        self._places: dict[int, Place] = {}
         self._arrays: dict[int, set[int]] = {}
         self._running_tasks: dict[int, int] = {}
         self._dependents: dict[int, set[int]] = {}
@@ -186,13 +189,13 @@ class JobTable:
         if job.job_id in self._places:
             return
         shape = self._shape_of(job)
-        place = _Place(shape, (-shape.priority_tier, *self._order_of(job)))
+        place = Place((-shape.priority_tier, *self._order_of(job)), job.job_id, shape)
         self._places[job.job_id] = place
         queue = self.queues.get(shape)
         if queue is None:
             queue = self.queues[shape] = WaitingQueue(self.startable)
         before = queue.first_order if queue else None
-        queue.add(place.order, job.job_id)
+        queue.add(place)
         self._move_front(shape, queue, before)
 
     def displace(self, job: Job) -> None:
@@ -202,7 +205,7 @@ class JobTable:
             return
         queue = self.queues[place.shape]
         before = queue.first_order
-        queue.remove(place.order, job.job_id)
+        queue.remove(place)
         self._move_front(place.shape, queue, before)
         if not queue:
             del self.queues[place.shape]
@@ -250,7 +253,9 @@ class JobTable:
     # Dependencies.
 
     def _watch_dependencies(self, job: Job) -> None:
-        awaited = self._awaited[job.job_id] = _awaited(job)
+        if job.dependency is None:
+            return
+        awaited = self._awaited[job.job_id] = _awaited(job.dependency)
         for each in awaited:
             self._dependents.setdefault(each, set()).add(job.job_id)
 
@@ -300,10 +305,8 @@ def waiting_jobs(jobs: Iterable[Job]) -> list[Job]:
     return sorted((job for job in jobs if job.state is JobState.PENDING), key=by_submission)
 
 
-def _awaited(job: Job) -> frozenset[int]:
-    if job.dependency is None:
-        return frozenset()
-    return frozenset(each.job_id for each in job.dependency.conditions if each.job_id)
+def _awaited(dependency: Dependency) -> frozenset[int]:
+    return frozenset(each.job_id for each in dependency.conditions if each.job_id)
 
 
 def _discard(index: dict[_Key, set[int]], key: _Key, job_id: int) -> None:

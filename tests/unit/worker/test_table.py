@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stoker.core.enums import JobState
 from stoker.core.models import Owner
 from stoker.core.units import Condition, Dependency, TaskSet
-from stoker.worker.table import JobTable, WaitingQueue, waiting_jobs
+from stoker.worker.table import JobTable, Place, WaitingQueue, waiting_jobs
 from support.machines import shape, waiting_job
 
 
@@ -34,6 +34,10 @@ def ids_waiting(table):
     """Return the ids in the order in which a plan meets them."""
     jobs = [job for queue in table.waiting() for job in queue.jobs]
     return [job.job_id for job in sorted(jobs, key=lambda job: job.order)]
+
+
+def place(number):
+    return Place((number,), number, shape())
 
 
 def after(*job_ids):
@@ -104,9 +108,9 @@ def test_the_same_job_twice_is_a_defect(table):
 
 def test_taking_out_what_does_not_wait_there_is_a_defect():
     queue = WaitingQueue(lambda _: 1)
-    queue.add((1,), 1)
+    queue.add(place(1))
     with pytest.raises(AssertionError, match="job 2 is not where it should wait"):
-        queue.remove((2,), 2)
+        queue.remove(place(2))
 
 
 changes = st.lists(st.tuples(st.booleans(), st.integers(0, 300)), max_size=400)
@@ -117,12 +121,12 @@ def test_a_queue_is_a_sorted_list_whatever_comes_and_goes(steps):
     queue, plain = WaitingQueue(lambda _: 1), set()
     for is_coming, number in steps:
         if is_coming and number not in plain:
-            queue.add((number,), number)
+            queue.add(place(number))
             plain.add(number)
         elif not is_coming and plain:
             # Mostly from the front, as jobs start; sometimes from the middle.
             gone = min(plain) if number % 4 else sorted(plain)[number % len(plain)]
-            queue.remove((gone,), gone)
+            queue.remove(place(gone))
             plain.remove(gone)
         assert len(queue) == len(plain)
     assert [job.job_id for job in queue] == sorted(plain)
@@ -135,9 +139,9 @@ def test_a_queue_is_a_sorted_list_whatever_comes_and_goes(steps):
 def test_a_queue_lets_go_of_those_who_left():
     queue = WaitingQueue(lambda _: 1)
     for number in range(10_000):
-        queue.add((number,), number)
+        queue.add(place(number))
     for number in range(9_990):
-        queue.remove((number,), number)
+        queue.remove(place(number))
     assert len(queue._entries) < 200
     assert [job.job_id for job in queue] == list(range(9_990, 10_000))
 
