@@ -7,8 +7,10 @@ only when the turn that took it is on record.
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Sequence
+from typing import Final
 
 from stoker.core.enums import AllocationState, JobState
 from stoker.core.errors import StoreError
@@ -36,6 +38,16 @@ log = logging.getLogger(__name__)
 
 _OUR_TROUBLE = frozenset({"journal", "spool", "fork"})
 """Steps of a launch that are the machine's trouble, not the job's: it may well start later."""
+
+_OUTPUTS: Final = frozenset({"stdout", "stderr"})
+_DIRECTORY_WAIT_S: Final = 2.0
+"""For how long after its submission a job waits for the directory of its output.
+
+Slurm starts a job a second or more after sbatch has answered. Clients make the directory, which is
+named by the job's id, in the meantime (submitit); we are quicker than they are.
+"""
+_DIRECTORY_PAUSE_S: Final = 0.1
+"""The first pause; each doubles the job's age, and the last look is when the wait is over."""
 
 
 class Reports:
@@ -172,6 +184,10 @@ class Reports:
             )
             self._take_back(turn, job)
             self._scheduler.back_off(event.message)
+        elif _may_come(job, event, turn.now):
+            look_at = turn.now + max(_DIRECTORY_PAUSE_S, turn.now - job.submit_at)
+            job.begin_at = min(look_at, job.submit_at + _DIRECTORY_WAIT_S)
+            self._take_back(turn, job)
         else:
             self._ledger.finish(turn, job, outcomes.launch_failure(event))
 
@@ -181,6 +197,12 @@ class Reports:
             self._ledger.finish(turn, job, outcomes.on_request(job, turn.now))
         elif job.state is JobState.PENDING:
             self._ledger.unreserve(turn, job)
+
+
+def _may_come(job: Job, event: Failed, now: float) -> bool:
+    """Whether what is missing is a directory that the job's submitter may be about to make."""
+    is_missing = event.step in _OUTPUTS and event.errno == errno.ENOENT
+    return is_missing and now - job.submit_at < _DIRECTORY_WAIT_S
 
 
 def _hit_before_commit(events: Sequence[EngineEvent]) -> None:

@@ -7,7 +7,7 @@ import pytest
 from stoker.core.database import StoreFull
 from stoker.core.enums import AllocationState, JobState, Reason
 from stoker.core.errors import StoreError
-from stoker.engines.base import Ended, Evidence, Lost, Started, UnitUsage, Withdrawn
+from stoker.engines.base import Ended, Evidence, Failed, Lost, Started, UnitUsage, Withdrawn
 from support.recording_engine import BOOT, key_of
 
 
@@ -81,7 +81,7 @@ def test_the_next_job_is_placed_in_the_turn_that_records_the_end(rooms):
 
 def test_a_missing_output_directory_fails_the_job_as_in_slurm(rooms):
     job = rooms.submit()
-    rooms.schedule()
+    rooms.wait_s(2)
     rooms.fail(job, "stdout", path="/no/dir/out")
     failed = rooms.recorded(job)
     assert (failed.state, failed.reason) == (JobState.FAILED, Reason.JOB_LAUNCH_FAILURE)
@@ -89,6 +89,38 @@ def test_a_missing_output_directory_fails_the_job_as_in_slurm(rooms):
     assert failed.message == (
         "cannot start the job: its output cannot be opened: /no/dir/out: No such file or directory"
     )
+
+
+def test_a_new_job_waits_for_a_directory_that_its_submitter_may_be_making(rooms):
+    job = rooms.submit()
+    rooms.schedule()
+    looks = 0
+    for _ in range(19):
+        if rooms.recorded(job).allocation is not None:
+            looks += 1
+            rooms.fail(job, "stdout", path="/soon/out")
+        rooms.wait_s(0.1)
+    assert 4 <= looks <= 6, "it looks early, and does not spin"
+    rooms.wait_s(0.1)
+    rooms.start(job)
+    assert (rooms.state(job), rooms.recorded(job).restarts) == ("RUNNING", 0)
+
+
+def test_so_do_the_tasks_of_an_array(rooms):
+    rooms.submit(array="0-1")
+    rooms.schedule()
+    first = [unit.key for unit in rooms.engine.launched()]
+    rooms.report(*(Failed(key, "stdout", 2, "No such file", rooms.now_s) for key in first))
+    assert len(rooms.engine.launched()) == 2
+    rooms.wait_s(0.11)
+    assert len(rooms.engine.launched()) == 4
+
+
+def test_what_else_is_wrong_with_an_output_fails_the_job_at_once(rooms):
+    job = rooms.submit()
+    rooms.schedule()
+    rooms.fail(job, "stdout", errno=13, path="/root/out")
+    assert rooms.state(job) == "FAILED"
 
 
 def test_a_program_that_cannot_be_executed_ends_with_the_errors_number(rooms):
