@@ -70,7 +70,9 @@ class Clients:
         self._driver.run(*words, str(job_id))
 
 
-def crash_loop(driver: Driver, rng: random.Random, seconds: float, fault: str, parts: tuple[str, ...]) -> Row:
+def crash_loop(
+    driver: Driver, rng: random.Random, seconds: float, fault: str, parts: tuple[str, ...]
+) -> Row:
     """Kill *parts* now and then for so long, and judge."""
     kills = 0
     with Clients(driver, rng) as clients:

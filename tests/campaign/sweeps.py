@@ -78,9 +78,7 @@ def injected(stoker: PrivateStoker, sweep: Sweep, n: int) -> Iterator[list[bool]
         tracer = subprocess.Popen(argv, stderr=errors, stdin=subprocess.DEVNULL)
     try:
         said = stoker.home / "strace.err"
-        until(
-            lambda: "attached" in said.read_text() or tracer.poll() is not None, said.read_text
-        )
+        until(lambda: "attached" in said.read_text() or tracer.poll() is not None, said.read_text)
         yield met
     finally:
         tracer.terminate()

@@ -72,6 +72,15 @@ class Changes:
             self._ledger.finish(turn, job, on_request(job, turn.now))
         turn.afterwards(partial(self._engine.end, group, why(ending), self._kill_wait_s))
 
+    def fail_node(self, turn: Turn, name: str) -> None:
+        """End what runs on a node that an operator took down; what may, waits again."""
+        for job in list(self._ledger.table):
+            if job.allocation is None or job.ending is not None:
+                continue
+            if name in job.allocation.nodes:
+                ending = JobState.REQUEUED if job.requeue else JobState.NODE_FAIL
+                self.end_running(turn, job, ending)
+
     def finish_allocation(self, turn: Turn, job_id: int, code: int, signal: int) -> None:
         """End an interactive job whose command has ended with this exit status.
 

@@ -240,6 +240,8 @@ class Control:
     def update_node(self, name: str, by: Owner, state: str, reason: str) -> None:
         """Drain, undrain, take down or bring back a node."""
         self._nodes.update(self._queue.current, name, by, state, reason)
+        if state.upper() == "DOWN":
+            self._changes.fail_node(self._queue.current, name)
 
     def update_partition(self, name: str, by: Owner, changes: Mapping[str, object]) -> None:
         """Change a partition until the next start."""

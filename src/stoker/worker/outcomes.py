@@ -111,6 +111,8 @@ def on_request(job: Job, at: float) -> Outcome:
             )
         case JobState.DEADLINE:
             return msgspec.structs.replace(missed(at), signal=signal)
+        case JobState.NODE_FAIL:
+            return Outcome(state=JobState.NODE_FAIL, at=at, message="its node was taken down")
         case JobState.COMPLETED | JobState.FAILED:
             return command_ended(job.exit_code, job.exit_signal, at)
         case JobState.REQUEUED | JobState.REQUEUE_HOLD:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from stoker.core.enums import JobState
 from stoker.core.errors import InvalidSpec, NotAllowed
+from stoker.worker.outcomes import on_request
 from support.recording_engine import ALICE, NODE, ROOT, abandoned_turn
 
 
@@ -79,3 +81,11 @@ def test_nodes_are_changed_by_operators(rooms, monkeypatch):
     with pytest.raises(NotAllowed, match="cannot do that for alice"):
         update(rooms, "DRAIN", by=ALICE)
     assert status(rooms).state == "IDLE"
+
+
+def test_what_runs_on_a_node_that_goes_down_is_ended_and_waits_again_if_it_may(rooms):
+    again, never = rooms.running(), rooms.running(requeue=False)
+    update(rooms, "DOWN", reason="smoke")
+    assert again.ending is JobState.REQUEUED
+    assert never.ending is JobState.NODE_FAIL
+    assert on_request(never, 1.0).state is JobState.NODE_FAIL
