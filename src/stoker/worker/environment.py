@@ -12,7 +12,7 @@ Source: sbatch(1) "OUTPUT ENVIRONMENT VARIABLES", srun(1), and recorded jobs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -46,33 +46,64 @@ _OF_OTHERS: Final = (
 )
 """What an outer job's environment may bring in and would be a lie here, unless set anew."""
 
+_COMMON_MAX: Final = 1024
+"""How many sets of variables are remembered."""
 
-def batch_variables(
-    job: Job,
-    allocation: Allocation,
-    shape: Shape,
-    machine: Machine,
-    cluster_name: str,
-    host: str,
-    home: str,
-) -> dict[str, str | None]:
-    """Return what a batch script's environment gets on top of the submitted one."""
-    node = allocation.shares[0].node
-    return {
-        **dict.fromkeys(_OF_OTHERS),
-        **allocation_variables(job, allocation, shape, cluster_name, host),
-        "ENVIRONMENT": "BATCH",
-        "STOKER_HOME": home,
-        "SLURM_NODE_ALIASES": "(null)",
-        "SLURM_GTIDS": "0",
-        "SLURM_LOCALID": "0",
-        "SLURM_NODEID": "0",
-        "SLURM_PROCID": "0",
-        **_asked_for(job, shape),
-        **_node(node, len(allocation.shares[0].cpus)),
-        **_gpus(allocation.shares[0], machine),
-        **_array(job),
-    }
+
+class BatchVariables:
+    """What batch scripts find in their environment on top of the submitted one.
+
+    What is the same for all jobs that are submitted alike and run on as much of the same nodes is
+    put together once.
+    """
+
+    def __init__(self, machine: Machine, cluster_name: str, host: str, home: str) -> None:
+        """Describe jobs that run on *machine*, which is *host*, for the Stoker in *home*."""
+        self._machine = machine
+        self._cluster_name = cluster_name
+        self._host = host
+        self._home = home
+        self._common: dict[Hashable, dict[str, str | None]] = {}
+
+    def of(self, job: Job, allocation: Allocation, shape: Shape) -> dict[str, str | None]:
+        """Return the variables of the job's present attempt."""
+        return {
+            **self._common_of(job, allocation, shape),
+            "SLURM_JOBID": str(job.job_id),
+            "SLURM_JOB_ID": str(job.job_id),
+            "SLURM_RESTART_COUNT": str(job.restarts) if job.restarts else None,
+            **_gpus(allocation.shares[0], self._machine),
+            **_array(job),
+        }
+
+    def _common_of(
+        self, job: Job, allocation: Allocation, shape: Shape
+    ) -> Mapping[str, str | None]:
+        amounts = tuple((share.node, len(share.cpus)) for share in allocation.shares)
+        like = (job.spec_digest or job.job_id, job.owner, job.partition, shape, amounts)
+        common = self._common.get(like)
+        if common is None:
+            if len(self._common) >= _COMMON_MAX:
+                self._common.clear()
+            common = self._common[like] = self._new_common(job, allocation, shape)
+        return common
+
+    def _new_common(self, job: Job, allocation: Allocation, shape: Shape) -> dict[str, str | None]:
+        """Return the variables in all but what `of` says of each job."""
+        node = allocation.shares[0].node
+        return {
+            **dict.fromkeys(_OF_OTHERS),
+            **allocation_variables(job, allocation, shape, self._cluster_name, self._host),
+            "ENVIRONMENT": "BATCH",
+            "STOKER_HOME": self._home,
+            "SLURM_NODE_ALIASES": "(null)",
+            "SLURM_GTIDS": "0",
+            "SLURM_LOCALID": "0",
+            "SLURM_NODEID": "0",
+            "SLURM_PROCID": "0",
+            **_asked_for(job, shape),
+            **_node(node, len(allocation.shares[0].cpus)),
+        }
 
 
 def allocation_variables(

@@ -23,7 +23,7 @@ from stoker.core.settings import Detected, Machine, Settings
 from stoker.core.units import PatternFields, expand_pattern
 from stoker.engines.base import Engine, Failed, Unit, UnitKey, Warn
 from stoker.worker.admission import Admission
-from stoker.worker.environment import TASK_PID, batch_variables
+from stoker.worker.environment import TASK_PID, BatchVariables
 from stoker.worker.failpoints import hit
 from stoker.worker.queue import Turn
 
@@ -93,7 +93,7 @@ class Launcher:
         self._settings = settings
         self._machine = machine
         self._detected = detected
-        self._home = home
+        self._variables = BatchVariables(machine, settings.cluster_name, detected.host, str(home))
 
     def launch(self, turn: Turn, job: Job) -> None:
         """Have the engine run the job's present attempt when the turn is on record."""
@@ -139,7 +139,7 @@ class Launcher:
             executable=None,
             search_path=not spec.script,
             environment_key=spec.environment,
-            environment=self._variables(job, allocation),
+            environment=self._variables.of(job, allocation, self._admission.shape(job)),
             cwd=spec.work_dir,
             umask=spec.umask,
             stdin=path(spec.stdin),
@@ -155,17 +155,6 @@ class Launcher:
             memory_mib=allocation.memory_mib or None,
             notices=_notices(job, allocation),
             pid_variable=TASK_PID,
-        )
-
-    def _variables(self, job: Job, allocation: Allocation) -> Mapping[str, str | None]:
-        return batch_variables(
-            job,
-            allocation,
-            self._admission.shape(job),
-            self._machine,
-            self._settings.cluster_name,
-            self._detected.host,
-            str(self._home),
         )
 
 

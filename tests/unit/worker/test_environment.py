@@ -13,9 +13,9 @@ from stoker.core.enums import JobState
 from stoker.core.models import Allocation, Job, Node, NodeShare, Step
 from stoker.core.settings import Machine
 from stoker.scheduling.placement import place
-from stoker.worker.environment import batch_variables, repeated, step_variables, tasks_by_node
+from stoker.worker.environment import BatchVariables, repeated, step_variables, tasks_by_node
 from support.controller import MACHINE, FakeController, call_of, converse
-from support.machines import free_node, shape
+from support.machines import free_node, shape, waiting_job
 from support.recordings import cases, parameters
 
 # Set by the recording's own surroundings, by the process itself, or naming ports of Slurm's.
@@ -69,15 +69,8 @@ def test_a_batch_script_finds_what_it_found_under_slurm(case: dict[str, Any]) ->
         job.array_task_id = int(re.findall(r"_(\d+)", file)[0])
         job.job_id = int(re.findall(r"SLURM_JOB_ID=(\d+)", expected)[0])
     found: dict[str, str | None] = dict(entry.split("=", 1) for entry in submission.environment)
-    found |= batch_variables(
-        job,
-        placed(job, controller),
-        controller.shape(job),
-        controller.machine,
-        "test",
-        "vm",
-        "/home/alice/stoker",
-    )
+    batch = BatchVariables(controller.machine, "test", "vm", "/home/alice/stoker")
+    found |= batch.of(job, placed(job, controller), controller.shape(job))
     lines = {f"{name}={value}" for name, value in found.items() if value is not None}
     shown = {
         line for line in lines if re.match("SLURM|SBATCH|CUDA|GPU|TMPDIR|HOSTNAME|ENVIR", line)
@@ -144,7 +137,7 @@ def test_a_task_of_srun_finds_what_it_found_under_slurm(case: dict[str, Any]) ->
 
 def variables(job: Job, machine: Machine = MACHINE, **share: Any) -> dict[str, str | None]:
     allocation = Allocation(job.job_id, 0, (NodeShare("node1", (0,), 1000, **share),), "t", 0.0)
-    return batch_variables(job, allocation, shape(), machine, "test", "vm", "/home/stoker")
+    return BatchVariables(machine, "test", "vm", "/home/stoker").of(job, allocation, shape())
 
 
 def test_a_job_always_finds_its_own_stoker() -> None:
@@ -160,6 +153,18 @@ def test_what_an_outer_job_left_is_taken_away() -> None:
 def test_a_second_run_knows_that_it_is_one() -> None:
     job = FakeController().add(1, restarts=1)
     assert variables(job)["SLURM_RESTART_COUNT"] == "1"
+
+
+def test_jobs_submitted_alike_differ_in_what_is_their_own() -> None:
+    batch = BatchVariables(MACHINE, "test", "vm", "/home/stoker")
+    for job_id, more in enumerate(
+        ({}, {"array_job_id": 7, "array_task_id": 3}, {"restarts": 2}, {})
+    ):
+        like = waiting_job(job_id + 1, **more)
+        for cpus in ((0,), (1,), (0, 1)):
+            allocation = Allocation(like.job_id, 0, (NodeShare("node1", cpus, 1000),), "t", 0.0)
+            alone = BatchVariables(MACHINE, "test", "vm", "/home/stoker")
+            assert batch.of(like, allocation, shape()) == alone.of(like, allocation, shape())
 
 
 def test_gpus_are_named_where_they_can_be_told_apart() -> None:

@@ -169,7 +169,7 @@ def test_a_full_disk_on_which_the_failure_cannot_be_recorded_either_loses_no_job
 
 
 def test_a_defect_in_describing_one_job_fails_that_job_and_says_so(rooms, monkeypatch):
-    monkeypatch.setattr("stoker.worker.launching.batch_variables", lambda *_: 1 / 0)
+    monkeypatch.setattr("stoker.worker.launching.BatchVariables.of", lambda *_: 1 / 0)
     job = rooms.submit()
     rooms.schedule()
     ended = rooms.recorded(job)
