@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pwd
 import re
 import shlex
 import subprocess
@@ -16,6 +14,7 @@ import click
 import pytest
 
 from stoker.cli.people.group import SECTIONS, stoker
+from stoker.client.surroundings import own_user_name
 from support.daemon import PrivateStoker
 from support.project import chapter, page
 
@@ -83,7 +82,7 @@ def code_lines(text: str) -> list[str]:
 
 def alike(text: str) -> list[str]:
     """Return the words of each line, without what differs from run to run."""
-    user = pwd.getpwuid(os.getuid()).pw_name[:8]
+    user = own_user_name()[:8]
     same = re.sub(r"\b\d:\d\d\b", "0:00", text.replace(f" {user} ", " alice "))
     return [" ".join(line.split()) for line in same.splitlines() if line.strip()]
 

@@ -124,7 +124,7 @@ def test_srun_waits_for_its_turn_and_says_so(stoker: PrivateStoker) -> None:
 
 
 def test_a_command_of_salloc_is_the_callers_own(stoker: PrivateStoker) -> None:
-    line = "echo $SLURM_NTASKS; srun -n2 echo step; echo $PPID > parent; cat; exit 5"
+    line = "echo $SLURM_NTASKS; srun -n2 echo step < /dev/null; echo $PPID > parent; cat; exit 5"
     done = stoker.run("salloc", "-n2", "sh", "-c", line, stdin="input\n")
     assert done.stdout == "2\nstep\nstep\ninput\n"
     assert [text.split(" ", 2)[1] for text in done.stderr.splitlines()] == [

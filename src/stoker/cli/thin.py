@@ -339,9 +339,12 @@ def home_directory() -> bytes:
 def _home_of_record() -> bytes:
     import pwd  # noqa: PLC0415 - HOME is nearly always set
 
-    return pwd.getpwuid(posix.getuid()).pw_dir.encode(
-        sys.getfilesystemencoding(), "surrogateescape"
-    )
+    try:
+        home = pwd.getpwuid(posix.getuid()).pw_dir
+    except KeyError:
+        _write(2, b"cannot find your home directory: you have no entry; set STOKER_HOME\n")
+        posix._exit(1)  # noqa: SLF001 - there is nobody to ask
+    return home.encode(sys.getfilesystemencoding(), "surrogateescape")
 
 
 def harmless(data: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import resource
 from pathlib import Path
 
@@ -50,3 +51,11 @@ def _umask() -> int:
 
 def _rlimits() -> dict[str, tuple[int, int]]:
     return {name: resource.getrlimit(number) for number, name in enumerate(RLIMIT_NAMES)}
+
+
+def own_user_name() -> str:
+    """Return the user's name as the daemon knows it: the number where there is no name."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Sequence
 
 import click
@@ -10,6 +9,7 @@ import click
 from stoker.cli.people.listing import long_states
 from stoker.cli.people.screen import complain, count, is_terminal, say, say_json
 from stoker.client.client import Change, Client
+from stoker.client.surroundings import own_user_name
 from stoker.core.messages import JobFilter
 
 _PARTICIPLES: dict[Change, str] = {
@@ -44,7 +44,7 @@ def cancel_command(
     """
     with Client() as client:
         if wants_all or states or names:
-            wanted = JobFilter(states=states, names=names, users=(getpass.getuser(),))
+            wanted = JobFilter(states=states, names=names, users=(own_user_name(),))
             found = (job.array_job_id or job.job_id for job in client.jobs(wanted))
             ids = (*ids, *map(str, dict.fromkeys(found)))
         elif not ids:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +21,7 @@ from stoker.cli.people.screen import (
 )
 from stoker.cli.people.screen import size as memory
 from stoker.client.client import Client
+from stoker.client.surroundings import own_user_name
 from stoker.core.enums import COMPACT, JobState
 from stoker.core.messages import Explanation, JobDetail, JobFilter, JobView
 from stoker.core.units import LOCAL_ZONE, NotationError, parse_begin
@@ -101,7 +101,7 @@ def list_command(
     wanted = JobFilter(
         ids=ids,
         states=states,
-        users=(*users, getpass.getuser()) if me else users,
+        users=(*users, own_user_name()) if me else users,
         names=names,
         partitions=partitions,
         ended=with_ended or since is not None or bool(ended),
