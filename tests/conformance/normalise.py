@@ -23,7 +23,7 @@ _STAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?")
 _EPOCH = re.compile(r"\b1[78]\d{8}\b")
 _CLOCK_OF_LOG = re.compile(r"\[\d{4}-\d\d-\d\dT[\d:.]+\]")
 _LONG_SPAN = re.compile(r"\b(?:(\d+)-)?(\d\d):(\d\d):(\d\d)\b(?![.\d])")
-_SHORT_SPAN = re.compile(r"(?<![\d:.-])(\d{1,2}):(\d\d)(?![:\d])")
+_SHORT_SPAN = re.compile(r"(?<![\d:.-])(\d{1,2}):(\d\d?)(?![:\d])")
 _CPU_SPAN = re.compile(r"\b\d\d:\d\d\.\d{3}\b|\b\d\d:\d\d\.0\+")
 
 # A number stands for a job unless it counts something: the tasks of an array, a time, a value.
@@ -46,6 +46,9 @@ _Rule = tuple[re.Pattern[str], str]
 _RULES: tuple[_Rule, ...] = (
     (_CLOCK_OF_LOG, "[STAMP]"),
     (_STAMP, "STAMP"),
+    # A stamp may be cut to the width of its column, and the next column may follow at once.
+    (re.compile(r"20\d\d-\d\d-\d\dT[\d:]*(?![\d:-])"), "STAMP"),
+    (re.compile(r"(20\d\d-\d\d-)\d\dT\d"), r"\1DDTH"),
     (_EPOCH, "EPOCH"),
     (re.compile(r"\b[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}"), "STAMP"),
     (re.compile(r"(SLURM_WORKING_CLUSTER=\w+:[\d.]+):\d+:"), r"\1:PORT:"),
@@ -129,7 +132,7 @@ def same(theirs: str, ours: str, side: Side, command: str) -> bool:
 def _of_one_user(text: str) -> str:
     # Padding follows a name's length: such lines are compared with blanks collapsed.
     return "\n".join(
-        _collapsed(re.sub(r"\balice\b|\bbob\b", "alice", line).replace("2002", "2001"))
+        _collapsed(re.sub(r"\b(?:alice|bob)\b", "alice", line).replace("2002", "2001"))
         if re.search(r"\b(?:alice|bob|200[12])\b", line)
         else line
         for line in text.split("\n")
