@@ -101,7 +101,7 @@ def test_a_new_job_waits_for_a_directory_that_its_submitter_may_be_making(rooms)
             rooms.fail(job, "stdout", path="/soon/out")
         rooms.wait_s(0.1)
     assert 4 <= looks <= 6, "it looks early, and does not spin"
-    rooms.wait_s(0.1)
+    rooms.wait_s(0.2)
     rooms.start(job)
     assert (rooms.state(job), rooms.recorded(job).restarts) == ("RUNNING", 0)
 
