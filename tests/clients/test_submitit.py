@@ -55,20 +55,18 @@ def test_running_and_waiting_jobs_and_tasks_can_be_cancelled(stoker: ClientStoke
 def test_a_job_that_reaches_its_limit_checkpoints_and_goes_on(stoker: ClientStoker) -> None:
     story = stoker.program(PROGRAM, "time_limit")
 
-    result = story["result"]
-    assert result["value"] == 25
-    assert result["runs"] == int(result["restarts"]) + 1 > 1
-    assert stoker.job(story["id"])["Restarts"] == result["restarts"]
-    assert stoker.state(story["id"]) == "COMPLETED"
+    assert story["result"] == {"went_on": True, "runs": 2, "restarts": 1}
+    assert stoker.job(story["id"])["Restarts"] == "1"
+    assert stoker.accounting(story["id"]) == ["COMPLETED", "0:0"]
     # The log of the first run is still there: --open-mode=append.
-    assert story["stderr"].count("Caught signal SIGUSR2") == result["runs"] - 1
+    assert story["stderr"].count("Caught signal SIGUSR2") == 1
     assert "not requeued because: timed-out and not checkpointable" in story["error"]
 
 
 def test_a_preempted_job_goes_on_from_its_checkpoint(stoker: ClientStoker) -> None:
     story = stoker.program(PROGRAM, "preemption")
 
-    assert story["result"] == {"value": 20, "runs": 2, "restarts": "1"}
+    assert story["result"] == {"went_on": True, "runs": 3, "restarts": 2}
     assert "Bypassing signal SIGTERM" in story["stderr"]
-    assert "this job is preempted" in story["stderr"]
+    assert story["stderr"].count("this job is preempted") == 2
     assert stoker.accounting(story["id"]) == ["COMPLETED", "0:0"]

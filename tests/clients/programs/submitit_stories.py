@@ -44,26 +44,23 @@ def rank() -> dict[str, int]:
     return {"rank": found.global_rank, "local": found.local_rank, "tasks": found.num_tasks}
 
 
-class Count:
-    """Counts to *goal* and, when it is interrupted, goes on from where it was."""
+class Patient:
+    """Works until it is interrupted *interruptions* times, each time going on where it was."""
 
-    def __init__(self, goal: int) -> None:
-        self.goal = goal
-        self.value = 0
+    def __init__(self, interruptions: int) -> None:
+        self.interruptions = interruptions
+        self.steps = 0
         self.runs = 0
 
     def __call__(self, *, step_s: float) -> dict[str, Any]:
         self.runs += 1
-        # submitit's own pickle is moved into place after sbatch; this file says that we count.
-        Path(f"counting-{self.runs}").touch()
-        while self.value < self.goal:
-            self.value += 1
+        Path(f"run-{self.runs}").touch()
+        before = self.steps
+        while self.runs <= self.interruptions:
+            self.steps += 1
             time.sleep(step_s)
-        return {
-            "value": self.value,
-            "runs": self.runs,
-            "restarts": os.environ.get("SLURM_RESTART_COUNT", "0"),
-        }
+        restarts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+        return {"went_on": before > 0, "runs": self.runs, "restarts": restarts}
 
     def checkpoint(self, *, step_s: float) -> submitit.helpers.DelayedSubmission:
         return submitit.helpers.DelayedSubmission(self, step_s=step_s)
@@ -132,21 +129,26 @@ def cancel() -> dict[str, Any]:
 
 
 def time_limit() -> dict[str, Any]:
-    found = executor(slurm_signal_delay_s=2, slurm_additional_parameters={"time": "0:04"})
+    # The time between start and signal is Python's to start and submitit's to get ready in.
+    found = executor(slurm_signal_delay_s=2, slurm_additional_parameters={"time": "0:08"})
     careless = found.submit(time.sleep, 60)
-    job = found.submit(Count(25), step_s=0.1)
+    job = found.submit(Patient(1), step_s=0.1)
     result = job.result()
     error = careless.exception()
+    wait_until(lambda: job.get_info(mode="force").get("State") == "COMPLETED", "never COMPLETED")
     return {"id": job.job_id, "result": result, "stderr": job.stderr(), "error": str(error)}
 
 
 def preemption() -> dict[str, Any]:
     found = executor()
     found.update_parameters(timeout_min=60)
-    job = found.submit(Count(20), step_s=0.1)
-    wait_until(Path("counting-1").exists, "the job never counted")
-    job._interrupt(timeout=False)  # what it has for this: TERM, then USR2
-    return {"id": job.job_id, "result": job.result(), "stderr": job.stderr()}
+    job = found.submit(Patient(2), step_s=0.1)
+    for run in (1, 2):
+        wait_until(Path(f"run-{run}").exists, f"run {run} has not begun")
+        job._interrupt(timeout=False)  # what it has for this: TERM, then USR2
+    result = job.result()
+    wait_until(lambda: job.get_info(mode="force").get("State") == "COMPLETED", "never COMPLETED")
+    return {"id": job.job_id, "result": result, "stderr": job.stderr()}
 
 
 STORIES = (map_array, batch, tasks, failure, cancel, time_limit, preemption)
