@@ -356,6 +356,28 @@ def test_a_job_can_be_told_its_own_pid(engine, events, tmp_path) -> None:
     assert int(ignored, 16) == 0
 
 
+def test_units_of_a_lane_that_follow_one_another_are_not_told_their_pid(
+    engine, events, tmp_path
+) -> None:
+    outs = [str(tmp_path / str(number)) for number in range(3)]
+    keys = [fresh_key() for _ in outs]
+    engine.launch(
+        [
+            script(key, "echo $OWN", stdout=out, lane="a", pid_variable="OWN")
+            for key, out in zip(keys, outs, strict=True)
+        ],
+        {},
+    )
+    for key in keys:
+        events.ended(key)
+    assert [Path(out).read_text() for out in outs] == ["\n"] * 3
+
+
+def test_a_unit_alone_in_its_lane_is_told_its_pid(engine, events, tmp_path) -> None:
+    told = run(engine, events, tmp_path, "test $$ = $OWN; echo $?", lane="b", pid_variable="OWN")
+    assert told == "0\n"
+
+
 def test_truncate_and_append(engine, events, tmp_path) -> None:
     out = tmp_path / "output"
     out.write_text("old\n")

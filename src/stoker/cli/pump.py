@@ -1,4 +1,7 @@
-"""srun's pipes: copies standard input to tasks, and puts a task's number before each of its lines.
+"""srun's pipes: copies standard input to tasks, and shows what they write in whole lines.
+
+Streams are named by letters: ``i``, ``o``, ``e``; after ``O`` and ``E`` each line has the number of
+its task before it.
 
 `cli.thin` runs it where stokerd asks for pipes; then they stand between the tasks and our caller.
 Otherwise tasks have the caller's own descriptors. Like `thin`, it imports nothing of ours, so that
@@ -49,8 +52,8 @@ class Pump:
                     posix.set_blocking(writing, False)
                     ends.append(reading)
                 else:
-                    label = b"%*d: " % (self._width, task)
-                    self._outputs[reading] = _Lines("ioe".index(stream), label)
+                    label = b"%*d: " % (self._width, task) if stream.isupper() else b""
+                    self._outputs[reading] = _Lines("ioe".index(stream.lower()), label)
                     posix.set_blocking(reading, False)
                     ends.append(writing)
         return ends
@@ -162,6 +165,7 @@ class _Lines:
     def feed(self, data: bytes) -> bytes:
         """Return the whole lines there are; at the end, b"", also one that is not whole."""
         *lines, self._rest = (self._rest + data).split(b"\n")
-        if not data and self._rest:
-            lines.append(self._rest)
-        return b"".join(self._label + line + b"\n" for line in lines)
+        text = b"".join(self._label + line + b"\n" for line in lines)
+        if data or not self._rest:
+            return text
+        return text + self._label + self._rest + (b"\n" if self._label else b"")

@@ -51,11 +51,13 @@ def check_step_options(wishes: Wishes) -> None:
 
 def pumped_streams(wishes: Wishes, request: StepRequest) -> str:
     """Return the streams of tasks for which the caller must make pipes, as in `Attach`."""
-    streams = "" if request.stdin else "i"
+    outputs = "" if request.stdout else "o"
+    outputs += "" if request.stderr or request.stderr is None else "e"
     if "label" in wishes.shown:
-        streams += "" if request.stdout else "o"
-        streams += "" if request.stderr or request.stderr is None else "e"
-    return streams
+        outputs = outputs.upper()
+    elif request.ntasks == 1:
+        outputs = ""
+    return ("" if request.stdin else "i") + outputs
 
 
 def step_request(
@@ -115,6 +117,8 @@ def _told_by_srun(wishes: Wishes, job: Job, ntasks: int, *, is_inside: bool) -> 
     shown = wishes.shown
     shares = job.allocation.shares if job.allocation else ()
     found: dict[str, str] = {}
+    if "label" in shown:
+        found["SLURM_LABELIO"] = "1"
     if "overcommit" in shown:
         found["SLURM_OVERCOMMIT"] = "1"
     if is_inside:

@@ -54,7 +54,7 @@ def end_lines(step: Step, ends: Sequence[TaskEnd], command: str, *, forced: bool
     *command* is what could not be executed, where that was it. *forced* says that srun itself ended
     the step: then that needs no line of its own.
     """
-    lines = "".join(_failure_line(end, command) for end in ends if end.failed)
+    lines = "".join(dict.fromkeys(_failure_line(end, command) for end in ends if end.failed))
     for outcome, tasks in _grouped(step, ends).items():
         lines += f"srun: error: {outcome.node}: {_named(tasks)}: {_described(outcome)}\n"
     if not forced and any(end.signal in (SIGKILL, SIGTERM) for end in ends):

@@ -124,12 +124,13 @@ class Attach(msgspec.Struct, frozen=True):
 
     They are its own 0, 1 and 2; then, for each of *tasks* and each of *pumped*, the task's end of a
     pipe whose other end the caller serves: it copies its standard input into those of ``i``, and
-    puts the task's number before each line out of those of ``o`` and ``e``.
+    shows what comes out of those of ``o`` and ``e`` in whole lines, of ``O`` and ``E`` with the
+    task's number before each.
     """
 
     job_id: int
     pumped: str = ""
-    """Some of the letters ``i``, ``o`` and ``e``, in this order."""
+    """Some of the letters ``i``, ``o`` or ``O``, ``e`` or ``E``, in this order."""
     tasks: tuple[int, int] = (0, 1)
     """The first of the tasks that get descriptors, and the one after the last."""
     ntasks: int = 1
@@ -145,7 +146,7 @@ class Attach(msgspec.Struct, frozen=True):
         """Return what becomes 0, 1 and 2 of a task; what is not pumped is the caller's own."""
         own = dict(zip("ioe", descriptors, strict=False))
         start = 3 + len(self.pumped) * (task - self.tasks[0])
-        own |= zip(self.pumped, descriptors[start:], strict=False)
+        own |= zip(self.pumped.lower(), descriptors[start:], strict=False)
         return tuple(own.values())
 
 

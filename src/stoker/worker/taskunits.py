@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+import msgspec
 
 from stoker.core.models import Allocation, Job, NodeShare, Step
 from stoker.core.settings import Detected, Machine, Settings
@@ -38,9 +40,10 @@ class TaskUnits:
         self, job: Job, step: Step, request: StepRequest, environment_key: str
     ) -> list[Unit]:
         """Return the units of all tasks, by number."""
-        return [
+        units = [
             self._of_task(job, step, request, environment_key, task) for task in range(step.ntasks)
         ]
+        return list(_sharing(units))
 
     def _of_task(
         self, job: Job, step: Step, request: StepRequest, environment_key: str, task: int
@@ -102,6 +105,15 @@ class TaskUnits:
     def _cores(self, allocation: Allocation, node: str) -> Sequence[int] | None:
         shares: list[NodeShare] = [share for share in allocation.shares if share.node == node]
         return cores_of(shares, self._machine, self._detected)
+
+
+def _sharing(units: Sequence[Unit]) -> Iterator[Unit]:
+    """Yield the units; who opens a file of an earlier one adds to it."""
+    opened: set[str] = set()
+    for unit in units:
+        paths = {path for path in (unit.stdout, unit.stderr) if isinstance(path, str)}
+        yield msgspec.structs.replace(unit, open_mode="append") if opened & paths else unit
+        opened |= paths
 
 
 def _stream(

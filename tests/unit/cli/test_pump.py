@@ -43,7 +43,7 @@ def write_all(ends: list[int], *texts: bytes) -> None:
 def test_each_line_carries_its_task_as_wide_as_the_highest_number() -> None:
     shown = Shown()
     pump = Pump(shown, 11)
-    write_all(pump.open("o", (3, 10)), b"a\n\nb\n", b"c\n")
+    write_all(pump.open("O", (3, 10)), b"a\n\nb\n", b"c\n")
     pump.finish()
     assert sorted(shown.text[1].splitlines()) == [b" 3: ", b" 3: a", b" 3: b", b"10: c"]
 
@@ -51,15 +51,28 @@ def test_each_line_carries_its_task_as_wide_as_the_highest_number() -> None:
 def test_output_and_errors_stay_apart_and_a_last_line_is_made_whole() -> None:
     shown = Shown()
     pump = Pump(shown, 1)
-    write_all(pump.open("oe", [0]), b"half", b"whole\n")
+    write_all(pump.open("OE", [0]), b"half", b"whole\n")
     pump.finish()
     assert shown.text == {1: b"0: half\n", 2: b"0: whole\n"}
+
+
+def test_without_labels_lines_are_whole_and_the_last_stays_as_it_is() -> None:
+    shown = Shown()
+    pump = Pump(shown, 2)
+    ends = pump.open("o", range(2))
+    os.write(ends[0], b"one ")
+    pump.drain()
+    os.write(ends[1], b"other\n")
+    pump.drain()
+    write_all(ends, b"line\n", b"end")
+    pump.finish()
+    assert shown.text[1] == b"other\none line\nend"
 
 
 def test_what_was_written_is_shown_while_the_task_goes_on() -> None:
     shown = Shown()
     pump = Pump(shown, 1)
-    (end,) = pump.open("o", [0])
+    (end,) = pump.open("O", [0])
     os.write(end, b"so far\nand ")
     pump.drain()
     assert shown.text[1] == b"0: so far\n"

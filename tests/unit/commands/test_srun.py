@@ -450,7 +450,7 @@ def test_pipes_are_asked_for_in_parts_that_the_kernel_passes() -> None:
     controller.starts_at_once = True
     heard, controller = ran("-l", "-n90", "--overcommit", "true", controller=controller)
     parts = [request for request in heard.requests if isinstance(request, Attach)]
-    assert [(part.pumped, part.tasks) for part in parts] == [("ioe", (0, 80)), ("ioe", (80, 90))]
+    assert [(part.pumped, part.tasks) for part in parts] == [("iOE", (0, 80)), ("iOE", (80, 90))]
     assert request_of(controller).descriptors == (HANDLE, HANDLE)
 
 

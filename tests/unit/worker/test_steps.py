@@ -291,3 +291,13 @@ def test_many_steps_leave_nothing_open(rooms, job):
         end_step(rooms, step)
     assert rooms.worker.steps.ended_count(job.job_id) == 40
     assert rooms.worker.steps._books[job.job_id].open == {}
+
+
+def test_tasks_that_share_a_file_do_not_cut_what_the_first_wrote(rooms, job):
+    rooms.step(job, ntasks=2, stdout="/tmp/one", stderr=None)
+    assert [unit.open_mode for unit in rooms.engine.launched()[1:]] == ["truncate", "append"]
+
+
+def test_tasks_with_files_of_their_own_begin_them_anew(rooms, job):
+    rooms.step(job, ntasks=2, stdout="/tmp/out.%t", stderr=None)
+    assert [unit.open_mode for unit in rooms.engine.launched()[1:]] == ["truncate"] * 2
