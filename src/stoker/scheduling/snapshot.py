@@ -10,7 +10,7 @@ import msgspec
 from stoker.core.models import FOREVER, NodeShare
 
 
-class Shape(msgspec.Struct, frozen=True, gc=False):
+class Shape(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """All that placement and limits need to know of a job; jobs of one shape are alike to them.
 
     Memory is per node or per CPU, never both; 0 per node is all that the node has. ``nodes`` are

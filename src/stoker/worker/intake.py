@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from contextlib import suppress
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -35,7 +35,7 @@ KEYS_KEPT_S: Final = 86400.0
 """How long a submission key is remembered: no client tries again for that long."""
 
 
-class _Made(NamedTuple):
+class _Made(msgspec.Struct, frozen=True, gc=False):
     """What a submission key made, and when it was last heard of."""
 
     job_id: int
@@ -62,8 +62,9 @@ class Intake:
         since = self._queue.now() - KEYS_KEPT_S
         with suppress(StoreFull), self._repository.database.transaction() as connection:
             self._repository.forget_submissions(connection, since)
+        now = self._queue.now()
         known = self._repository.submission_keys(since)
-        self._keys = {key: _Made(job_id, self._queue.now()) for key, job_id in known.items()}
+        self._keys = {key: _Made(job_id, now) for key, job_id in known.items()}
 
     def submit(self, turn: Turn, submission: Submission) -> Job:
         """Take a job in, or return the one that the same key made.
