@@ -8,7 +8,7 @@ CLIENTS_STAMP := $(CLIENTS)/.ready
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup clients demo format lint types floors test conformance docs bench check clean
+.PHONY: help setup clients demo format lint types floors test conformance docs bench faults check clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ docs: setup ## print into docs/*.md what the code declares
 
 bench: setup ## measure: throughput, latency, recovery
 	$(BIN)/python -m bench
+
+faults: setup ## kill, fill, exhaust: the fault campaign: SECONDS=540, SEED=N, ARGS=
+	cd tests && ../$(BIN)/python -m campaign --seconds $(or $(SECONDS),540) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 check: lint types floors test ## what CI runs
 

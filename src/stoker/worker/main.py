@@ -33,6 +33,16 @@ from stoker.worker.worker import Worker
 log = logging.getLogger(__name__)
 
 _LOG_BYTES_MAX = 8 << 20
+_IGNORED = (
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGVTALRM,
+    signal.SIGPROF,
+    signal.SIGIO,
+)
+"""Signals that mean nothing to us and would end us: a stray one, or the terminal that closes."""
 
 
 def main(
@@ -62,8 +72,8 @@ def _prepare(
     commands: Mapping[str, Command],
     read_draft: ReadDraft,
 ) -> Worker:
-    # The terminal that a first command was typed in may close: the daemon stays.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
     stack.enter_context(only_daemon(home))
     _start_log(home, to_file=options.background)
     arm(os.environ)

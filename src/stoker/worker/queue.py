@@ -196,7 +196,6 @@ class JobQueue:
             if self._turn is not None:
                 yield self._turn
                 return
-            self._check_store()
             turn = self._turn = Turn(self._clock())
             try:
                 if self.is_stale:
@@ -229,6 +228,7 @@ class JobQueue:
     def _record(self, turn: Turn) -> None:
         if turn.is_empty:
             return
+        self._check_store()
         try:
             turn.record(self.repository)
             if turn.next_job_id is not None and self._mark is not None:

@@ -1,0 +1,66 @@
+"""The short form of the fault campaign: see ``tests/campaign``, ``make faults`` for all of it."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from campaign import crowd, failpoints, simulation, surroundings, sweeps
+from campaign.crashloop import crash_loop
+from campaign.driver import StokerDriver
+from campaign.tally import Row
+from support.daemon import PrivateStoker
+
+SEED = 4
+
+
+def check(*rows: Row) -> None:
+    for row in rows:
+        if "skipped" in row.fault:
+            pytest.skip(row.fault)
+        assert row.is_good, f"{row.fault}: {row.numbers}\n" + "\n".join(row.notes)
+        assert row.tries, f"{row.fault}: nothing was tried"
+
+
+@pytest.mark.parametrize("parts", [("daemon",), ("daemon", "shepherd")])
+def test_killed_at_random_while_four_clients_work_nothing_is_lost_or_run_twice(parts) -> None:
+    with PrivateStoker(total_cpus=8, total_memory="4000M") as stoker:
+        check(crash_loop(StokerDriver(stoker), random.Random(SEED), 3.0, "killed", parts))
+
+
+def test_two_failpoints_at_once_do_no_harm() -> None:
+    check(failpoints.try_points("reserve.after-commit=kill@1,ended.before-commit=kill@2"))
+
+
+def test_a_shepherd_that_cannot_fork_tries_again() -> None:
+    if not sweeps.can_trace():
+        pytest.skip("strace is not here or may not trace")
+    sweep = next(each for each in sweeps.SWEEPS if "EAGAIN" in each.what)
+    row, was_met = sweeps.try_call(sweep, 1)
+    assert was_met
+    check(row)
+
+
+def test_the_simulated_worker_keeps_its_promises() -> None:
+    check(simulation.simulation(random.Random(SEED), 3.0))
+
+
+def test_on_a_full_disk_submissions_are_refused_and_all_else_goes_on() -> None:
+    check(surroundings.full_disk())
+
+
+def test_stray_signals_end_neither_daemon_nor_shepherd() -> None:
+    check(surroundings.signal_storm(random.Random(SEED)))
+
+
+def test_many_clients_are_answered_beside_half_open_ones() -> None:
+    check(crowd.clients(50, 200))
+
+
+def test_a_tree_of_processes_that_ignore_sigterm_is_gone_at_once() -> None:
+    check(crowd.tree(200))
+
+
+def test_running_jobs_are_adopted_and_their_ends_are_true() -> None:
+    check(crowd.adoption(20))
