@@ -33,6 +33,7 @@ default = true
 name = "short"
 max_time = "10"
 default_time = "5"
+priority_tier = 10
 
 [[partitions]]
 name = "long"

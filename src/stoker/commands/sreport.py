@@ -223,7 +223,7 @@ def _answer(
     said = dict(word.split("=", 1) for word in words if "=" in word)
     unit_name = asked.last("time") or "minutes"
     known = next((name for name in _UNITS if name.startswith(unit_name.lower())), None)
-    err = "" if known else f"unknown time format {unit_name}\n"
+    err = "" if known else f"unknown time format {unit_name}"
     unit_name = known or "minutes"
     span = _span(said, controller.now(), zone)
     head = "" if asked.has("noheader") else _head(report, span, zone, unit_name)
@@ -231,17 +231,19 @@ def _answer(
         Column(name, width, lambda row, name=name: row.get(name, ""))  # type: ignore[misc]
         for name, width in report.fields.items()
     ]
+    code = 0
     try:
         chosen = choose(said["format"], columns) if "format" in said else columns
     except UnknownField as error:
-        return Answer(out=head, err=f"{err} Unknown field '{error.name}'\n", code=1)
+        # As in Slurm an empty table follows.
+        chosen, err, code = [], f"{err} Unknown field '{error.name}'\n", 1
     ending: Ending = (
         "none" if asked.has("parsable2") else "delimiter" if asked.has("parsable") else ""
     )
     table = Table(chosen, has_header=not asked.has("noheader"), ending=ending)
     usage = _usage(controller, span)
     rows = report.rows(usage, controller.cluster_name, _UNITS[unit_name])
-    return Answer(out=head + "".join(table.text(rows)), err=err)
+    return Answer(out=head + "".join(table.text(rows)), err=err, code=code)
 
 
 def _span(said: Mapping[str, str], now: float, zone: tzinfo) -> Span:
