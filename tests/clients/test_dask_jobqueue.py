@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from support.clients import ClientStoker
-from support.daemon import until
 
 PROGRAM = "dask_stories.py"
 
@@ -20,7 +19,7 @@ def test_a_cluster_is_scaled_computes_and_closes(stoker: ClientStoker) -> None:
     assert story["squares"] == [number**2 for number in range(20)]
     assert story["jobs"] == ["1", "2"]
     assert story["again"][0] == 49
-    until(lambda: stoker.left_in_queue() == "", stoker.left_in_queue)
+    stoker.wait_idle()
     assert workers(stoker) == ["CANCELLED", "CANCELLED"]
 
 
@@ -28,6 +27,6 @@ def test_a_cluster_adapts_to_the_work_and_lets_its_jobs_go(stoker: ClientStoker)
     story = stoker.program(PROGRAM, "adapt")
 
     assert story == {"before": 0, "sum": sum(number**2 for number in range(10))}
-    until(lambda: stoker.left_in_queue() == "", stoker.left_in_queue)
+    stoker.wait_idle()
     assert len(workers(stoker)) >= 1
     assert set(workers(stoker)) == {"CANCELLED"}

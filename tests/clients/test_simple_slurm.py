@@ -16,7 +16,7 @@ def test_an_array_is_gathered_by_a_dependent_job_and_waited_for(stoker: ClientSt
         [f"{ended} after {gathered}"],
     ]
     assert stoker.job(parts)["TimeLimit"] == "00:04:00"
-    assert stoker.left_in_queue() == ""
+    stoker.wait_idle()
 
 
 def test_srun_from_a_shell_runs_here_and_now(stoker: ClientStoker) -> None:

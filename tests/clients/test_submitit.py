@@ -17,14 +17,15 @@ def test_an_array_of_functions_returns_its_results_and_keeps_its_limit(
     begins = [began for _, began, _ in story["naps"]]
     at_once = [sum(b <= time < e for _, b, e in story["naps"]) for time in begins]
     assert max(at_once) == 2, story["naps"]
-    assert stoker.left_in_queue() == ""
+    stoker.wait_idle()
 
 
 def test_a_batch_becomes_an_array_and_a_job_may_depend_on_another(stoker: ClientStoker) -> None:
     story = stoker.program(PROGRAM, "batch")
 
     assert story["sums"] == [0, 2, 4, 3, 7]
-    assert stoker.state(3) == stoker.state(4) == "COMPLETED"
+    stoker.wait_idle()
+    assert [stoker.state(job_id) for job_id in ("1_0", "1_1", "1_2", 4, 5)] == ["COMPLETED"] * 5
 
 
 def test_each_task_of_a_job_knows_its_rank(stoker: ClientStoker) -> None:
@@ -49,7 +50,7 @@ def test_running_and_waiting_jobs_and_tasks_can_be_cancelled(stoker: ClientStoke
     story = stoker.program(PROGRAM, "cancel")
 
     assert [state.split()[0] for state in story["states"]] == ["CANCELLED"] * 4
-    assert stoker.left_in_queue() == ""
+    stoker.wait_idle()
 
 
 def test_a_job_that_reaches_its_limit_checkpoints_and_goes_on(stoker: ClientStoker) -> None:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from support.daemon import PrivateStoker
+from support.daemon import PrivateStoker, until
 
 ENVIRONMENT = Path(
     os.environ.get("STOKER_CLIENTS", Path(__file__).parents[2] / ".venv-clients")
@@ -30,6 +30,9 @@ class ClientStoker(PrivateStoker):
         text = self.ok("python", str(PROGRAMS / file), *words, limit_s=limit_s)
         return dict(json.loads(text.splitlines()[-1]))
 
-    def left_in_queue(self) -> str:
-        """Return what squeue lists; nothing, when a client has cleaned up."""
+    def wait_idle(self) -> None:
+        """Wait until squeue lists nothing: the result of a job may be there before its end."""
+        until(lambda: self._queue() == "", self._queue)
+
+    def _queue(self) -> str:
         return self.ok("squeue", "--noheader")
