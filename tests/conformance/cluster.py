@@ -128,7 +128,8 @@ class Cluster:
         if self.as_root and user != "root":
             # The daemon serves its own user and root: bob's jobs are alice's here.
             who = {"user": ALICE, "group": ALICE, "extra_groups": []}
-        given = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
+        # Not as text: that would make one line end of the two characters that a terminal writes.
+        given = {"input": stdin.encode()} if stdin is not None else {"stdin": subprocess.DEVNULL}
         try:
             done = subprocess.run(
                 argv,
@@ -136,8 +137,6 @@ class Cluster:
                 env={**self.environment, **(env or {})},
                 check=False,
                 capture_output=True,
-                text=True,
-                errors="replace",
                 timeout=limit_s,
                 **given,
                 **who,
@@ -150,7 +149,7 @@ class Cluster:
             )
         except OSError as error:
             return Ran(stdout="", stderr=f"{argv[0]}: {error.strerror}\n", rc=127)
-        return Ran(stdout=done.stdout, stderr=done.stderr, rc=done.returncode)
+        return Ran(stdout=_text(done.stdout), stderr=_text(done.stderr), rc=done.returncode)
 
     def start(self) -> None:
         """Start the daemon: the first command that does says so."""

@@ -358,7 +358,8 @@ class _Run:
 
     def _heed(self, job: Job, step: Step, signal: int) -> str:
         """Act on a signal; return what is to be said of it."""
-        if signal in (SIGUSR1, SIGUSR2):
+        # With --pty, Ctrl-C at our terminal is meant for the task.
+        if signal in (SIGUSR1, SIGUSR2) or (signal == SIGINT and "pty" in self.wishes.shown):
             self._send(job, step, signal)
             return ""
         if signal == SIGINT:

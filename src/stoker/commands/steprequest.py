@@ -51,6 +51,8 @@ def check_step_options(wishes: Wishes) -> None:
 
 def pumped_streams(wishes: Wishes, request: StepRequest) -> str:
     """Return the streams of tasks for which the caller must make pipes, as in `Attach`."""
+    if "pty" in wishes.shown:
+        return ""
     outputs = "" if request.stdout else "o"
     outputs += "" if request.stderr or request.stderr is None else "e"
     if "label" in wishes.shown:
@@ -81,11 +83,14 @@ def step_request(
         environment.pop("SRUN_DEBUG")
     environment.setdefault("SLURM_SUBMIT_DIR", call.work_dir or "/")
     stdout = _stream(wishes.stdout, work_dir, ntasks)
-    lone_tasks = (
+    lone_tasks: tuple[int | None, int | None, int | None] = (
         _lone_task(wishes.stdin, ntasks),
         _lone_task(wishes.stdout, ntasks),
         _lone_task(wishes.stderr, ntasks),
     )
+    if "pty" in shown:
+        # The terminal is the first task's alone.
+        lone_tasks = (0, 0, 0)
     if is_inside:
         _check_memory(wishes, job)
     return StepRequest(

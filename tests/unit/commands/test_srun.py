@@ -391,6 +391,12 @@ def test_user_signals_are_passed_on(number: int) -> None:
     assert controller.called("signal_step") == [(1, "0", "alice", number)]
 
 
+def test_with_a_terminal_an_interrupt_is_the_tasks() -> None:
+    heard, controller = ran("--pty", "sh", interrupts=[2])
+    assert (heard.err, heard.code) == ("", 0)
+    assert controller.called("signal_step") == [(1, "0", "alice", 2)]
+
+
 def test_tasks_of_a_cancelled_job_count_as_terminated() -> None:
     controller = FakeController()
     controller.starts_at_once = True
@@ -443,6 +449,12 @@ def test_a_stream_may_be_for_one_task_alone() -> None:
     request = request_of(controller)
     assert request.lone_tasks == (2, 1, None)
     assert (request.stdin, request.stdout, request.stderr) == ("", "", "/home/alice/work/3")
+
+
+def test_a_terminal_is_the_first_tasks_alone() -> None:
+    heard, controller = ran("--pty", "-n2", "sh")
+    assert [each.pumped for each in heard.requests if isinstance(each, Attach)] == [""]
+    assert request_of(controller).lone_tasks == (0, 0, 0)
 
 
 def test_pipes_are_asked_for_in_parts_that_the_kernel_passes() -> None:
