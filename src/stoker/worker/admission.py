@@ -8,7 +8,6 @@ accepted and waits with that reason.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -39,7 +38,7 @@ class Admission:
         self.partitions: dict[str, Partition] = {each.name: each for each in machine.partitions}
         self.default_partition = next(each for each in machine.partitions if each.is_default)
         self._idle = {node.name: _idle(node) for node in machine.nodes}
-        self._shape = lru_cache(maxsize=_SHAPES_MAX)(self._new_shape)
+        self._shapes: dict[tuple[bytes, str, float | None], Shape] = {}
         self._feasible: dict[Shape, bool] = {}
 
     def change_partition(self, name: str, changes: Mapping[str, object]) -> None:
@@ -57,7 +56,7 @@ class Admission:
             self.partitions[name] = msgspec.convert(msgspec.to_builtins(changed), Partition)
         except msgspec.ValidationError as error:
             raise InvalidSpec(f"cannot change the partition: {error}") from None
-        self._shape.cache_clear()
+        self._shapes.clear()
 
     def partition_of(self, spec: JobSpec) -> Partition:
         """Return the partition that the specification names, or the default one.
@@ -91,7 +90,13 @@ class Admission:
         """Return what placement needs to know of the job; equal requests share one object."""
         if not job.spec_digest:
             return self._shape_of(job.spec, job.partition, job.time_limit_s)
-        return self._shape(job.spec_digest, job.partition, job.time_limit_s, _ByDigest(job.spec))
+        like = (job.spec_digest, job.partition, job.time_limit_s)
+        shape = self._shapes.get(like)
+        if shape is None:
+            if len(self._shapes) >= _SHAPES_MAX:
+                self._shapes.clear()
+            shape = self._shapes[like] = self._shape_of(job.spec, job.partition, job.time_limit_s)
+        return shape
 
     def check(self, job: Job) -> None:
         """Refuse what no node could ever give; a held job is not checked for that, as in Slurm.
@@ -155,11 +160,6 @@ class Admission:
         shape = self.shape(job)
         return any(could_host_task(shape, node) for node in self._idle.values())
 
-    def _new_shape(
-        self, _: bytes, partition_name: str, time_limit_s: float | None, by_digest: _ByDigest
-    ) -> Shape:
-        return self._shape_of(by_digest.spec, partition_name, time_limit_s)
-
     def _shape_of(self, spec: JobSpec, partition_name: str, time_limit_s: float | None) -> Shape:
         partition = self.partitions.get(partition_name, self.default_partition)
         per_node, per_cpu = self._memory(spec, partition)
@@ -197,21 +197,6 @@ class Admission:
         excluded = set(expand_hosts(spec.exclude)) if spec.exclude else set()
         allowed = tuple(name for name in partition.nodes if name not in excluded)
         return None if len(allowed) == len(self._idle) else allowed
-
-
-class _ByDigest:
-    """A specification that is equal to another one if their digests are: for the cache's key."""
-
-    __slots__ = ("spec",)
-
-    def __init__(self, spec: JobSpec) -> None:
-        self.spec = spec
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ByDigest)
-
-    def __hash__(self) -> int:
-        return 0
 
 
 def _idle(node: Node) -> FreeNode:
