@@ -97,7 +97,7 @@ def _ask(path: Path) -> str:
 
 
 def adoption(count: int = ADOPTED) -> Row:
-    """Kill the daemon while many jobs run, let some end meanwhile, and look how soon all is right."""
+    """Kill the daemon while many jobs run, let them end meanwhile, and look at the ends."""
     row = Row(f"{count} running jobs adopted within {ADOPTION_S:g} s, exit codes right")
     with PrivateStoker(
         total_cpus=count, total_memory=f"{count * 10}M", affinity="no", kill_wait_s=1

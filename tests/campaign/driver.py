@@ -56,7 +56,7 @@ class SlurmDriver:
     """Whatever answers to Slurm's names on PATH."""
 
     def __init__(self, directory: Path, pid_files: Mapping[str, Path], start: str) -> None:
-        """Kill the processes in *pid_files* by name; *start* is a shell command that starts them."""
+        """Kill the processes in *pid_files* by name; the shell command *start* starts them."""
         self.directory = directory
         self.parts = tuple(pid_files)
         self._pid_files = pid_files

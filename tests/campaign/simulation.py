@@ -19,7 +19,7 @@ from typing import Final
 from campaign.tally import Row
 from stoker.core.database import StoreFull
 from stoker.core.errors import StokerError
-from stoker.core.models import Job
+from stoker.core.models import Allocation, Job
 from stoker.core.repository import HistoryFilter
 from support.queue_checks import check_engine, check_jobs, check_memory, check_room
 from support.works import Killed, Works, disk_full
@@ -39,6 +39,7 @@ class Walk:
         self._rng = rng
         self._ended: dict[int, Job] = {}
         self._requeued: set[int] = set()
+        self._snapshot: tuple[int, list[Job], list[Allocation]] = (-1, [], [])
         self._steps: list[tuple[int, Callable[[], None]]] = [
             (6, self._submit),
             (8, self.works.schedule),
@@ -66,9 +67,12 @@ class Walk:
 
     def check(self) -> None:
         """Look at everything that always holds."""
-        repository = self.works.worker.repository
-        jobs = repository.history(HistoryFilter())
-        attempts = repository.attempts([job.job_id for job in jobs])
+        repository, commits = self.works.worker.repository, self.works.database.commits
+        if self._snapshot[0] != commits:
+            read = repository.history(HistoryFilter())
+            attempts = repository.attempts([job.job_id for job in read])
+            self._snapshot = commits, read, attempts
+        _, jobs, attempts = self._snapshot
         known = {job.job_id: job for job in jobs}
         assert set(self.ids) <= known.keys(), "an id was given out, and is not on record"
         check_memory(self.works, [job for job in jobs if not job.end_at])

@@ -32,8 +32,8 @@ _INSIDE: Final = "STOKER_CAMPAIGN_DISK"
 def full_disk() -> Row:
     """Fill the disk that the home is on; it is a small one, in a mount namespace of its own."""
     name = f"disk full ({DISK} tmpfs): refused in words, jobs unharmed, well after relief"
-    argv = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size="$1" none "$2" && exec "$3" -m '
-            "campaign.surroundings", "sh", DISK]  # fmt: skip
+    script = 'mount -t tmpfs -o size="$1" none "$2" && exec "$3" -m campaign.surroundings'
+    argv = ["unshare", "-rm", "sh", "-c", script, "sh", DISK]
     with tempfile.TemporaryDirectory() as directory:
         environment = os.environ | {
             _INSIDE: directory,
