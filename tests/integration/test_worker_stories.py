@@ -189,3 +189,17 @@ def test_one_task_of_a_cancelled_array_is_requeued_alone(works):
         f"{array.job_id}_1": JobState.PENDING,
         f"{array.job_id}_[2-3]": JobState.PENDING,
     }
+
+
+def test_tasks_to_which_nothing_corresponds_do_not_fall_with_the_others(works):
+    first = works.submit(array="0-2")
+    second = works.submit(array="0-4", dependency=f"aftercorr:{first.job_id}")
+    works.ask("cancel", f"{first.job_id}_0")
+    works.ask("cancel", f"{first.job_id}_1")
+    works.ask("cancel", f"{first.job_id}_2")
+    works.schedule()
+    table = works.worker.queue.table
+    reasons = {job.display_id: job.reason for job in table.array(second.job_id)}
+    assert reasons.pop(f"{second.job_id}_[0-2]") == "DependencyNeverSatisfied"
+    assert set(reasons) == {f"{second.job_id}_3", f"{second.job_id}_4"}
+    assert len(works.engine.units) == 2

@@ -8,6 +8,7 @@ wait for all of it next to nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import msgspec
 
@@ -56,11 +57,26 @@ class Dependencies:
             return None
         if news is not None and [each.job_id for each in awaited] == [news.array_job_id]:
             return eligibility.completed_tasks([news]).intersection(rest.array)
+        completed = [eligibility.completed_tasks(self._all_named(turn, each)) for each in awaited]
+        if rest.dependency.any_of:
+            return TaskSet(chain.from_iterable(completed)).intersection(rest.array)
         ready = rest.array
-        for condition in awaited:
-            records = self._all_named(turn, condition)
-            ready = ready.intersection(eligibility.completed_tasks(records))
+        for tasks in completed:
+            ready = ready.intersection(tasks)
         return ready
+
+    def unpartnered(self, turn: Turn, rest: Job) -> TaskSet:
+        """Return the waiting tasks of an array to which nothing corresponds by ``aftercorr``."""
+        assert rest.array is not None
+        assert rest.dependency is not None
+        found = rest.array
+        for condition in rest.dependency.conditions:
+            if condition.kind == "aftercorr":
+                partners = _partners(self._all_named(turn, condition))
+                if partners is None or partners == found:
+                    return TaskSet()
+                found = found.difference(partners)
+        return found
 
     def _wake_for_delay(self, turn: Turn, job: Job) -> None:
         assert job.dependency is not None
@@ -92,6 +108,16 @@ class Dependencies:
                 found[job.job_id] = job
         found |= {job.job_id: job for job in self._active(condition)}
         return [job for job in found.values() if _is_named(job, condition)]
+
+
+def _partners(records: Sequence[Job]) -> TaskSet | None:
+    """Return the tasks for which these records stand; None if one is no array's: it is anyone's."""
+    if any(not job.array_job_id for job in records):
+        return None
+    if len(records) == 1 and records[0].array is not None:
+        return records[0].array
+    parts = [job.array if job.array is not None else (job.array_task_id,) for job in records]
+    return TaskSet(chain.from_iterable(parts))
 
 
 def without_partners(dependency: Dependency | None) -> Dependency | None:

@@ -137,7 +137,15 @@ class Ledger:
         return self.admission.obstacle(job)
 
     def _let_go_corresponding(self, turn: Turn, rest: Job, news: Job | None) -> None:
-        """Give the tasks whose partners by ``aftercorr`` have completed records of their own."""
+        """Give the tasks whose partners by ``aftercorr`` have completed records of their own.
+
+        Those that have no partner get one in common: nothing keeps them, and nobody's failure.
+        """
+        assert rest.array is not None
+        if news is None:
+            lonely = self.dependencies.unpartnered(turn, rest)
+            if 0 < len(lonely) < len(rest.array):
+                self.refresh(turn, self.part(turn, rest, lonely))
         for task in self.dependencies.completed_partners(turn, rest, news) or ():
             job = self.split(turn, rest, task)
             job.dependency = without_partners(job.dependency)

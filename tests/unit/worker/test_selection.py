@@ -38,7 +38,7 @@ def test_an_id_names_a_job(rooms, selection):
 def test_an_arrays_id_names_its_rest_and_all_its_tasks(array, selection):
     assert named(selection.active(ref(1))) == [("1_[3-6%1]", None), ("1_2", None)]
     assert [job.display_id for job in selection.known(ref(1), 0)] == ["1_[3-6%1]", "1_1", "1_2"]
-    assert [job.display_id for job in selection.ended(ref(1))] == ["1_1"]
+    assert [job.display_id for job, _ in selection.ended(ref(1))] == ["1_1"]
 
 
 def test_a_tasks_own_number_names_it_alone(array, selection):
@@ -55,14 +55,14 @@ def test_tasks_are_named_where_they_are_in_the_rest_or_by_themselves(array, sele
 def test_what_ended_long_ago_is_known_to_accounting_only(array, selection):
     with pytest.raises(UnknownJob, match="cannot find job 1_1"):
         selection.known(ref("1_1"), array.now_s + 1)
-    assert [job.display_id for job in selection.ended(ref("1_1"))] == ["1_1"]
+    assert [job.display_id for job, _ in selection.ended(ref("1_1"))] == ["1_1"]
 
 
 def test_tasks_cancelled_before_they_started_are_not_shown_any_more_as_in_slurm(array, selection):
     array.ask("cancel", "1_[4-5]")
     shown = [job.display_id for job in selection.known(ref(1), 0)]
     assert shown == ["1_[3,6%1]", "1_1", "1_2"]
-    assert [job.display_id for job in selection.ended(ref("1_4"))] == ["1_[4-5%1]"]
+    assert [job.display_id for job, _ in selection.ended(ref("1_4"))] == ["1_[4-5%1]"]
     with array.queue.turn():
         assert [job.display_id for job in array.control.recent_jobs()] == ["1_1"]
 
