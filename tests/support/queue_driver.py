@@ -208,6 +208,7 @@ class QueueDriver:
     def _note_handed_in(self) -> None:
         for error in self._broken:
             raise error
+        self._explain_ends()
         for key, name in self._handed_in:
             trouble = self.model.sent(self.model.tasks[name], key, self.now)
             assert trouble is None, f"{key} is launched, but {trouble}"
@@ -369,7 +370,13 @@ class QueueDriver:
     def node(self, name: str, state: str) -> Deed:
         """Return how an operator sets a node's state."""
         control = self.works.worker.control
-        return lambda: control.update_node(name, ROOT, state, "a test"), lambda _: None
+
+        def effect(_: object) -> None:
+            for job in self.works.worker.queue.table:
+                if state == "DOWN" and job.allocation and name in job.allocation.nodes:
+                    self.model.fail(*self.model.of_record(job))
+
+        return lambda: control.update_node(name, ROOT, state, "a test"), effect
 
     def close(self) -> None:
         """Let go of everything."""

@@ -147,6 +147,11 @@ class QueueModel:
         elif task.is_busy and (task.wish is None or task.wish in REQUEUES):
             task.wish = JobState.REQUEUE_HOLD if hold else JobState.REQUEUED
 
+    def fail(self, task: Task) -> None:
+        """The node on which it runs, or is to run, was taken down."""
+        if task.wish is None:
+            task.wish = JobState.REQUEUED if task.may_requeue else JobState.NODE_FAIL
+
     def sent(self, task: Task, key: str, now: float) -> str | None:
         """The daemon handed it to the engine; return what forbids that."""
         trouble = self._obstacle(task, now)
