@@ -49,7 +49,7 @@ class Row:
         self.wrong += other.wrong
         self.stuck += other.stuck
         self.unknown += other.unknown
-        self.notes += other.notes
+        self.notes += [f"{other.fault}: {note}" for note in other.notes]
 
     def held(self, holds: object, note: str) -> None:
         """Count a try of something that either holds or does not."""

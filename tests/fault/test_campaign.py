@@ -42,6 +42,14 @@ def test_a_shepherd_that_cannot_fork_tries_again() -> None:
     check(row)
 
 
+@pytest.mark.parametrize("n", [2, 3])
+def test_a_shepherd_without_a_descriptor_to_look_at_its_child_does_not_forget_it(n) -> None:
+    if not sweeps.can_trace():
+        pytest.skip("strace is not here or may not trace")
+    row, _ = sweeps.try_call(sweeps.Sweep("shepherd", "openat", "error=EMFILE"), n)
+    check(row)
+
+
 def test_the_simulated_worker_keeps_its_promises() -> None:
     check(simulation.simulation(random.Random(SEED), 3.0))
 

@@ -24,6 +24,7 @@ _ENVIRONMENT_MAX = 8 << 20
 _DEAD = b"ZX"
 _MEMORY_FIELD, _ENVIRONMENT_END_FIELD = 20, 48
 _EXEC_PAUSE_S = 0.0005
+_LOOKS = 2
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _LIST_READ, _LIST_SHORT = 4096, 4000
 """A list that is shorter than a page, but for one more number, came whole in one read."""
@@ -69,11 +70,15 @@ class Birth:
         self._before = clock_gettime_ns(CLOCK_BOOTTIME) // _TICK_NS
 
     def ticks(self, pid: int) -> int:
-        """Return the start of the child that has been made since."""
+        """Return the start of the child that has been made since; never fails, for it runs."""
         if clock_gettime_ns(CLOCK_BOOTTIME) // _TICK_NS == self._before:
             return self._before
-        process = look(pid)
-        return process.ticks if process is not None else self._before
+        for _ in range(_LOOKS):
+            # Without a descriptor to look with: it was most likely born at once.
+            with suppress(OSError):
+                process = look(pid)
+                return process.ticks if process is not None else self._before
+        return self._before
 
 
 def census() -> dict[int, Process]:
