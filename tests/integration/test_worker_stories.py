@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from stoker.core.enums import JobState
-from stoker.core.errors import StoreError
+from stoker.core.errors import InvalidSpec, StoreError
+from stoker.core.units import parse_dependency
 from support.works import NODES, ROOT, Works
 
 LONG_S = 10.0
@@ -203,3 +204,20 @@ def test_tasks_to_which_nothing_corresponds_do_not_fall_with_the_others(works):
     assert reasons.pop(f"{second.job_id}_[0-2]") == "DependencyNeverSatisfied"
     assert set(reasons) == {f"{second.job_id}_3", f"{second.job_id}_4"}
     assert len(works.engine.units) == 2
+
+
+def test_nobody_is_made_to_wait_for_himself(works):
+    first, second = works.submit(), works.submit(dependency="afterok:1")
+    third = works.submit(dependency=f"afterany:{second.job_id}")
+    array = works.submit(array="0-3", hold=True)
+    for job, dependency in [
+        (first.job_id, f"afterok:{first.job_id}"),
+        (first.job_id, f"after:{third.job_id}"),
+        (array.job_id, f"afterok:{array.job_id}_2"),
+        (f"{array.job_id}_2", f"afterok:{array.job_id}"),
+    ]:
+        with pytest.raises(InvalidSpec) as refusal:
+            works.ask("update", job, {"dependency": parse_dependency(dependency)})
+        assert refusal.value.code == "ESLURM_CIRCULAR_DEPENDENCY"
+    one_after_the_other = {"dependency": parse_dependency(f"afterok:{array.job_id}_2")}
+    works.ask("update", f"{array.job_id}_3", one_after_the_other)

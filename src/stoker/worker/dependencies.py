@@ -78,6 +78,27 @@ class Dependencies:
                 found = found.difference(partners)
         return found
 
+    def is_circular(self, job: Job, tasks: TaskSet | None, dependency: Dependency) -> bool:
+        """Whether a job that had this dependency would, maybe through others, wait for itself.
+
+        Args:
+            job: It waits.
+            tasks: Only these of its tasks are meant.
+            dependency: What is not its own yet.
+        """
+        seen: set[int] = set()
+        left = list(dependency.conditions)
+        while left:
+            condition = left.pop()
+            for each in self._active(condition):
+                is_meant = tasks is None or condition.task is None or condition.task in tasks
+                if each is job and is_meant:
+                    return True
+                if each is not job and each.job_id not in seen and each.dependency is not None:
+                    seen.add(each.job_id)
+                    left += each.dependency.conditions
+        return False
+
     def _wake_for_delay(self, turn: Turn, job: Job) -> None:
         assert job.dependency is not None
         delays = [each.delay_min for each in job.dependency.conditions if each.delay_min]

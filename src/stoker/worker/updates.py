@@ -74,7 +74,7 @@ class Updates:
         if not targets:
             raise UnknownJob(str(ref))
         changes = _read(changes)
-        changed = [self._changed(target.job, by, changes) for target in targets]
+        changed = [self._changed(target, by, changes) for target in targets]
         for target, wanted in zip(targets, changed, strict=True):
             for job in self._records(turn, target):
                 self._apply(turn, job, wanted, changes)
@@ -93,8 +93,9 @@ class Updates:
             if job.partition == name and is_waiting(job):
                 self._ledger.replace(turn, job)
 
-    def _changed(self, job: Job, by: Owner, changes: Mapping[str, Any]) -> Job:
+    def _changed(self, target: Target, by: Owner, changes: Mapping[str, Any]) -> Job:
         """Return a copy of the job as it is to be, if it may be so."""
+        job = target.job
         check_owner(job, by, "ESLURM_USER_ID_MISSING")
         if not is_waiting(job) and changes.keys() - _ANY_TIME:
             raise NotAllowed(
@@ -111,6 +112,13 @@ class Updates:
             wanted.partition = self._admission.partition_of(wanted.spec).name
         if is_waiting(job):
             self._check_fit(wanted)
+        if changes.get("dependency") and self._ledger.dependencies.is_circular(
+            job, target.tasks, changes["dependency"]
+        ):
+            raise InvalidSpec(
+                f"cannot let job {job.display_id} wait for what waits for it",
+                "ESLURM_CIRCULAR_DEPENDENCY",
+            )
         return wanted
 
     def _check_fit(self, wanted: Job) -> None:
