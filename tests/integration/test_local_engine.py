@@ -102,15 +102,15 @@ class EngineConformance:
     ) -> None:
         """Told again, it would be taken for the end of a unit launched later under that key."""
         engine.launch(
-            [unit("6.0.batch", "sleep", "60", lane="w"), unit("7.0.batch", "true", lane="w")], {}
+            [unit("86.0.batch", "sleep", "60", lane="w2"), unit("87.0.batch", "true", lane="w2")], {}
         )
-        started = events.started("6.0.batch")
+        started = events.started("86.0.batch")
         for _ in range(3):
-            engine.withdraw(["7.0.batch", "6.0.batch"])
-        events.wait(lambda: events.of("6.0.batch").count(started) == 4, "a fourth Started")
-        assert len(events.of("7.0.batch")) == 1
-        engine.end("6.0", "cancelled", 0.0)
-        events.ended("6.0.batch")
+            engine.withdraw(["87.0.batch", "86.0.batch"])
+        events.wait(lambda: events.of("86.0.batch").count(started) == 4, "a fourth Started")
+        assert len(events.of("87.0.batch")) == 1
+        engine.end("86.0", "cancelled", 0.0)
+        events.ended("86.0.batch")
 
     def test_the_next_of_a_lane_does_not_wait_for_one_that_was_withdrawn(
         self, engine: Engine, events: Events
@@ -353,7 +353,9 @@ def test_a_job_can_be_told_its_own_pid(engine, events, tmp_path) -> None:
     text = "echo $$ $OWN; grep ^SigIgn /proc/self/status"
     own, told, _, ignored = run(engine, events, tmp_path, text, pid_variable="OWN").split()
     assert own == told
-    assert int(ignored, 16) == 0
+    # Two signals are the C library's own: whoever runs us may have been started ignoring them.
+    of_the_library = 0b11 << 31
+    assert int(ignored, 16) & ~of_the_library == 0
 
 
 def test_units_of_a_lane_that_follow_one_another_are_not_told_their_pid(
