@@ -102,7 +102,8 @@ class EngineConformance:
     ) -> None:
         """Told again, it would be taken for the end of a unit launched later under that key."""
         engine.launch(
-            [unit("86.0.batch", "sleep", "60", lane="w2"), unit("87.0.batch", "true", lane="w2")], {}
+            [unit("86.0.batch", "sleep", "60", lane="w2"), unit("87.0.batch", "true", lane="w2")],
+            {},
         )
         started = events.started("86.0.batch")
         for _ in range(3):
