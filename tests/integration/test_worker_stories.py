@@ -221,3 +221,24 @@ def test_nobody_is_made_to_wait_for_himself(works):
         assert refusal.value.code == "ESLURM_CIRCULAR_DEPENDENCY"
     one_after_the_other = {"dependency": parse_dependency(f"afterok:{array.job_id}_2")}
     works.ask("update", f"{array.job_id}_3", one_after_the_other)
+
+
+def test_who_opened_a_lane_and_is_requeued_does_not_open_it_again_over_others(works):
+    drain(works, NODES[0])
+    jobs = [works.submit() for _ in range(9)]
+    works.schedule()
+    works.engine.finish(works.run(jobs[0].job_id))
+    works.engine.deliver()
+    opener = next(job for _, (job, *others) in works.worker.ledger.lanes.lines() if others)
+    works.engine.lose(f"{opener}.0.batch")
+    with works.worker.queue.turn():
+        works.worker.control.update_node(NODES[0], ROOT, "RESUME", "a test")
+    works.engine.deliver()
+    assert works.job(opener).allocation.lane != opener
+    works.worker.tracker.check()
+    while works.engine.units:
+        for unit in works.engine.startable():
+            works.engine.start(unit.key)
+            works.engine.finish(unit.key)
+        works.engine.deliver()
+    assert {works.job(job.job_id).state for job in jobs} == {JobState.COMPLETED}

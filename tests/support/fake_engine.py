@@ -43,7 +43,10 @@ class FakeUnit:
 
     def __repr__(self) -> str:
         lane = f" in lane {self.unit.lane}" if self.unit.lane else ""
-        return f"<{self.key}{lane}, {self.end or self.started or 'queued'}>"
+        state = self.end or self.started or "queued"
+        wishes = f", ending: {self.ending}" if self.ending else ""
+        wishes += ", suspended" if self.is_suspended else ""
+        return f"<{self.key}{lane}, {state}{wishes}>"
 
     @property
     def key(self) -> str:

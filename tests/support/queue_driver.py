@@ -271,6 +271,7 @@ class QueueDriver:
         self._explain_ends()
         self._check_against_model(list(jobs.values()))
         self._check_reasons_on_record()
+        self._check_orders()
 
     def _check_against_model(self, jobs: Sequence[Job]) -> None:
         found = {task.name: job for job in jobs for task in self.model.of_record(job)}
@@ -281,6 +282,18 @@ class QueueDriver:
             expected = task.expected_state(), task.restarts, task.is_held, task.is_busy
             shows = job.state, job.restarts, job.hold is not Hold.NONE, job.allocation is not None
             assert shows == expected, f"{task}\nis on record as\n{shown(job)}"
+
+    def _check_orders(self) -> None:
+        """What runs was told what its job is to do, whatever was lost on the way."""
+        engine = self.works.engine
+        if engine.inbox or engine.outbox or self._untaken:
+            return
+        for unit in engine.running():
+            task = self.model.of_key(unit.key)
+            assert task is not None, f"{unit} runs, and no job of the model does"
+            assert (unit.ending is not None) == (task.wish is not None), f"{task}\nruns as {unit}"
+            if task.wish is None:
+                assert unit.is_suspended == task.is_suspended, f"{task}\nruns as {unit}"
 
     def _check_reasons_on_record(self) -> None:
         """What the record gives as a reason is so."""

@@ -53,6 +53,10 @@ class Lanes:
             return None
         return line[0] if was_first else None
 
+    def is_open(self, lane: int) -> bool:
+        """Whether anybody stands in the lane."""
+        return lane in self._lines
+
     def is_behind(self, job_id: int) -> bool:
         """Whether the job stands in a lane behind another one, and so holds nothing yet."""
         lane = self._lane_of.get(job_id)

@@ -165,23 +165,25 @@ class Ledger:
         """Record that *job*, or the next task of the array, will run on *shares*; return which.
 
         *lane* says behind whom it runs; 0: the shares are free and taken now; None: likewise, and
-        the job opens a lane.
+        the job opens a lane, unless others still stand in the one that it opened before.
         """
         assert job.state is JobState.PENDING, f"job {job.job_id} is {job.state}"
         if job.is_array_rest:
             job = self.split(turn, job, job.array.first)  # type: ignore[union-attr]
         self.table.displace(job)
         self.table.count_task(job, +1)
+        if not lane:
+            self.tracker.allocate(job.job_id, shares)
+        if lane is None:
+            lane = 0 if self.lanes.is_open(job.job_id) else job.job_id
         job.allocation = Allocation(
             job_id=job.job_id,
             attempt=job.restarts,
             shares=tuple(shares),
             token=secrets.token_hex(8),
             reserved_at=turn.now,
-            lane=job.job_id if lane is None else lane,
+            lane=lane,
         )
-        if not lane:
-            self.tracker.allocate(job.job_id, shares)
         if job.allocation.lane:
             self.lanes.join(job.allocation.lane, job.job_id)
         turn.touch(job)
