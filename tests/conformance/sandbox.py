@@ -46,19 +46,20 @@ def _script(replay: list[str]) -> str:
     """Return shell lines that furnish the new world and start the replay in it."""
     # What lies under a directory that is replaced, or that alice may not enter, is shown again.
     roots = sorted({str(PROJECT), sys.prefix, sys.base_prefix})
-    hidden = [root for root in roots if root.startswith(("/home/", "/srv/", "/root/"))]
+    hidden = [root for root in roots if root.startswith(("/home/", "/srv/", "/root/", "/tmp/"))]
     keep = [
-        f"mkdir -p /tmp/{at}; mount --rbind {shlex.quote(root)} /tmp/{at}"
+        f"mkdir -p /mnt/{at}; mount --rbind {shlex.quote(root)} /mnt/{at}"
         for at, root in enumerate(hidden)
     ]
     show = [
-        f"mkdir -p {shlex.quote(root)}; mount --rbind /tmp/{at} {shlex.quote(root)}"
+        f"mkdir -p {shlex.quote(root)}; mount --rbind /mnt/{at} {shlex.quote(root)}"
         for at, root in enumerate(hidden)
     ]
     lines = [
         "set -e",
-        "mount -t tmpfs -o mode=1777 none /tmp",
+        "mount -t tmpfs -o mode=755 none /mnt",
         *keep,
+        "mount -t tmpfs -o mode=1777 none /tmp",
         f"printf %s {shlex.quote(_PASSWD)} >/tmp/passwd; mount --bind /tmp/passwd /etc/passwd",
         f"printf %s {shlex.quote(_GROUP)} >/tmp/group; mount --bind /tmp/group /etc/group",
         "for place in /srv /home /root; do mount -t tmpfs -o mode=755 none $place; done",
