@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from errno import ENOSPC
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from stoker.core.enums import JobState
 from stoker.core.errors import InvalidSpec, StoreError
 from stoker.core.units import parse_dependency
-from support.works import NODES, ROOT, Works
+from support.works import NODES, ROOT, Works, disk_full
 
 LONG_S = 10.0
 
@@ -242,3 +243,23 @@ def test_who_opened_a_lane_and_is_requeued_does_not_open_it_again_over_others(wo
             works.engine.finish(unit.key)
         works.engine.deliver()
     assert {works.job(job.job_id).state for job in jobs} == {JobState.COMPLETED}
+
+
+# A full disk.
+
+
+def test_a_failed_start_that_cannot_be_recorded_does_not_keep_the_scheduler_awake(works):
+    """Where the disk is full the engine cannot keep its journal either."""
+    job = works.submit()
+    works.schedule()
+    works.engine.refuse("1.0.batch", "journal", ENOSPC)
+    works.database.fail(disk_full, before=1)
+    works.engine.deliver()
+    assert works.worker.reports.is_behind
+    works.schedule()
+    works.clock.pass_by(LONG_S)
+    works.schedule()
+    assert not works.worker.reports.is_behind
+    works.clock.pass_by(LONG_S)
+    works.schedule()
+    assert works.job(job.job_id).allocation is not None

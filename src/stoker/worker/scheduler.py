@@ -154,7 +154,8 @@ class ResourceScheduler:
         log.warning("no job is started for %g s: %s", _BACK_OFF_S, why)
         with self._queue.lock:
             self._blocked_until = self._queue.now() + _BACK_OFF_S
-        self.on_wakeup()
+            # No more: who is told of it again and again, as on a full disk, must not spin.
+            self._promise()
 
     def next_wakeup_s(self) -> float:
         """Return in how many seconds a turn will have something to do, though nothing happens."""
