@@ -263,3 +263,39 @@ def test_a_failed_start_that_cannot_be_recorded_does_not_keep_the_scheduler_awak
     works.clock.pass_by(LONG_S)
     works.schedule()
     assert works.job(job.job_id).allocation is not None
+
+
+# What was asked of the engine, and never heard.
+
+
+def suspended(works: Works) -> bool:
+    (unit,) = works.engine.running()
+    return unit.is_suspended
+
+
+@pytest.mark.parametrize("how", ["the daemon died", "the connection broke"])
+def test_what_the_engine_did_not_hear_is_asked_again(works, how):
+    def go_on() -> None:
+        if how == "the daemon died":
+            works.restart()
+        else:
+            works.engine.tell(works.engine.reconnect_events())
+
+    job = works.submit()
+    works.schedule()
+    works.run(job.job_id)
+    works.engine.is_prompt = False
+    works.ask("suspend", job.job_id, by=ROOT)
+    go_on()
+    works.engine.read()
+    assert suspended(works)
+    works.ask("resume", job.job_id, by=ROOT)
+    works.ask("update", job.job_id, {"time_limit_s": 60.0})
+    go_on()
+    works.engine.read()
+    assert not suspended(works)
+    assert works.engine.running()[0].time_limit_s == 60.0
+    works.ask("cancel", job.job_id)
+    go_on()
+    works.engine.read()
+    assert works.engine.running()[0].ending == "cancelled"

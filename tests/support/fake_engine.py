@@ -40,6 +40,7 @@ class FakeUnit:
     end: EngineEvent | None = None
     ending: str | None = None
     is_suspended: bool = False
+    time_limit_s: float | None = None
 
     def __repr__(self) -> str:
         lane = f" in lane {self.unit.lane}" if self.unit.lane else ""
@@ -204,7 +205,7 @@ class FakeEngine:
         for unit in units:
             known = self.units.get(unit.key)
             if known is None:
-                self.units[unit.key] = FakeUnit(unit)
+                self.units[unit.key] = FakeUnit(unit, time_limit_s=unit.time_limit_s)
             else:
                 self._tell_again(known)
 
@@ -234,6 +235,10 @@ class FakeEngine:
     def _pause(self, group: str, *, is_suspended: bool) -> None:
         for unit in self._members(group):
             unit.is_suspended = is_suspended
+
+    def _limit(self, group: str, time_limit_s: float | None) -> None:
+        for unit in self._members(group):
+            unit.time_limit_s = time_limit_s
 
     def _forget(self, keys: Sequence[str]) -> None:
         for key in keys:
@@ -301,7 +306,7 @@ class FakeEngine:
         self._ask("resume", partial(self._pause, group, is_suspended=False))
 
     def limit(self, group: str, time_limit_s: float | None) -> None:
-        self._ask("limit", lambda: None)
+        self._ask("limit", partial(self._limit, group, time_limit_s))
 
     def acknowledge(self, keys: Sequence[str]) -> None:
         self._ask("acknowledge", partial(self._forget, list(keys)))

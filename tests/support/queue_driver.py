@@ -294,6 +294,7 @@ class QueueDriver:
             assert (unit.ending is not None) == (task.wish is not None), f"{task}\nruns as {unit}"
             if task.wish is None:
                 assert unit.is_suspended == task.is_suspended, f"{task}\nruns as {unit}"
+                assert unit.time_limit_s == task.time_limit_s, f"{task}\nruns as {unit}"
 
     def _check_reasons_on_record(self) -> None:
         """What the record gives as a reason is so."""

@@ -192,10 +192,10 @@ class Works:
         """Submit a job; *said* are fields of `Submission`, or of the specification."""
         return self._in_turn(lambda: self.worker.control.submit(submission(argv, **said)))
 
-    def ask(self, name: str, ref: str | int, *rest: Any, **more: Any) -> None:
+    def ask(self, name: str, ref: str | int, *rest: Any, by: Owner = ALICE, **more: Any) -> None:
         """Call a method of `worker.control` that changes what *ref* names, as its owner."""
         method = getattr(self.worker.control, name)
-        self._in_turn(lambda: method(job_ref(ref), ALICE, *rest, **more))
+        self._in_turn(lambda: method(job_ref(ref), by, *rest, **more))
 
     def _in_turn(self, act: Callable[[], Any]) -> Any:
         with self.worker.queue.turn():

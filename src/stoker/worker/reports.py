@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from stoker.core.enums import AllocationState, JobState
@@ -22,8 +23,8 @@ from stoker.engines.base import (
     Failed,
     Lost,
     Started,
-    UnitKey,
     Withdrawn,
+    group_key,
     parse_key,
 )
 from stoker.worker import outcomes
@@ -154,14 +155,23 @@ class Reports:
             self._ledger.finish(turn, job, outcomes.on_request(job, turn.now))
 
     def _start(self, turn: Turn, job: Job, allocation: Allocation, event: Started) -> None:
-        if allocation.state is not AllocationState.RESERVED:
-            return
-        self._ledger.start(turn, job, event.pid, event.start_ticks, self.boot_id, event.at)
+        if allocation.state is AllocationState.RESERVED:
+            self._ledger.start(turn, job, event.pid, event.start_ticks, self.boot_id, event.at)
+            if job.ending is None:
+                return
+        # It was to end while the order to start it was on its way; or this is told again, because
+        # the daemon or the connection is a new one, and what was asked before may be lost.
+        turn.afterwards(partial(self._insist, job, group_key(job.job_id, allocation.attempt)))
+
+    def _insist(self, job: Job, group: str) -> None:
+        """Ask of the engine what the record says is to be done to a running job; maybe again."""
         if job.ending is not None:
-            # It was to end while the order to start it was on its way.
-            group = UnitKey(job.job_id, allocation.attempt, BATCH).group
-            why = outcomes.why(job.ending)
-            turn.afterwards(lambda: self._engine.end(group, why, self._kill_wait_s))
+            self._engine.end(group, outcomes.why(job.ending), self._kill_wait_s)
+        elif job.state is JobState.SUSPENDED:
+            self._engine.suspend(group)
+        else:
+            self._engine.resume(group)
+            self._engine.limit(group, job.time_limit_s)
 
     def _end(self, turn: Turn, job: Job, allocation: Allocation, event: Ended) -> None:
         self._steps.end_all(turn, job, event.at)

@@ -13,7 +13,7 @@ from typing import Final
 
 from stoker.core.database import Database
 from stoker.core.errors import StoreError
-from stoker.core.models import Job
+from stoker.core.models import Allocation, Job
 from stoker.core.repository import Repository
 from stoker.core.settings import Detected, Machine, Settings
 from stoker.engines.base import Engine, Evidence, Lost, UnitKey, group_key
@@ -185,7 +185,9 @@ class Worker:
             kill_wait_s=self.settings.kill_wait_s,
         )
         watch = ProcessWatch(self.reports.take, probe)
-        probe.adopt = lambda job: self._adopt(job) if probe.is_known(job) else watch.watch(job)
+        probe.adopt = lambda job: (
+            self._adopt(job, evidence) if probe.is_known(job) else watch.watch(job)
+        )
         result = RecoveryManager(ledger=self.ledger, probe=probe).recover_on_startup()
         self.launcher.spool.keep_only({job.spec.script for job in self.queue.table})
         self.reports.is_live = True
@@ -199,9 +201,13 @@ class Worker:
         self.nodes.load()
         self.steps.load(list(self.queue.table))
 
-    def _adopt(self, job: Job) -> None:
-        """Take over a job that the engine knows; what was asked for before we died is done now."""
-        if job.allocation is not None and job.ending is not None:
+    def _adopt(self, job: Job, evidence: Evidence) -> None:
+        """Take over a job that the engine knows; the end that was asked for is asked for again.
+
+        Of what runs the engine has told, and what is to be done to that has been asked then.
+        """
+        assert job.allocation is not None, f"job {job.job_id} has no allocation"
+        if job.ending is not None and _batch_key(job.allocation) not in evidence.running:
             group = group_key(job.job_id, job.allocation.attempt)
             self.engine.end(group, why(job.ending), self.settings.kill_wait_s)
 
@@ -224,8 +230,12 @@ def _never_ran(job: Job, evidence: Evidence) -> bool:
 def _is_known(job: Job, evidence: Evidence) -> bool:
     if job.allocation is None:
         return False
-    key = str(UnitKey(job.job_id, job.allocation.attempt, BATCH))
+    key = _batch_key(job.allocation)
     return job.spec.interactive or key in evidence.running or key in evidence.queued
+
+
+def _batch_key(allocation: Allocation) -> str:
+    return str(UnitKey(allocation.job_id, allocation.attempt, BATCH))
 
 
 class _Turns(SchedulerDaemon):
