@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from stoker.core.models import NO_TASK, Job
 from stoker.core.units import JobRef, TaskSet, parse_dependency
+from support.fake_engine import FakeUnit
 from support.queue_driver import Deed, QueueDriver
 from support.queue_model import Phase, Task
 from support.works import ALICE, NODES, ROOT, Killed, disk_full, submission
@@ -61,7 +62,7 @@ REFUSALS = st.sampled_from(
 )
 KINDS = ("afterany", "afterok", "afternotok", "after", "aftercorr", "singleton")
 LUCK = st.sampled_from([False, False, True])
-CALLS = ("launch", "acknowledge", "end", "withdraw", "suspend", "resume")
+CALLS = ("launch", "acknowledge", "end", "withdraw", "suspend", "resume", "limit")
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -260,9 +261,14 @@ class QueueMachine(RuleBasedStateMachine):
     def schedule(self) -> None:
         self.driver.schedule()
 
+    def _startable(self) -> list[FakeUnit]:
+        if not self.engine.startable():
+            self.driver.schedule()
+        return self.engine.startable()
+
     @rule(count=st.integers(1, 8), is_heard=st.booleans())
     def start(self, count: int, is_heard: bool) -> None:
-        for unit in self.engine.startable()[:count]:
+        for unit in self._startable()[:count]:
             self.engine.start(unit.key)
         self.driver.deliver(None if is_heard else 0)
 
@@ -277,37 +283,31 @@ class QueueMachine(RuleBasedStateMachine):
     def run_quickly(self, count: int) -> None:
         """Jobs that take no time teach the daemon to hand others over in advance."""
         for _ in range(count):
-            for unit in self.engine.startable()[:1]:
+            for unit in self._startable()[:1]:
                 self.engine.start(unit.key)
                 self.engine.finish(unit.key)
         self.driver.deliver()
-
-    @rule(pick=st.integers(0, 9), how=REFUSALS)
-    def refuse(self, pick: int, how: tuple[str, int]) -> None:
-        units = self.engine.startable()
-        if units:
-            self.engine.refuse(units[pick % len(units)].key, *how)
-        self.driver.deliver()
-
-    @rule(pick=st.integers(0, 9))
-    def lose(self, pick: int) -> None:
-        units = [each for each in self.engine.units.values() if each.end is None]
-        if units:
-            self.engine.lose(units[pick % len(units)].key)
 
     @rule(count=st.integers(1, 3))
     def deliver(self, count: int) -> None:
         self.driver.deliver(count)
 
-    @rule(is_prompt=st.booleans())
-    def read(self, is_prompt: bool) -> None:
-        """Let the shepherd be slow, or fast."""
-        self.engine.is_prompt = is_prompt
-        self.engine.read()
-
-    @rule(count=st.integers(0, 2))
-    def reconnect(self, count: int) -> None:
-        self.driver.reconnect(count)
+    @rule(data=st.data(), pick=st.integers(0, 9))
+    def trouble(self, data: st.DataObject, pick: int) -> None:
+        """A unit cannot be started, or is lost; the shepherd is slow; the connection breaks."""
+        kind = data.draw(st.sampled_from(["refuse", "lose", "slow", "reconnect"]), "trouble")
+        if kind == "slow":
+            self.engine.is_prompt = not self.engine.is_prompt
+            self.engine.read()
+        elif kind == "reconnect":
+            self.driver.reconnect(pick % 3)
+        elif kind == "refuse" and (units := self._startable()):
+            self.engine.refuse(units[pick % len(units)].key, *data.draw(REFUSALS, "how"))
+            self.driver.deliver()
+        elif kind == "lose" and (
+            units := [each for each in self.engine.units.values() if each.end is None]
+        ):
+            self.engine.lose(units[pick % len(units)].key)
 
     # Time, bad luck, death.
 
@@ -315,21 +315,20 @@ class QueueMachine(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.works.clock.pass_by(seconds)
 
-    @rule(read=st.integers(0, 2))
-    def restart(self, read: int) -> None:
-        self.driver.restart(read)
-
-    @rule(after=st.booleans(), count=st.integers(1, 2))
-    def die_in_a_transaction(self, after: bool, count: int) -> None:
-        self.works.database.fail(Killed, **{"after" if after else "before": count})
-
-    @rule(name=st.sampled_from(CALLS), when=st.sampled_from(["before", "after"]))
-    def die_at_the_engine(self, name: str, when: str) -> None:
-        self.driver.dies_at = (name, when)
-
-    @rule(count=st.integers(1, 3))
-    def fill_the_disk(self, count: int) -> None:
-        self.works.database.fail(disk_full, before=count)
+    @rule(data=st.data(), count=st.integers(0, 2))
+    def bad_luck(self, data: st.DataObject, count: int) -> None:
+        """The daemon dies now, in a transaction to come, or about to ask; or the disk is full."""
+        kind = data.draw(st.sampled_from(["dies", "commit", "engine", "disk"]), "bad luck")
+        if kind == "dies":
+            self.driver.restart(count)
+        elif kind == "commit":
+            is_after = data.draw(st.booleans(), "after")
+            self.works.database.fail(Killed, **{"after" if is_after else "before": count + 1})
+        elif kind == "engine":
+            when = data.draw(st.sampled_from(["before", "after"]), "when")
+            self.driver.dies_at = (data.draw(st.sampled_from(CALLS), "call"), when)
+        else:
+            self.works.database.fail(disk_full, before=count + 1)
 
     # What must hold, and in the end.
 

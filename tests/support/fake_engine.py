@@ -231,6 +231,7 @@ class FakeEngine:
             self._end(unit, Withdrawn(key))
         elif unit is not None and unit.is_running:
             unit.ending = unit.ending or why
+            unit.is_suspended = False
 
     def _pause(self, group: str, *, is_suspended: bool) -> None:
         for unit in self._members(group):
