@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from errno import ENOSPC
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from stoker.core.enums import JobState
 from stoker.core.errors import InvalidSpec, StoreError
 from stoker.core.units import parse_dependency
-from support.works import NODES, ROOT, Works, disk_full
+from support.works import CPUS, NODES, ROOT, Works, disk_full
 
 LONG_S = 10.0
 
@@ -299,3 +300,37 @@ def test_what_the_engine_did_not_hear_is_asked_again(works, how):
     go_on()
     works.engine.read()
     assert works.engine.running()[0].ending == "cancelled"
+
+
+# The machine.
+
+
+@pytest.mark.parametrize(
+    "less",
+    [
+        {"total_cpus": 2},
+        {"total_memory": "3000"},
+        {"nodes": NODES[1], "partitions": ()},
+        {"nodes": "renamed", "partitions": ()},
+    ],
+)
+def test_a_daemon_starts_on_a_machine_that_has_become_smaller_or_was_renamed(works, less):
+    """Whoever ran where nothing is now runs on, and leaves nothing behind in the books."""
+    jobs = [works.submit() for _ in range(CPUS)]
+    works.schedule()
+    for unit in works.engine.startable():
+        works.engine.start(unit.key)
+    works.engine.deliver()
+    works.kill()
+    works.settings = msgspec.structs.replace(works.settings, **less)
+    works.begin()
+    assert {works.job(job.job_id).state for job in jobs} == {JobState.RUNNING}
+    works.worker.tracker.check()
+    works.submit()
+    works.schedule()
+    for job in jobs:
+        works.engine.finish(f"{job.job_id}.0.batch")
+    works.engine.deliver()
+    assert {works.job(job.job_id).state for job in jobs} == {JobState.COMPLETED}
+    assert len(works.engine.units) == 1
+    assert works.worker.tracker.used_cpus == 1

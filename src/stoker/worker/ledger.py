@@ -65,7 +65,7 @@ class Ledger:
                 if job.allocation is not None:
                     self.table.count_task(job, +1)
                     if not self.lanes.is_behind(job.job_id):
-                        self.tracker.allocate(job.job_id, job.allocation.shares)
+                        self.tracker.adopt(job.job_id, job.allocation.shares)
         for job in self.table:
             self.watch(job)
             if is_waiting(job):

@@ -7,6 +7,7 @@ it is filled from the allocations on record.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from stoker.scheduling.placement import place
 from stoker.scheduling.snapshot import FreeNode, Shape
 from stoker.worker.descriptors import ComputedProperty, ThreadSafeProperty
 from stoker.worker.observers import Observable
+
+log = logging.getLogger(__name__)
 
 
 class Overcommitted(StokerError, AssertionError):
@@ -65,6 +68,19 @@ class _NodeBook:
         self.memory_mib += share.memory_mib
         for name, indices in share.gres.items():
             self.gres[name].update(indices)
+
+    def what_is_there(self, share: NodeShare) -> NodeShare:
+        """Return of a share what the node has, and of its memory what is left."""
+        return NodeShare(
+            share.node,
+            tuple(core for core in share.cpus if core < self.node.cpus),
+            min(share.memory_mib, self.memory_mib),
+            {
+                name: tuple(index for index in indices if index < self.node.gres.get(name, 0))
+                for name, indices in share.gres.items()
+                if name in self.node.gres
+            },
+        )
 
     def free(self) -> FreeNode:
         return FreeNode(
@@ -166,6 +182,24 @@ class ResourceTracker(Observable):
             self._count(shares, +1)
             return shares
 
+    def adopt(self, job: int, shares: Sequence[NodeShare]) -> None:
+        """Let *job* hold what is on record; where the machine is smaller now, what is left of it.
+
+        It has been running there, whatever the settings or the host's name say today.
+
+        Raises:
+            Overcommitted: Somebody else holds it on record as well.
+        """
+        with self.changing():
+            there = [
+                self._books[share.node].what_is_there(share)
+                for share in shares
+                if share.node in self._books
+            ]
+            if there != list(shares):
+                log.warning("job %d holds %s, of which there is only %s now", job, shares, there)
+            self.allocate(job, there)
+
     def release(self, job: int) -> tuple[NodeShare, ...]:
         """Take back exactly what *job* held, and return it.
 
@@ -231,7 +265,8 @@ class ResourceTracker(Observable):
     def accepts(self, shares: Sequence[NodeShare]) -> bool:
         """Whether all nodes of *shares* take new jobs."""
         with self._lock:
-            return all(self._books[share.node].accepts for share in shares)
+            books = [self._books.get(share.node) for share in shares]
+            return all(book is not None and book.accepts for book in books)
 
     def clear(self) -> None:
         """Forget all holders, to be filled anew from the record.
