@@ -266,6 +266,22 @@ def test_a_failed_start_that_cannot_be_recorded_does_not_keep_the_scheduler_awak
     assert works.job(job.job_id).allocation is not None
 
 
+def test_tasks_above_the_limit_of_their_array_do_not_keep_the_scheduler_awake(works):
+    array = works.submit(array="0-3%1")
+    works.ask("hold", f"{array.job_id}_0,1")
+    works.schedule()
+    (key,) = works.engine.units
+    works.engine.start(key)
+    works.engine.finish(key)
+    works.ask("release", f"{array.job_id}_0,1")
+    works.database.fail(disk_full, before=1)
+    works.engine.deliver()
+    works.schedule()
+    works.clock.pass_by(LONG_S)
+    works.schedule()
+    assert len(works.engine.units) == 1
+
+
 # What was asked of the engine, and never heard.
 
 

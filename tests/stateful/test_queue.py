@@ -6,6 +6,8 @@ always holds and what the model has to say. In the end everything is let go, and
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -68,6 +70,8 @@ CALLS = ("launch", "acknowledge", "end", "withdraw", "suspend", "resume", "limit
 class QueueMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
+        # Thousands of lines about what was meant to go wrong would take longer than the test.
+        logging.disable()
         self.directory = tempfile.TemporaryDirectory(dir=RAM if RAM.is_dir() else None)
         self.driver = QueueDriver(Path(self.directory.name))
         self.works, self.engine = self.driver.works, self.driver.works.engine
@@ -343,12 +347,15 @@ class QueueMachine(RuleBasedStateMachine):
         finally:
             self.driver.close()
             self.directory.cleanup()
+            logging.disable(logging.NOTSET)
 
 
 TestQueue = QueueMachine.TestCase
-TestQueue.settings = settings(
-    max_examples=60,
-    stateful_step_count=40,
-    suppress_health_check=list(HealthCheck),
-)
-TestQueue.pytestmark = [pytest.mark.timeout(600)]
+TestQueue.settings = settings(suppress_health_check=list(HealthCheck))
+TestQueue.pytestmark = [pytest.mark.timeout(0)]
+if os.environ.get("HYPOTHESIS_PROFILE") != "long":
+    # Half a minute, and the same one each time; the profile "long" goes where nobody has been.
+    TestQueue.settings = settings(
+        TestQueue.settings, max_examples=120, stateful_step_count=50, derandomize=True
+    )
+    TestQueue.pytestmark = [pytest.mark.timeout(600)]

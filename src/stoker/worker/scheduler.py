@@ -119,7 +119,8 @@ class ResourceScheduler:
                 opens_lane = None if self._depth_max and not job.spec.interactive else 0
                 started.append(self._reserve(turn, job, start.shares, opens_lane))
         if decided.is_cut or len(started) < len(decided.starts):
-            self.on_wakeup()
+            # Once this is on record: while nothing can be recorded, nothing more can start.
+            turn.afterwards(self.on_wakeup)
         self._follow(turn)
         self._promise()
         return started
