@@ -75,7 +75,8 @@ class FakeEngine:
         inbox: What was asked and not read yet; with `is_prompt` it is read at once.
         outbox: Events on their way to the daemon.
         starts: How often each key was started, ever.
-        on_launch: Called with each unit that the daemon hands in, and what is known of its key.
+        on_launch: Called with each unit that the daemon hands in.
+        on_again: Called with what is known of a unit that is handed in, if it is known already.
         on_acknowledge: Called with each unit that the daemon lets the engine forget.
         on_call, on_done: Called with the name of what the daemon asks, before and after it is sent.
     """
@@ -86,7 +87,8 @@ class FakeEngine:
         self.outbox: list[EngineEvent] = []
         self.starts: dict[str, int] = {}
         self.is_prompt = True
-        self.on_launch: Callable[[Unit, FakeUnit | None], None] = lambda _, __: None
+        self.on_launch: Callable[[Unit], None] = lambda _: None
+        self.on_again: Callable[[FakeUnit], None] = lambda _: None
         self.on_acknowledge: Callable[[FakeUnit], None] = lambda _: None
         self.on_call: Callable[[str], None] = lambda _: None
         self.on_done: Callable[[str], None] = lambda _: None
@@ -207,6 +209,7 @@ class FakeEngine:
             if known is None:
                 self.units[unit.key] = FakeUnit(unit, time_limit_s=unit.time_limit_s)
             else:
+                self.on_again(known)
                 self._tell_again(known)
 
     def _tell_again(self, unit: FakeUnit) -> None:
@@ -281,7 +284,7 @@ class FakeEngine:
     def launch(self, units: Sequence[Unit], descriptors: Mapping[str, Sequence[int]]) -> None:
         self.on_call("launch")
         for unit in units:
-            self.on_launch(unit, self.units.get(unit.key))
+            self.on_launch(unit)
             self._unsettled.setdefault(unit.key, None)
         self._send("launch", partial(self._take, units))
 

@@ -69,6 +69,7 @@ class QueueDriver:
         self._snapshot: tuple[int, list[Job], list[Allocation]] = (-1, [], [])
         engine = self.works.engine
         engine.on_launch = lambda *seen: self._see(self._check_launch, *seen)
+        engine.on_again = lambda *seen: self._see(self._check_is_new, *seen)
         engine.on_acknowledge = lambda *seen: self._see(self._check_acknowledged, *seen)
         engine.on_call = lambda name: self._die_if_due(name, "before")
         engine.on_done = lambda name: self._die_if_due(name, "after")
@@ -95,15 +96,17 @@ class QueueDriver:
         except AssertionError as error:
             self._broken.append(error)
 
-    def _check_launch(self, unit: Unit, known: FakeUnit | None) -> None:
-        """What the engine is told to run is on record, waits there, and was not told before."""
+    def _check_is_new(self, known: FakeUnit) -> None:
+        raise AssertionError(f"{known} is launched, and the engine knows it already")
+
+    def _check_launch(self, unit: Unit) -> None:
+        """What the engine is told to run is on record, waits there, and has not run."""
         key = parse_key(unit.key)
         job = self.works.job(key.job_id)
         assert job.allocation is not None, f"{unit.key} is launched, but not reserved on record"
         assert job.allocation.token == unit.token
         assert job.allocation.attempt == key.attempt == job.restarts
         assert job.state is JobState.PENDING
-        assert known is None, f"{unit.key} is launched, but the engine knows it: {known}"
         assert unit.key not in self.works.engine.starts, f"{unit.key} has run, and is launched"
         (task,) = self.model.of_record(job)
         self._handed_in.append((unit.key, task.name))
