@@ -77,6 +77,15 @@ def test_all_records_of_an_array_share_its_limit(works):
     assert len(works.engine.units) == 1
 
 
+def test_a_task_with_a_record_of_its_own_keeps_the_deadline_of_its_array(works):
+    array = works.submit(array="0-2", deadline_at=works.clock.now_s + 100, hold=True)
+    works.ask("hold", f"{array.job_id}_0")
+    works.clock.pass_by(200)
+    works.schedule()
+    records = works.worker.repository.array(array.job_id)
+    assert [job.state for job in records] == [JobState.DEADLINE] * 2
+
+
 def test_an_arrays_own_number_stays_on_record_when_its_tasks_are_taken_back(works):
     """The task that starts last keeps it, and may come back after another one has."""
     drain(works, NODES[0])
@@ -153,6 +162,16 @@ def test_a_singleton_does_not_wait_for_a_later_namesake_that_was_requeued_and_is
     works.engine.finish(key)
     works.engine.deliver()
     assert works.job(later.job_id).restarts == 1
+    assert f"{single.job_id}.0.batch" in works.engine.units
+
+
+def test_a_singleton_hears_that_its_namesake_has_another_name(works):
+    other = works.submit(name="only")
+    works.schedule()
+    works.run(other.job_id)
+    single = works.submit(name="only", dependency="singleton")
+    works.ask("update", other.job_id, {"name": "another"})
+    works.schedule()
     assert f"{single.job_id}.0.batch" in works.engine.units
 
 

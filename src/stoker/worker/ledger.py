@@ -215,6 +215,7 @@ class Ledger:
         job.job_id = self.queue.give_id(turn)
         job.array, job.array_task_id = tasks, task
         self.table.add(job)
+        self.watch(job)
         turn.touch(job)
         return job
 

@@ -136,6 +136,7 @@ class Updates:
         return [self._ledger.split(turn, target.job, task) for task in target.tasks]
 
     def _apply(self, turn: Turn, job: Job, wanted: Job, changes: Mapping[str, Any]) -> None:
+        namesakes = self._ledger.table.singletons(job) if "name" in changes else []
         self._ledger.table.displace(job)
         self._ledger.table.forget_names(job)
         if changes.keys() & _OF_SPEC:
@@ -147,7 +148,10 @@ class Updates:
         _rank(job, changes)
         self._ledger.table.learn_names(job)
         self._ledger.watch(job)
-        self._ledger.refresh(turn, job)
+        for each in (job, *namesakes):
+            # What one of them learns may have ended another.
+            if self._ledger.table.get(each.job_id) is each:
+                self._ledger.refresh(turn, each)
         if "time_limit_s" in changes and job.allocation is not None and not job.spec.interactive:
             group = group_key(job.job_id, job.allocation.attempt)
             turn.afterwards(partial(self._engine.limit, group, job.time_limit_s))
