@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from stoker.core.database import StoreFull
 from stoker.core.enums import JobState
 from stoker.core.errors import InvalidSpec, StoreError
 from stoker.core.units import parse_dependency
@@ -84,6 +85,18 @@ def test_a_task_with_a_record_of_its_own_keeps_the_deadline_of_its_array(works):
     works.schedule()
     records = works.worker.repository.array(array.job_id)
     assert [job.state for job in records] == [JobState.DEADLINE] * 2
+
+
+def test_deadlines_that_come_together_end_each_job_once(works):
+    """The end of the first lets the second look, which sees that it is too late as well."""
+    held = works.submit(hold=True)
+    at = works.clock.now_s + 100
+    first = works.submit(dependency=f"afterok:{held.job_id}", deadline_at=at)
+    second = works.submit(dependency=f"afterany:{first.job_id}", deadline_at=at)
+    works.clock.pass_by(200)
+    works.schedule()
+    ended = [works.job(job.job_id).state for job in (first, second)]
+    assert ended == [JobState.DEADLINE] * 2
 
 
 def test_an_arrays_own_number_stays_on_record_when_its_tasks_are_taken_back(works):
@@ -299,6 +312,20 @@ def test_tasks_above_the_limit_of_their_array_do_not_keep_the_scheduler_awake(wo
     works.clock.pass_by(LONG_S)
     works.schedule()
     assert len(works.engine.units) == 1
+
+
+def test_lanes_that_could_not_be_recorded_do_not_keep_the_scheduler_awake(works):
+    drain(works, NODES[0])
+    jobs = [works.submit() for _ in range(9)]
+    works.schedule()
+    works.engine.finish(works.run(jobs[0].job_id))
+    works.database.fail(disk_full, before=1)
+    works.engine.deliver()
+    with pytest.raises(StoreFull):
+        works.schedule()
+    works.clock.pass_by(LONG_S)
+    works.schedule()
+    assert not works.worker.reports.is_behind
 
 
 # What was asked of the engine, and never heard.

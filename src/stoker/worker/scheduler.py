@@ -122,12 +122,14 @@ class ResourceScheduler:
             # Once this is on record: while nothing can be recorded, nothing more can start.
             turn.afterwards(self.on_wakeup)
         self._follow(turn)
-        self._promise()
+        turn.afterwards(self._promise)
         return started
 
     def _look_at_due(self, turn: Turn) -> None:
         """Look at the jobs whose time has come: to begin, to be given up, to be ended."""
         for job in self._ledger.table.due(turn.now):
+            if self._ledger.table.get(job.job_id) is not job:
+                continue  # What became of one before it has ended it.
             ending = overdue(job, turn.now)
             if ending is not None:
                 self.on_overdue(turn, job, ending)
