@@ -419,15 +419,15 @@ def test_an_older_database_is_copied_before_it_is_migrated(path, monkeypatch):
     with Database.at(path) as database:
         add(database, "kept")
     asked = []
-    monkeypatch.setattr("stoker.core.database.SCHEMA_VERSION", "0002")
+    monkeypatch.setattr("stoker.core.database.SCHEMA_VERSION", "9999")
     monkeypatch.setattr(
         "stoker.core.migrations.upgrade", lambda engine, version: asked.append(version)
     )
     with Database.at(path):
         pass
-    assert asked == ["0002"]
+    assert asked == ["9999"]
     monkeypatch.undo()
-    with Database.at(path.with_name("stoker.db.before-0002")) as before:
+    with Database.at(path.with_name("stoker.db.before-9999")) as before:
         assert names(before) == ["kept"]
 
 

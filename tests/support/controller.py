@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from stoker.core.accounts import Book, BookChange, Transaction, first_book
 from stoker.core.enums import Hold, JobState
 from stoker.core.errors import Infeasible, InvalidSpec, UnknownJob
 from stoker.core.models import (
@@ -80,6 +81,8 @@ class FakeController:
         """Whether an interactive job runs from its submission on."""
         self.free_steps: list[bool] = []
         """For each step that is asked for, whether it can begin; then all can."""
+        self.accounts = first_book()
+        self.changes_of_book: list[BookChange] = []
 
     # Looking.
 
@@ -100,6 +103,17 @@ class FakeController:
 
     def user_id(self, name: str) -> int | None:
         return {"alice": 2001, "bob": 2002, "root": 0}.get(name)
+
+    def book(self) -> Book:
+        return self.accounts
+
+    def change_book(self, change: BookChange) -> None:
+        self.accounts = self.accounts.after(change)
+        self.changes_of_book.append(change)
+
+    def transactions(self, since: float, until: float) -> Sequence[Transaction]:
+        done = [each for change in self.changes_of_book for each in change.transactions]
+        return [each for each in done if since <= each.at <= until]
 
     def active_jobs(self) -> Iterable[Job]:
         return [job for job in self.jobs.values() if not job.state.has_ended]

@@ -56,7 +56,8 @@ def _encode_slowly(record: Any) -> bytes:
     return json.dumps(msgspec.to_builtins(record)).encode()
 
 
-def _decoder(kind: type[T]) -> Callable[[bytes], T]:
+def decoder(kind: type[T]) -> Callable[[bytes], T]:
+    """Return what reads stored bodies of that kind."""
     plain_decode = msgspec.json.Decoder(kind).decode
 
     def decode(body: bytes) -> T:
@@ -68,10 +69,10 @@ def _decoder(kind: type[T]) -> Callable[[bytes], T]:
     return decode
 
 
-decode_spec = _decoder(JobSpec)
-decode_step = _decoder(Step)
-_decode_shares = _decoder(tuple[NodeShare, ...])
-_decode_usage = _decoder(Usage)
+decode_spec = decoder(JobSpec)
+decode_step = decoder(Step)
+_decode_shares = decoder(tuple[NodeShare, ...])
+_decode_usage = decoder(Usage)
 
 
 def as_text(name: str) -> str:

@@ -3,7 +3,7 @@
 ``jobs`` has a row for each `Job` record: a job, a started array task, an array's waiting rest.
 ``allocations`` has a row for each attempt. What many jobs share stands once, by digest: ``specs``
 (what was asked for) and ``contents`` (scripts, environments). ``nodes`` has a row for each node of
-which an operator said something.
+which an operator said something, ``account_book`` one for each entry of `core.accounts.Book`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 """The newest migration; a database with another one is migrated, or refused if it is newer."""
 
 APPLICATION_ID = 0x53746F6B
@@ -151,3 +151,22 @@ nodes = Table(
     Column("reason_user", String, nullable=False),
     sqlite_with_rowid=False,
 )
+
+account_book = Table(
+    "account_book",
+    metadata,
+    Column("kind", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("kind", "name"),
+    sqlite_with_rowid=False,
+)
+
+transactions = Table(
+    "transactions",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+Index("transactions_by_time", transactions.c.at)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
+from stoker.core.accounts import Book, BookChange, Transaction
 from stoker.core.enums import JobState
 from stoker.core.errors import Infeasible, InvalidSpec, UnknownJob
 from stoker.core.models import Allocation, Job, Owner, Partition, Step
@@ -18,6 +19,7 @@ from stoker.core.settings import Machine, Settings
 from stoker.core.units import JobRef
 from stoker.scheduling.snapshot import Shape
 from stoker.worker import peers
+from stoker.worker.accounts import AccountKeeper
 from stoker.worker.admission import Admission
 from stoker.worker.changes import Changes, check_owner
 from stoker.worker.configuration import slurm_configuration
@@ -57,6 +59,7 @@ class Control:
         steps: StepKeeper,
         nodes: NodeKeeper,
         scheduler: ResourceScheduler,
+        accounts: AccountKeeper,
     ) -> None:
         """Speak for these rooms; all changing methods need an open turn of *queue*."""
         self._queue = queue
@@ -69,6 +72,7 @@ class Control:
         self._steps = steps
         self._nodes = nodes
         self._scheduler = scheduler
+        self._accounts = accounts
         self._settings: Settings = admission.settings
         self._machine: Machine = admission.machine
         self._started_at = queue.now()
@@ -108,6 +112,20 @@ class Control:
     def user_id(self, name: str) -> int | None:
         """Return the id of the machine's user of that name; None if there is none."""
         return peers.user_id(name)
+
+    # The account book.
+
+    def book(self) -> Book:
+        """Return the account book as it stands now."""
+        return self._accounts.book
+
+    def change_book(self, change: BookChange) -> None:
+        """Change the account book."""
+        self._accounts.change(self._queue.current, change)
+
+    def transactions(self, since: float, until: float) -> Sequence[Transaction]:
+        """Return the changes of the account book between two times, the older first."""
+        return self._accounts.transactions(since, until)
 
     # Looking.
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from stoker.core.accounts import Book, BookChange, Transaction
 from stoker.core.models import Allocation, Job, JobSpec, Node, Owner, Partition, Step
 from stoker.core.units import ArraySpec, Dependency, JobRef
 from stoker.scheduling.snapshot import Shape
@@ -166,6 +167,20 @@ class Controller(Protocol):
 
     def user_id(self, name: str) -> int | None:
         """Return the id of the machine's user of that name; None if there is none."""
+        ...
+
+    # The account book.
+
+    def book(self) -> Book:
+        """Return the account book as it stands now; it never changes."""
+        ...
+
+    def change_book(self, change: BookChange) -> None:
+        """Change the account book; who asks has been judged before."""
+        ...
+
+    def transactions(self, since: float, until: float) -> Sequence[Transaction]:
+        """Return the changes of the account book between two times, the older first."""
         ...
 
     # Looking.

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from sqlalchemy import Connection
+
 from stoker.core.database import StoreFull
 from stoker.core.errors import StoreError
 from stoker.core.models import Allocation, Job, JobSpec, Step
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 _PAUSE_WHEN_FULL_S = 1.0
 
 Action = Callable[[], None]
+Write = Callable[[Connection], None]
 T = TypeVar("T")
 
 
@@ -47,6 +50,8 @@ class Turn:
         self.erased: set[int] = set()
         self.node_states: dict[str, NodeState] = {}
         self.news: set[int] = set()
+        self.writes: list[Write] = []
+        """What other rooms record in the same transaction."""
         self.actions: list[Action] = []
         self._gathered: dict[Callable[[list[Any]], None], list[Any]] = {}
         self.next_job_id: int | None = None
@@ -110,6 +115,7 @@ class Turn:
             or self.keys
             or self.erased
             or self.node_states
+            or self.writes
             or self.next_job_id
         )
 
@@ -125,6 +131,8 @@ class Turn:
             repository.save_steps(connection, self.steps.values())
             for state in self.node_states.values():
                 repository.save_node_state(connection, state)
+            for write in self.writes:
+                write(connection)
             if self.next_job_id is not None:
                 repository.set_counter(connection, NEXT_JOB_ID, self.next_job_id)
 

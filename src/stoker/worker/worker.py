@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from stoker.core.database import Database
+from stoker.core.accountstore import AccountStore
 from stoker.core.errors import StoreError
 from stoker.core.models import Allocation, Job
 from stoker.core.repository import Repository
 from stoker.core.settings import Detected, Machine, Settings
 from stoker.engines.base import Engine, Evidence, Lost, UnitKey, group_key
+from stoker.worker.accounts import AccountKeeper
 from stoker.worker.admission import Admission
 from stoker.worker.backups import BackupKeeper
 from stoker.worker.callers import CallerWatch
@@ -74,6 +76,7 @@ class Worker:
         self.settings = settings
         self.engine = engine
         self.repository = Repository(database)
+        self.accounts = AccountKeeper(AccountStore(self.repository.database))
         self.admission = Admission(machine, settings)
         self.tracker = ResourceTracker(machine.nodes)
         self.queue = JobQueue(self.repository, JobTable(self.admission.shape), IdMark(home))
@@ -119,6 +122,7 @@ class Worker:
             steps=self.steps,
             nodes=self.nodes,
             scheduler=self.scheduler,
+            accounts=self.accounts,
         )
         return DaemonService(
             queue=self.queue,
@@ -197,6 +201,7 @@ class Worker:
         return result
 
     def _rebuild(self) -> None:
+        self.accounts.load(self.queue.current)
         self.ledger.rebuild()
         self.nodes.load()
         self.steps.load(list(self.queue.table))
