@@ -104,6 +104,8 @@ def step_request(
         node_names=_node_names(wishes, job, nodes),
         overlap="overlap" in shown or "overcommit" in shown,
         exact="exact" in shown or "exclusive" in shown,
+        cyclic=shown.get("distribution", "").startswith("cyclic"),
+        plane=_plane(shown.get("distribution", "")),
         kill_on_bad_exit=shown.get("kill-on-bad-exit", "0") != "0",
         time_limit_s=_time_limit(spec.get("time_limit_s")),
         stdin=_stream(wishes.stdin, work_dir, ntasks),
@@ -210,6 +212,12 @@ def _stderr(wishes: Wishes, work_dir: str, ntasks: int) -> str | None:
 def _command(word: str, work_dir: str) -> str:
     """Return the command as the task sees it: what begins with a dot is made absolute."""
     return posixpath.join(work_dir, word) if word.startswith(".") else word
+
+
+def _plane(distribution: str) -> int:
+    """Return how many tasks in a row a node gets by ``plane=N``; 0 if they are not dealt out so."""
+    match = re.match(r"plane=(\d{1,9})(?![^,:])", distribution, re.ASCII)
+    return int(match[1]) if match else 0
 
 
 def _time_limit(value: object) -> float | None:

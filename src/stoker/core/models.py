@@ -9,7 +9,7 @@ Structs with ``gc=False`` hold no cycles: a hundred thousand of them cost the co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NewType
 
 import msgspec
@@ -271,10 +271,11 @@ class TaskEnd(msgspec.Struct, frozen=True, gc=False):
 
 
 class Step(msgspec.Struct, gc=False):
-    """A step of a job: one srun. ``cpus`` are those it keeps from other steps.
+    """A step of a job: one srun. ``cpus`` is how many its tasks may use, over all nodes.
 
-    ``tasks_per_node`` runs parallel to ``nodes``: tasks are numbered node by node. ``ends`` grows
-    as tasks end.
+    ``tasks_per_node`` and ``cores`` (the numbers of those CPUs) run parallel to ``nodes``. Tasks
+    are numbered node by node, unless ``layout`` says for each on which of the nodes it runs.
+    ``ends`` grows as tasks end.
     """
 
     job_id: int
@@ -296,14 +297,35 @@ class Step(msgspec.Struct, gc=False):
     key: str = ""
     """What its caller called it: asked for again under the same key, it is the same step."""
     time_limit_s: float | None = None
+    cores: tuple[tuple[int, ...], ...] = ()
+    layout: tuple[int, ...] = ()
+    overlaps: bool = False
+    """Whether it keeps nothing from other steps."""
 
     def node_of(self, task: int) -> str:
         """Return the node on which a task runs."""
-        for node, count in zip(self.nodes, self.tasks_per_node, strict=True):
+        return self.nodes[self.node_id_of(task)]
+
+    def node_id_of(self, task: int) -> int:
+        """Return the place among ``nodes`` of that on which a task runs."""
+        if self.layout:
+            return self.layout[task]
+        for node_id, count in enumerate(self.tasks_per_node):
             if task < count:
-                return node
+                return node_id
             task -= count
         raise LookupError(f"step {self.step_id} has no task {task} more")
+
+    def tasks_on(self, node_id: int) -> Sequence[int]:
+        """Return the tasks that run on the node at that place, by number."""
+        if self.layout:
+            return [task for task, where in enumerate(self.layout) if where == node_id]
+        first = sum(self.tasks_per_node[:node_id])
+        return range(first, first + self.tasks_per_node[node_id])
+
+    def cores_on(self, node: str) -> tuple[int, ...]:
+        """Return the CPUs that its tasks may use there; () if that was not recorded."""
+        return dict(zip(self.nodes, self.cores, strict=False)).get(node, ())
 
 
 class Node(msgspec.Struct, frozen=True, gc=False):

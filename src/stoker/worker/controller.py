@@ -110,7 +110,8 @@ class StepRequest(msgspec.Struct, frozen=True, kw_only=True):
     for the descriptors that the caller sent: ``descriptors`` are what `Attach` gave for them.
     ``lone_tasks`` are by stream the one task that has the caller's descriptor, or None for all.
     ``programs`` are by task what to run, if that is not ``argv`` for all. ``node_names`` are those
-    that will do, () for any. A request under a ``key`` that was seen before is the same request.
+    that will do, () for any. Over nodes tasks are dealt out in blocks, one by one (``cyclic``), or
+    ``plane`` at a time. A request under a ``key`` that was seen before is the same request.
     """
 
     name: str
@@ -123,6 +124,8 @@ class StepRequest(msgspec.Struct, frozen=True, kw_only=True):
     node_names: tuple[str, ...] = ()
     overlap: bool = False
     exact: bool = False
+    cyclic: bool = False
+    plane: int = 0
     kill_on_bad_exit: bool = False
     time_limit_s: float | None = None
     stdin: str = ""

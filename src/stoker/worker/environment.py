@@ -185,24 +185,21 @@ def step_variables(
 
     Tasks count from 0; ``cpus_per_task`` is None if it was not asked for.
     """
-    node_id, local_id = _place(task, step.tasks_per_node)
+    node_id = step.node_id_of(task)
+    neighbours = step.tasks_on(node_id)
     share = next(each for each in allocation.shares if each.node == step.nodes[node_id])
-    first = task - local_id
     nodes = compress_hosts(step.nodes)
     tasks = repeated(step.tasks_per_node)
-    cpus = step.cpus if len(step.nodes) == 1 else len(share.cpus)
     asked = {} if cpus_per_task is None else {"SLURM_CPUS_PER_TASK": str(cpus_per_task)}
     return {
         **asked,
         **allocation_variables(job, allocation, shape, cluster_name, host),
-        **_node(share.node, cpus or len(share.cpus)),
+        **_node(share.node, len(step.cores_on(share.node) or share.cpus)),
         **_gpus(share, machine),
         "STOKER_HOME": home,
-        "SLURM_GTIDS": ",".join(
-            str(first + local) for local in range(step.tasks_per_node[node_id])
-        ),
+        "SLURM_GTIDS": ",".join(map(str, neighbours)),
         "SLURM_LAUNCH_NODE_IPADDR": "127.0.0.1",
-        "SLURM_LOCALID": str(local_id),
+        "SLURM_LOCALID": str(neighbours.index(task)),
         "SLURM_NODEID": str(node_id),
         "SLURM_NPROCS": str(step.ntasks),
         "SLURM_NTASKS": str(step.ntasks),
@@ -309,12 +306,3 @@ def _array(job: Job) -> dict[str, str | None]:
 def _has_name(job: Job) -> bool:
     """Whether the job was named: sbatch names no job that it read from its standard input."""
     return bool(job.spec.command) or job.name != "sbatch"
-
-
-def _place(task: int, tasks_per_node: Sequence[int]) -> tuple[int, int]:
-    """Return on which node of the step a task runs, and its number there."""
-    for node_id, count in enumerate(tasks_per_node):
-        if task < count:
-            return node_id, task
-        task -= count
-    raise LookupError(f"cannot place task {task}: the step has fewer tasks")

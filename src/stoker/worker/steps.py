@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import count, islice
+from itertools import count
 from typing import Final
 
 import msgspec
 
 from stoker.core.enums import JobState
-from stoker.core.errors import InvalidSpec
 from stoker.core.models import Allocation, Job, Owner, Step, TaskEnd, Usage
 from stoker.core.repository import Repository
 from stoker.engines.base import (
@@ -38,6 +37,7 @@ from stoker.worker.call import Attach
 from stoker.worker.controller import StepRequest
 from stoker.worker.outcomes import usage_of
 from stoker.worker.queue import Turn
+from stoker.worker.stepplaces import place_tasks
 from stoker.worker.taskunits import TaskUnits
 
 _ENDING_SIGNALS: Final = frozenset({signal.SIGKILL, signal.SIGTERM})
@@ -155,10 +155,9 @@ class StepKeeper:
             InvalidSpec: It can never fit into the allocation.
         """
         allocation = _allocation(job)
-        placed = self._place(job, allocation, request)
-        if placed is None:
+        places = place_tasks(allocation.shares, request, self.open_steps(job.job_id))
+        if places is None:
             return None
-        per_node, cpus = placed
         book = self._books.setdefault(job.job_id, _Book())
         step = Step(
             job_id=job.job_id,
@@ -168,11 +167,14 @@ class StepKeeper:
             state=JobState.RUNNING,
             start_at=turn.now,
             ntasks=request.ntasks,
-            cpus=cpus,
-            nodes=tuple(per_node),
-            tasks_per_node=tuple(per_node.values()),
+            cpus=sum(map(len, places.cores)),
+            nodes=places.nodes,
+            tasks_per_node=places.tasks_per_node,
             key=request.key,
             time_limit_s=request.time_limit_s,
+            cores=places.cores,
+            layout=places.layout,
+            overlaps=request.overlap,
         )
         self._launch(turn, job, step, request)
         book.enter(step)
@@ -196,50 +198,6 @@ class StepKeeper:
             self._engine.launch(units, descriptors)
         finally:
             self.detach(handles)
-
-    def _place(
-        self, job: Job, allocation: Allocation, request: StepRequest
-    ) -> tuple[Mapping[str, int], int] | None:
-        """Return the tasks by node and the CPUs that the step keeps; None if they are busy."""
-        wanted = request.ntasks * request.cpus_per_task
-        if wanted > allocation.cpus and not request.overlap:
-            raise InvalidSpec(
-                "More processors requested than permitted", "ESLURM_TOO_MANY_REQUESTED_CPUS"
-            )
-        if request.nodes is not None and request.nodes > len(allocation.shares):
-            raise InvalidSpec(
-                f"Only allocated {len(allocation.shares)} nodes asked for {request.nodes}",
-                "ESLURM_INVALID_NODE_COUNT",
-            )
-        shares = [
-            share
-            for share in allocation.shares
-            if not request.node_names or share.node in request.node_names
-        ]
-        room = {share.node: len(share.cpus) for share in shares}
-        if not request.overlap:
-            self._leave_free(room, job.job_id, request)
-        room = {node: cpus // request.cpus_per_task for node, cpus in room.items()}
-        if not request.overlap:
-            room = {node: tasks for node, tasks in room.items() if tasks}
-            if len(room) < (request.nodes or 1) or sum(room.values()) < request.ntasks:
-                return None
-        per_node = _spread(room, request)
-        if request.overlap:
-            return per_node, 0
-        if request.exact:
-            return per_node, wanted
-        return per_node, sum(len(share.cpus) for share in shares if share.node in per_node)
-
-    def _leave_free(self, room: dict[str, int], job_id: int, request: StepRequest) -> None:
-        """Take what other steps keep off the CPUs of each node: all of them, unless it is exact."""
-        for step in self.open_steps(job_id):
-            if not step.cpus:
-                continue
-            for node, tasks in zip(step.nodes, step.tasks_per_node, strict=True):
-                if node in room:
-                    each = -(-step.cpus * tasks // step.ntasks)
-                    room[node] = max(0, room[node] - each) if request.exact else 0
 
     # Ending.
 
@@ -297,19 +255,6 @@ class StepKeeper:
 def _rank(end: TaskEnd) -> tuple[int, int]:
     """Order ends as Slurm does, by their wait status: a signal counts less than any exit code."""
     return end.code, end.signal
-
-
-def _spread(room: Mapping[str, int], request: StepRequest) -> Mapping[str, int]:
-    """Return tasks by node: one for each node first, then filled up in the nodes' order."""
-    count = max(1, min(request.nodes or len(room), request.ntasks))
-    per_node = dict.fromkeys(islice(room, count), 1)
-    left = request.ntasks - len(per_node)
-    for node in per_node:
-        more = min(left, max(0, room[node] - 1))
-        per_node[node] += more
-        left -= more
-    per_node[next(iter(per_node))] += left
-    return per_node
 
 
 def _task_end(task: int, event: EngineEvent) -> TaskEnd | None:

@@ -73,7 +73,7 @@ class TaskUnits:
                 else _stream(request, request.stderr, 2, job, step, task)
             ),
             open_mode="append" if request.open_mode.startswith("a") else "truncate",
-            cpus=self._cores(allocation, step.node_of(task)),
+            cpus=self._cores(allocation, step, step.node_of(task)),
             nice=0,
             rlimits=request.rlimits,
             # The job's own limit is kept by its leader, or by the scheduler; it may change.
@@ -102,8 +102,12 @@ class TaskUnits:
             cpus_per_task=request.cpus_per_task if request.cpus_per_task > 1 else None,
         )
 
-    def _cores(self, allocation: Allocation, node: str) -> Sequence[int] | None:
-        shares: list[NodeShare] = [share for share in allocation.shares if share.node == node]
+    def _cores(self, allocation: Allocation, step: Step, node: str) -> Sequence[int] | None:
+        shares: list[NodeShare] = [
+            msgspec.structs.replace(share, cpus=step.cores_on(node) or share.cpus)
+            for share in allocation.shares
+            if share.node == node
+        ]
         return cores_of(shares, self._machine, self._detected)
 
 

@@ -70,9 +70,17 @@ def test_a_step_keeps_the_whole_allocation_unless_it_asks_for_exactly_its_own(ro
     assert rooms.step(job, ntasks=2, exact=True).cpus == 2
 
 
+def test_the_tasks_of_an_exact_step_are_bound_to_its_cores_alone(rooms, job):
+    for _ in range(2):
+        rooms.step(job, exact=True)
+    script, *tasks = (unit.cpus for unit in rooms.engine.launched())
+    assert [[core] for core in script[:2]] == [list(cores) for cores in tasks]
+
+
 def test_who_overlaps_takes_nothing_from_others(rooms, job):
     rooms.step(job)
-    assert rooms.step(job, overlap=True).cpus == 0
+    step = rooms.step(job, overlap=True)
+    assert (step.cpus, step.overlaps) == (4, True)
 
 
 @pytest.mark.parametrize(
