@@ -6,7 +6,6 @@ Prints its seed first: the same seed makes the same choices. Returns 1 if a prom
 from __future__ import annotations
 
 import argparse
-import logging
 import random
 import sys
 import tempfile
@@ -43,7 +42,6 @@ PARTS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the campaign, or the parts that are asked for."""
     asked = _parser().parse_args(arguments)
-    logging.disable()  # the simulated worker says what it meets: thousands of faults
     seed = asked.seed if asked.seed is not None else random.SystemRandom().randrange(10**6)
     print(f"seed {seed}: python -m campaign --seed {seed} --seconds {asked.seconds:g}", flush=True)
     rows = _elsewhere(asked, seed) if asked.daemon_pid_file else _here(asked, seed)

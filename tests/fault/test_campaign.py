@@ -10,6 +10,8 @@ from campaign import crowd, failpoints, simulation, surroundings, sweeps
 from campaign.crashloop import crash_loop
 from campaign.driver import StokerDriver
 from campaign.tally import Row
+from stoker.worker.ledger import Ledger
+from stoker.worker.queue import JobQueue
 from support.daemon import PrivateStoker
 
 SEED = 4
@@ -51,7 +53,31 @@ def test_a_shepherd_without_a_descriptor_to_look_at_its_child_does_not_forget_it
 
 
 def test_the_simulated_worker_keeps_its_promises() -> None:
+    """R2, R10, R11, R19, H4, H6: whatever the order, whichever transaction fails or kills."""
     check(simulation.simulation(random.Random(SEED), 3.0))
+
+
+def test_the_same_seed_takes_the_same_walk() -> None:
+    """H4: a finding can be looked at again."""
+    assert simulation.walk(SEED, 300) == simulation.walk(SEED, 300)
+
+
+def test_the_simulation_notices_what_was_not_recorded(monkeypatch) -> None:
+    """H4: a check that cannot fail shows nothing."""
+    monkeypatch.setattr(JobQueue, "_record", lambda *_: None)
+    assert "not on record" in simulation.walk(SEED, 300).trouble
+
+
+def test_the_simulation_notices_an_attempt_that_runs_twice(monkeypatch) -> None:
+    """H4: the same, for a requeue that makes no new attempt."""
+    requeue = Ledger.requeue
+
+    def forgetful(ledger, turn, job) -> None:
+        requeue(ledger, turn, job)
+        job.restarts -= 1
+
+    monkeypatch.setattr(Ledger, "requeue", forgetful)
+    assert simulation.walk(SEED, 2000).trouble
 
 
 def test_on_a_full_disk_submissions_are_refused_and_all_else_goes_on() -> None:

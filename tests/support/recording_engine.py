@@ -16,6 +16,7 @@ from typing import Any
 
 from stoker.core.database import Database
 from stoker.core.models import Job, JobSpec, Owner
+from stoker.core.repository import Repository
 from stoker.core.settings import Detected, Settings, machine_of
 from stoker.core.units import JobRef, parse_array, parse_dependency, parse_job_ref
 from stoker.engines.base import (
@@ -142,7 +143,7 @@ class Rooms:
             self.settings,
             machine_of(self.settings, detected),
             detected,
-            database=self.database,
+            repository=Repository(self.database),
             engine=self.engine,
             commands={},
             read_draft=lambda *_: None,  # type: ignore[arg-type,return-value]

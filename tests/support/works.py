@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 
 from stoker.core.database import Database, StoreFull
 from stoker.core.models import Job, JobSpec, Owner
+from stoker.core.repository import Repository
 from stoker.core.settings import Detected, PartitionSettings, Settings, machine_of
 from stoker.core.units import JobRef, TaskSet, parse_array, parse_dependency
 from stoker.engines.base import Evidence
@@ -43,15 +44,25 @@ class Clock:
 
     def __init__(self) -> None:
         self.now_s = 1_000_000.0
+        self._set_by_s = 0.0
 
     def __call__(self) -> float:
         return self.now_s
 
+    def monotonic(self) -> float:
+        """Return the time that nobody can set."""
+        return self.now_s - self._set_by_s
+
     def pass_by(self, seconds: float) -> None:
         self.now_s += seconds
 
+    def jump(self, seconds: float) -> None:
+        """Let somebody set the time of day."""
+        self.now_s += seconds
+        self._set_by_s += seconds
 
-class FragileDatabase(Database):
+
+class Fragile(Database):
     """A database whose n-th transaction from now meets `trouble`, before or after its commit."""
 
     def __init__(self, url: str) -> None:
@@ -70,26 +81,45 @@ class FragileDatabase(Database):
         """Meet no more trouble."""
         self._before = self._after = 0
 
+    def before_commit(self) -> None:
+        """Whoever implements a transaction calls it where nothing is recorded yet."""
+        self._before = self._next(self._before)
+
+    def after_commit(self) -> None:
+        """The same, where all is recorded."""
+        self.commits += 1
+        self._after = self._next(self._after)
+
+    def _next(self, left: int) -> int:
+        if left == 1:
+            self.mend()
+            raise self._trouble()
+        return max(0, left - 1)
+
+
+class FragileDatabase(Fragile):
+    """A real one."""
+
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         with super().transaction() as connection:
             yield connection
-            if self._is_due("_before"):
-                raise self._trouble()
-        self.commits += 1
-        if self._is_due("_after"):
-            raise self._trouble()
-
-    def _is_due(self, counter: str) -> bool:
-        left = getattr(self, counter)
-        if left:
-            setattr(self, counter, left - 1)
-        return bool(left == 1)
+            self.before_commit()
+        self.after_commit()
 
 
 def disk_full() -> BaseException:
     """Return what the store raises when there is no room."""
     return StoreFull("cannot write to the database: the disk is full")
+
+
+def _open_database(home: Path) -> FragileDatabase:
+    path = home / "stoker.db"
+    if not path.exists():
+        path.write_bytes(_empty_database())
+    database = FragileDatabase(f"sqlite:///{path}")
+    database.open()
+    return database
 
 
 @cache
@@ -113,7 +143,7 @@ class Credulous(RunTimes):
 class Works:
     """The worker, what it works on, and its clock."""
 
-    def __init__(self, home: Path, **settings: Any) -> None:
+    def __init__(self, home: Path, repository: Repository | None = None, **settings: Any) -> None:
         given: dict[str, Any] = {
             "total_cpus": CPUS,
             "total_memory": str(MEMORY_MIB),
@@ -131,10 +161,9 @@ class Works:
         self._is_woken = False
         self.clock = Clock()
         self.engine = FakeEngine(self.clock)
-        if not (home / "stoker.db").exists():
-            (home / "stoker.db").write_bytes(_empty_database())
-        self.database = FragileDatabase(f"sqlite:///{home / 'stoker.db'}")
-        self.database.open()
+        self.repository = repository or Repository(_open_database(home))
+        assert isinstance(self.repository.database, Fragile)
+        self.database = self.repository.database
         self.worker = self._make()
         self.worker.recover(self.engine.open(self.worker.reports.take))
 
@@ -145,12 +174,12 @@ class Works:
             self.settings,
             machine_of(self.settings, detected),
             detected,
-            database=self.database,
+            repository=self.repository,
             engine=self.engine,
             commands={},
             read_draft=lambda *_: None,  # type: ignore[arg-type,return-value]
         )
-        worker.queue._clock = worker.queue._monotonic = self.clock
+        worker.queue._clock, worker.queue._monotonic = self.clock, self.clock.monotonic
         worker.scheduler.run_times = Credulous()
         worker.scheduler.on_wakeup = self._wake
         return worker

@@ -54,8 +54,9 @@ def _judge_start(condition: Condition, records: Sequence[Job], now: float) -> Ve
     """``after``: every task has started or was cancelled, and the delay has passed since."""
     delay_s = 60.0 * condition.delay_min
     for job in records:
-        began = job.start_at or job.end_at
-        if job.state is JobState.PENDING or now < began + delay_s:
+        # Without a delay no clock is asked: it may have been set back since.
+        wait_s = (job.start_at or job.end_at) + delay_s - now if delay_s else 0.0
+        if job.state is JobState.PENDING or wait_s > 0:
             return Verdict.WAITING
     return Verdict.MET
 

@@ -85,13 +85,14 @@ def _prepare(
         log.warning("%s", warning)
     database = Database(settings.database_url or f"sqlite:///{home / 'stoker.db'}")
     stack.enter_context(database)
+    repository = Repository(database)
     worker = Worker(
         home,
         settings,
         machine,
         detected,
-        database=database,
-        engine=LocalEngine(home, Repository(database).content),
+        repository=repository,
+        engine=LocalEngine(home, repository.content),
         commands=commands,
         read_draft=read_draft,
     )

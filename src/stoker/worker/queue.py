@@ -180,6 +180,10 @@ class JobQueue:
         """Return the wall clock's time, in epoch seconds."""
         return self._clock()
 
+    def monotonic(self) -> float:
+        """Return the time that nobody can set, in seconds since some moment."""
+        return self._monotonic()
+
     @property
     def current(self) -> Turn:
         """Return the open turn; whoever changes jobs is inside one."""
@@ -230,7 +234,7 @@ class JobQueue:
         return job_id
 
     def _check_store(self) -> None:
-        if self._monotonic() < self._refused_until:
+        if self.monotonic() < self._refused_until:
             raise StoreFull("cannot record anything: the disk is full; make room and try again")
 
     def _record(self, turn: Turn) -> None:
@@ -242,7 +246,7 @@ class JobQueue:
             if turn.next_job_id is not None and self._mark is not None:
                 self._mark.write(turn.next_job_id)
         except StoreFull:
-            self._refused_until = self._monotonic() + _PAUSE_WHEN_FULL_S
+            self._refused_until = self.monotonic() + _PAUSE_WHEN_FULL_S
             raise
         except StoreError as error:
             self.on_lost_store(error)

@@ -212,7 +212,7 @@ class Reports:
 def _may_come(job: Job, event: Failed, now: float) -> bool:
     """Whether what is missing is a directory that the job's submitter may be about to make."""
     is_missing = event.step in _OUTPUTS and event.errno == errno.ENOENT
-    return is_missing and now - job.submit_at < _DIRECTORY_WAIT_S
+    return is_missing and 0 <= now - job.submit_at < _DIRECTORY_WAIT_S
 
 
 def _hit_before_commit(events: Sequence[EngineEvent]) -> None:

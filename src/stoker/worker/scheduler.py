@@ -108,7 +108,7 @@ class ResourceScheduler:
     def schedule(self, turn: Turn) -> list[int]:
         """Do the same inside a turn that is open already."""
         self._look_at_due(turn)
-        if turn.now < self._blocked_until:
+        if self._blocked_s > 0:
             return []
         decided = self.last_plan = plan(self.snapshot(), turn.now)
         started = []
@@ -156,9 +156,14 @@ class ResourceScheduler:
         """Start nothing for a while: the engine had no room for a job."""
         log.warning("no job is started for %g s: %s", _BACK_OFF_S, why)
         with self._queue.lock:
-            self._blocked_until = self._queue.now() + _BACK_OFF_S
+            self._blocked_until = self._queue.monotonic() + _BACK_OFF_S
             # No more: who is told of it again and again, as on a full disk, must not spin.
             self._promise()
+
+    @property
+    def _blocked_s(self) -> float:
+        """For how long nothing is started yet; a clock that is set does not change it."""
+        return self._blocked_until - self._queue.monotonic()
 
     def next_wakeup_s(self) -> float:
         """Return in how many seconds a turn will have something to do, though nothing happens."""
@@ -168,8 +173,8 @@ class ResourceScheduler:
 
     def _next_wakeup_at(self) -> float:
         at = [self._ledger.table.next_wakeup_at or FOREVER]
-        if self._blocked_until > self._queue.now():
-            at.append(self._blocked_until)
+        if (blocked_s := self._blocked_s) > 0:
+            at.append(self._queue.now() + blocked_s)
         if self._ledger.lanes.has_followers:
             at.append(self._queue.now() + _OVERDUE_S)
         return min(at)
@@ -249,7 +254,7 @@ class ResourceScheduler:
         since = head.start_at or head.allocation.reserved_at
         return (
             head.ending is None
-            and turn.now - since < _OVERDUE_S
+            and 0 <= turn.now - since < _OVERDUE_S
             and self._ledger.admission.shape(head) == shape
             and self._ledger.tracker.accepts(head.allocation.shares)
         )
@@ -272,12 +277,14 @@ class ResourceScheduler:
     def take_back_overdue(self) -> None:
         """Take jobs back that have stood behind another one for too long: it is not so short."""
         with self._queue.lock:
-            before = self._queue.now() - _OVERDUE_S
+            # One that stands there since a time to come does so since before the clock was set.
+            now = self._queue.now()
             overdue = [
                 job
                 for _, line in self._ledger.lanes.lines()
                 for job in (self._ledger.table.jobs[each] for each in line[1:])
-                if job.allocation is not None and job.allocation.reserved_at < before
+                if job.allocation is not None
+                and not now - _OVERDUE_S <= job.allocation.reserved_at <= now
             ]
             for job in overdue:
                 self.run_times.distrust(self._ledger.admission.shape(job))

@@ -11,7 +11,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from stoker.core.database import Database
 from stoker.core.accountstore import AccountStore
 from stoker.core.errors import StoreError
 from stoker.core.models import Allocation, Job
@@ -66,7 +65,7 @@ class Worker:
         machine: Machine,
         detected: Detected,
         *,
-        database: Database,
+        repository: Repository,
         engine: Engine,
         commands: Mapping[str, Command],
         read_draft: ReadDraft,
@@ -75,7 +74,7 @@ class Worker:
         self.home = home
         self.settings = settings
         self.engine = engine
-        self.repository = Repository(database)
+        self.repository = repository
         self.accounts = AccountKeeper(AccountStore(self.repository.database))
         self.admission = Admission(machine, settings)
         self.tracker = ResourceTracker(machine.nodes)
@@ -90,10 +89,10 @@ class Worker:
         self.reports = Reports(self.queue, self.ledger, engine, self.steps, self.scheduler)
         self.nodes = NodeKeeper(machine.nodes, self.tracker, self.repository)
         self.intake = Intake(self.queue, self.ledger, self.admission, self.repository)
-        self.household = DaemonHousehold(home, database, engine, self)
+        self.household = DaemonHousehold(home, repository.database, engine, self)
         self._turns = _Turns(settings.check_interval_s, self.scheduler, self.reports)
         self._backups = BackupKeeper(
-            database,
+            repository.database,
             home,
             interval_s=settings.backup_interval_hours * 3600,
             keep=settings.backup_keep,
