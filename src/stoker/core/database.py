@@ -2,8 +2,9 @@
 
 SQLite in WAL mode with ``synchronous=FULL``: what `transaction` has left is on the disk. There is
 one writing connection, behind a lock; who has many things to record puts them into one transaction
-and pays for one sync. A damaged, foreign or newer file is refused with the remedy, never replaced
-by an empty one. Another database comes by URL; only this file knows what SQLite needs.
+and pays for one sync. Readers' connections are kept for the next reader, with no transaction open.
+A damaged, foreign or newer file is refused with the remedy, never replaced by an empty one. Another
+database comes by URL; only this file knows what SQLite needs.
 
 A new database is made from `schema`, an older one goes through Alembic's migrations: both ways lead
 to the same tables.
@@ -36,6 +37,9 @@ _VERSION_TABLE = (
 _SET_VERSION = text("INSERT INTO alembic_version VALUES (:version)")
 _PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
 
+_READERS_KEPT_MAX = 4
+"""Connections that wait for a reader: opening one costs more than most reads."""
+
 _FULL = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")
 """A write was refused before anything was synced: no room, no quota, or no leave to write."""
 
@@ -50,20 +54,18 @@ class Database:
     def __init__(self, url: str) -> None:
         """Name the database; nothing is touched before `open`."""
         self.url = url
+        named = make_url(url)
+        self.path = Path(named.database) if _is_sqlite(named) and named.database else None
+        """The file, if the database is one."""
         self._lock = threading.RLock()
         self._engine: Engine | None = None
         self._writer: Connection | None = None
+        self._readers: list[Connection] = []
 
     @classmethod
     def at(cls, path: Path) -> Database:
         """Return the SQLite database in the file *path*."""
         return cls(f"sqlite:///{path}")
-
-    @property
-    def path(self) -> Path | None:
-        """Return the file, if the database is one."""
-        url = make_url(self.url)
-        return Path(url.database) if _is_sqlite(url) and url.database else None
 
     def __enter__(self) -> Database:
         self.open()
@@ -98,6 +100,9 @@ class Database:
     def close(self) -> None:
         """Let go of the database; closing twice does no harm."""
         with self._lock:
+            readers, self._readers = self._readers, []
+            for reader in readers:
+                reader.close()
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
@@ -116,9 +121,9 @@ class Database:
         with self._lock:
             connection = self._open_writer()
             try:
-                connection.exec_driver_sql("BEGIN IMMEDIATE" if self.path else "BEGIN")
+                _say(connection, "BEGIN IMMEDIATE" if self.path else "BEGIN")
                 yield connection
-                connection.exec_driver_sql("COMMIT")
+                _say(connection, "COMMIT")
             except BaseException as error:
                 self._roll_back(connection)
                 if isinstance(error, (DBAPIError, sqlite3.Error)):
@@ -128,16 +133,17 @@ class Database:
     @contextmanager
     def reader(self) -> Iterator[Connection]:
         """Give a connection that only reads, and sees one state of the database throughout."""
-        connection = self._connect()
+        connection = self._take_reader()
         try:
-            if self.path:
-                connection.exec_driver_sql("PRAGMA query_only=1")
-            connection.exec_driver_sql("BEGIN")
+            _say(connection, "BEGIN")
             yield connection
-        except DBAPIError as error:
-            raise _as_store_error(error, self.url) from error
-        finally:
+            _say(connection, "ROLLBACK")
+        except BaseException as error:
             connection.close()
+            if isinstance(error, (DBAPIError, sqlite3.Error)):
+                raise _as_store_error(error, self.url) from error
+            raise
+        self._give_back(connection)
 
     def back_up(self, target: Path) -> None:
         """Write a consistent copy to *target* while work goes on; atomically, or not at all.
@@ -161,6 +167,23 @@ class Database:
             raise StoreError(f"cannot write to {self.url}: the database is not open")
         return self._writer
 
+    def _take_reader(self) -> Connection:
+        with self._lock:
+            if self._readers:
+                return self._readers.pop()
+        connection = self._connect()
+        if self.path:
+            connection.exec_driver_sql("PRAGMA query_only=1")
+        return connection
+
+    def _give_back(self, reader: Connection) -> None:
+        """Keep a connection for the next reader, unless there are enough or we are closed."""
+        with self._lock:
+            if self.path and self._writer is not None and len(self._readers) < _READERS_KEPT_MAX:
+                self._readers.append(reader)
+                return
+        reader.close()
+
     def _connect(self) -> Connection:
         assert self._engine is not None, "open() comes first"
         connection = self._engine.connect()
@@ -173,7 +196,7 @@ class Database:
         # SQLite rolls some failures back by itself, and then has nothing left to roll back.
         driver = connection.connection.driver_connection
         if getattr(driver, "in_transaction", True):
-            connection.exec_driver_sql("ROLLBACK")
+            _say(connection, "ROLLBACK")
 
 
 def execute_many(
@@ -191,6 +214,25 @@ def execute_many(
         connection.exec_driver_sql(statement, list(rows))
 
 
+def fetch(
+    connection: Connection, statement: str, parameters: Sequence[object] = ()
+) -> Sequence[Sequence[Any]]:
+    """Return all rows of a query in the driver's own words, as plain tuples; see `execute_many`."""
+    driver = connection.connection.driver_connection
+    if isinstance(driver, sqlite3.Connection):
+        return driver.execute(statement, parameters).fetchall()
+    return connection.exec_driver_sql(statement, tuple(parameters)).fetchall()
+
+
+def _say(connection: Connection, statement: str) -> None:
+    """Execute a statement that begins or ends a transaction."""
+    driver = connection.connection.driver_connection
+    if isinstance(driver, sqlite3.Connection):
+        driver.execute(statement)
+    else:
+        connection.exec_driver_sql(statement)
+
+
 def _is_sqlite(url: Any) -> bool:
     return bool(url.get_backend_name() == "sqlite")
 
@@ -198,7 +240,7 @@ def _is_sqlite(url: Any) -> bool:
 def _engine(url: str) -> Engine:
     if not _is_sqlite(make_url(url)):
         return create_engine(url, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
-    # NullPool: a reader's connection ends with it, so that no old snapshot holds the WAL back.
+    # NullPool: what is closed is closed, and the last one to close copies the log back.
     engine = create_engine(
         url,
         isolation_level="AUTOCOMMIT",

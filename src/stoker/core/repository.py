@@ -1,24 +1,25 @@
 """Every query on jobs and allocations, once. No caller writes its own.
 
-Rows are written in bulk, as tuples through statements that are compiled once: a job costs a few
-microseconds here, not an object-relational map's hundred. All writing functions take the connection
-of a `Database.transaction`; all reading ones open a reader of their own unless told otherwise.
+Rows are written and read in bulk, as tuples through statements that are compiled once: a job costs
+a few microseconds here, not an object-relational map's hundred. All writing functions take the
+connection of a `Database.transaction`; all reading ones open a reader of their own unless told
+otherwise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
-from sqlalchemy import Connection, Row, Table, and_, func, or_, select
+from sqlalchemy import Column, Connection, Table, and_, func, or_, select, true
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.sql import ColumnElement, Select
+from sqlalchemy.sql import ColumnElement
 
-from stoker.core.database import Database, execute_many
-from stoker.core.enums import AllocationState, JobState
+from stoker.core.database import Database, execute_many, fetch
+from stoker.core.enums import JobState
 from stoker.core.models import Allocation, Job, JobSpec, Step
 from stoker.core.rows import (
     allocation_of,
@@ -41,6 +42,8 @@ from stoker.core.schema import (
     submissions,
 )
 
+_Rows: TypeAlias = Sequence[Sequence[Any]]
+
 _CHUNK = 500
 """Ids in one IN list: below every database's limit on parameters."""
 
@@ -49,7 +52,7 @@ _PART = 2000
 
 NEXT_JOB_ID = "next_job_id"
 
-_JOB_ID, _SPEC = 0, 1
+_JOB_ID, _SPEC, _END_AT = (list(jobs.c.keys()).index(name) for name in ("job_id", "spec", "end_at"))
 """Places in a row of ``jobs``."""
 
 
@@ -143,7 +146,7 @@ class Repository:
 
     def active_jobs(self) -> list[Job]:
         """Return every job that waits or runs, with its active allocation, by id."""
-        return self._jobs(jobs.c.end_at == 0)
+        return self._jobs(_matching(jobs.c.end_at == 0))
 
     def pending_jobs(self) -> list[Job]:
         """Return the waiting jobs, in the order in which they will be considered."""
@@ -156,15 +159,15 @@ class Repository:
 
     def ended_since(self, at: float) -> list[Job]:
         """Return the jobs that ended at or after *at*, by id."""
-        return self._jobs(and_(jobs.c.end_at > 0, jobs.c.end_at >= at))
+        return self._jobs(_matching(and_(jobs.c.end_at > 0, jobs.c.end_at >= at)))
 
     def jobs(self, job_ids: Sequence[int]) -> list[Job]:
         """Return the jobs with these ids that exist, by id."""
-        return self._jobs(jobs.c.job_id, among=job_ids)
+        return self._jobs(lambda connection: [_among(connection, jobs.c.job_id, job_ids)])
 
     def array(self, array_job_id: int) -> list[Job]:
         """Return every record of an array, by id."""
-        return self._jobs(and_(jobs.c.array_job_id > 0, jobs.c.array_job_id == array_job_id))
+        return self._jobs(lambda connection: [_array_rows(connection, [array_job_id])])
 
     def family(self, job_id: int) -> list[Job]:
         """Return every record that *job_id* names, by id: a job, or an array's records."""
@@ -172,13 +175,20 @@ class Repository:
 
     def families(self, job_ids: Sequence[int]) -> list[Job]:
         """Return every record that one of *job_ids* names, by id."""
-        return self.history(HistoryFilter(job_ids=tuple(job_ids), array_job_ids=tuple(job_ids)))
+
+        def rows(connection: Connection) -> Iterator[_Rows]:
+            named = _among(connection, jobs.c.job_id, job_ids)
+            yield named
+            seen = {row[_JOB_ID] for row in named}
+            yield [row for row in _array_rows(connection, job_ids) if row[_JOB_ID] not in seen]
+
+        return self._jobs(rows)
 
     def history(self, wanted: HistoryFilter) -> list[Job]:
         """Return the jobs that *wanted* describes, by id, without their attempts."""
         found: dict[int, Job] = {}
         for part in _parts(wanted):
-            found |= {job.job_id: job for job in self._jobs(_history_condition(part))}
+            found |= {job.job_id: job for job in self._jobs(_matching(_history_condition(part)))}
         return [job for _, job in sorted(found.items())]
 
     def active_allocation(self, job_id: int) -> Allocation | None:
@@ -190,14 +200,14 @@ class Repository:
     def attempts(self, job_ids: Sequence[int]) -> list[Allocation]:
         """Return every attempt of these jobs, by job and attempt."""
         with self.database.reader() as connection:
-            rows = _among(connection, select(allocations), allocations.c.job_id, job_ids)
+            rows = _among(connection, allocations.c.job_id, job_ids)
         return sorted(map(allocation_of, rows), key=lambda each: (each.job_id, each.attempt))
 
     def steps(self, job_ids: Sequence[int]) -> list[Step]:
         """Return every step of these jobs, by job and attempt."""
         with self.database.reader() as connection:
-            rows = _among(connection, select(steps), steps.c.job_id, job_ids)
-        found = [decode_step(row.body) for row in rows]
+            rows = _among(connection, steps.c.job_id, job_ids)
+        found = [decode_step(row[-1]) for row in rows]
         return sorted(found, key=lambda step: (step.job_id, step.attempt))
 
     def content(self, digest: str) -> bytes:
@@ -237,51 +247,68 @@ class Repository:
             rows = connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state))
             return {row[0]: row[1] for row in rows}
 
-    def _jobs(
-        self, condition: ColumnElement[Any], *, among: Sequence[int] | None = None
-    ) -> list[Job]:
+    def _jobs(self, rows_of: Callable[[Connection], Iterable[_Rows]]) -> list[Job]:
         with self.database.reader() as connection:
-            active = _active_allocations(connection)
             asked: dict[bytes, JobSpec] = {}
             found: list[Job] = []
             # Part by part: the rows of a long queue take more memory than its jobs.
-            for rows in _job_rows(connection, condition, among):
+            for rows in rows_of(connection):
                 asked |= _specs(connection, {row[_SPEC] for row in rows} - asked.keys())
-                found += [job_of(row, asked[row[_SPEC]], active.get(row[_JOB_ID])) for row in rows]
+                held = _active_allocations(connection, rows)
+                found += [job_of(row, asked[row[_SPEC]], held.get(row[_JOB_ID])) for row in rows]
         found.sort(key=attrgetter("job_id"))
         return found
 
 
-def _job_rows(
-    connection: Connection, condition: ColumnElement[Any], among: Sequence[int] | None
-) -> Iterable[Sequence[Row[Any]]]:
-    if among is not None:
-        return [_among(connection, select(jobs), condition, among)]
-    return connection.execute(select(jobs).where(condition)).partitions(_PART)
+def _matching(condition: ColumnElement[Any]) -> Callable[[Connection], Iterator[_Rows]]:
+    """Return what reads the rows of ``jobs`` that meet a condition, part by part."""
+
+    def rows(connection: Connection) -> Iterator[_Rows]:
+        cursor = connection.execute(select(jobs).where(condition)).cursor
+        assert cursor is not None
+        # The driver's own tuples: a Row of SQLAlchemy's around each would only cost time.
+        while some := cursor.fetchmany(_PART):
+            yield some
+
+    return rows
 
 
-def _active_allocations(connection: Connection) -> dict[int, Allocation]:
-    query = (
-        select(allocations)
-        .join(jobs, jobs.c.job_id == allocations.c.job_id)
-        .where(jobs.c.end_at == 0, allocations.c.state != AllocationState.RELEASED.value)
-    )
-    return {row.job_id: allocation_of(row) for row in connection.execute(query)}
+def _array_rows(connection: Connection, array_job_ids: Sequence[int]) -> _Rows:
+    """Return the rows of arrays; the index has only those, and no 0."""
+    return _among(connection, jobs.c.array_job_id, array_job_ids, "array_job_id > 0")
+
+
+def _active_allocations(connection: Connection, rows: _Rows) -> dict[int, Allocation]:
+    """Return what jobs that have not ended hold, or are about to, by job."""
+    active = [row[_JOB_ID] for row in rows if not row[_END_AT]]
+    found = map(allocation_of, _among(connection, allocations.c.job_id, active))
+    return {each.job_id: each for each in found if each.is_active}
 
 
 def _specs(connection: Connection, digests: set[bytes]) -> dict[bytes, JobSpec]:
-    rows = _among(connection, select(specs), specs.c.digest, list(digests))
-    return {row.digest: decode_spec(row.body) for row in rows}
+    rows = _among(connection, specs.c.digest, list(digests))
+    return {digest: decode_spec(body) for digest, body in rows}
 
 
 def _among(
-    connection: Connection, query: Select[Any], column: ColumnElement[Any], values: Sequence[Any]
-) -> list[Row[Any]]:
-    rows: list[Row[Any]] = []
+    connection: Connection, column: Column[Any], values: Sequence[Any], also: str = ""
+) -> _Rows:
+    """Return the rows of the column's table in which it has one of *values*."""
+    rows: list[Sequence[Any]] = []
     values = list(dict.fromkeys(values))
     for start in range(0, len(values), _CHUNK):
-        rows += connection.execute(query.where(column.in_(values[start : start + _CHUNK])))
+        some = values[start : start + _CHUNK]
+        query = _select_among(column, len(some), also, connection.dialect.name)
+        rows += fetch(connection, query, some)
     return rows
+
+
+@lru_cache
+def _select_among(column: Column[Any], count: int, also: str, dialect_name: str) -> str:
+    _, dialect = _insert_of(dialect_name)
+    mark = "?" if dialect_name == "sqlite" else "%s"
+    words = [f"{column.name} IN ({','.join([mark] * count)})", *filter(None, [also])]
+    return f"{select(column.table).compile(dialect=dialect)} WHERE {' AND '.join(words)}"
 
 
 def _parts(wanted: HistoryFilter) -> Iterator[HistoryFilter]:
@@ -297,7 +324,7 @@ def _parts(wanted: HistoryFilter) -> Iterator[HistoryFilter]:
 
 
 def _history_condition(wanted: HistoryFilter) -> ColumnElement[bool]:
-    conditions: list[ColumnElement[bool]] = [jobs.c.job_id > 0]
+    conditions: list[ColumnElement[bool]] = []
     if wanted.job_ids or wanted.array_job_ids:
         conditions.append(
             or_(
@@ -316,7 +343,7 @@ def _history_condition(wanted: HistoryFilter) -> ColumnElement[bool]:
         conditions.append(jobs.c.submit_at <= wanted.end_at)
     if wanted.start_at is not None:
         conditions.append(or_(jobs.c.end_at >= wanted.start_at, jobs.c.end_at == 0))
-    return and_(*conditions)
+    return and_(true(), *conditions)
 
 
 def _write(

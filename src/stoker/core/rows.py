@@ -16,7 +16,6 @@ from sys import intern
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Row
 
 from stoker.core.enums import AllocationState, Hold, JobState
 from stoker.core.models import FOREVER, Allocation, Job, JobSpec, NodeShare, Owner, Step, Usage
@@ -25,6 +24,7 @@ from stoker.core.units import TaskSet, format_dependency, parse_dependency
 T = TypeVar("T")
 
 _STATES = {state.value: state for state in JobState}
+_ALLOCATION_STATES = {state.value: state for state in AllocationState}
 _HOLDS = {hold.value: hold for hold in Hold}
 
 _plain_encode = msgspec.json.Encoder().encode
@@ -201,23 +201,33 @@ def allocation_row(allocation: Allocation) -> tuple[Any, ...]:
     )
 
 
-def allocation_of(row: Row[Any]) -> Allocation:
+def allocation_of(row: Sequence[Any]) -> Allocation:
     """Return the attempt of a row of ``allocations``."""
+    (
+        job_id, attempt, state, shares, token, lane, reserved_at, allocated_at, released_at,
+        pid, start_ticks, boot_id, end_state, exit_code, exit_signal, usage,
+    ) = row  # fmt: skip
     return Allocation(
-        job_id=row.job_id,
-        attempt=row.attempt,
-        state=AllocationState(row.state),
-        shares=_decode_shares(row.shares),
-        token=row.token,
-        lane=row.lane,
-        reserved_at=row.reserved_at,
-        allocated_at=row.allocated_at,
-        released_at=row.released_at,
-        pid=row.pid,
-        start_ticks=row.start_ticks,
-        boot_id=row.boot_id,
-        end_state=JobState(row.end_state) if row.end_state is not None else None,
-        exit_code=row.exit_code,
-        exit_signal=row.exit_signal,
-        usage=_decode_usage(row.usage) if row.usage is not None else None,
+        job_id=job_id,
+        attempt=attempt,
+        state=_ALLOCATION_STATES[state],
+        shares=_shares(shares),
+        token=token,
+        lane=lane,
+        reserved_at=reserved_at,
+        allocated_at=allocated_at,
+        released_at=released_at,
+        pid=pid,
+        start_ticks=start_ticks,
+        boot_id=intern(boot_id),
+        end_state=_STATES[end_state] if end_state is not None else None,
+        exit_code=exit_code,
+        exit_signal=exit_signal,
+        usage=_decode_usage(usage) if usage is not None else None,
     )
+
+
+@lru_cache(maxsize=1024)
+def _shares(body: bytes) -> tuple[NodeShare, ...]:
+    """Return what an attempt held; most held the same as another one."""
+    return _decode_shares(body)
