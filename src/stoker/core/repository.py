@@ -19,7 +19,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import ColumnElement
 
 from stoker.core.database import Database, execute_many, fetch
-from stoker.core.enums import JobState
+from stoker.core.enums import AllocationState, JobState
 from stoker.core.models import Allocation, Job, JobSpec, Step
 from stoker.core.rows import (
     allocation_of,
@@ -146,7 +146,7 @@ class Repository:
 
     def active_jobs(self) -> list[Job]:
         """Return every job that waits or runs, with its active allocation, by id."""
-        return self._jobs(_matching(jobs.c.end_at == 0))
+        return self._jobs(_matching(jobs.c.end_at == 0), _all_active_allocations)
 
     def pending_jobs(self) -> list[Job]:
         """Return the waiting jobs, in the order in which they will be considered."""
@@ -247,14 +247,20 @@ class Repository:
             rows = connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state))
             return {row[0]: row[1] for row in rows}
 
-    def _jobs(self, rows_of: Callable[[Connection], Iterable[_Rows]]) -> list[Job]:
+    def _jobs(
+        self,
+        rows_of: Callable[[Connection], Iterable[_Rows]],
+        held_beforehand: Callable[[Connection], dict[int, Allocation]] | None = None,
+    ) -> list[Job]:
         with self.database.reader() as connection:
+            held = held_beforehand(connection) if held_beforehand is not None else {}
             asked: dict[bytes, JobSpec] = {}
             found: list[Job] = []
             # Part by part: the rows of a long queue take more memory than its jobs.
             for rows in rows_of(connection):
                 asked |= _specs(connection, {row[_SPEC] for row in rows} - asked.keys())
-                held = _active_allocations(connection, rows)
+                if held_beforehand is None:
+                    held = _active_allocations(connection, rows)
                 found += [job_of(row, asked[row[_SPEC]], held.get(row[_JOB_ID])) for row in rows]
         found.sort(key=attrgetter("job_id"))
         return found
@@ -283,6 +289,17 @@ def _active_allocations(connection: Connection, rows: _Rows) -> dict[int, Alloca
     active = [row[_JOB_ID] for row in rows if not row[_END_AT]]
     found = map(allocation_of, _among(connection, allocations.c.job_id, active))
     return {each.job_id: each for each in found if each.is_active}
+
+
+def _all_active_allocations(connection: Connection) -> dict[int, Allocation]:
+    """Return the same of every job: one walk instead of a look-up for each that waits."""
+    query = (
+        select(allocations)
+        .join(jobs, jobs.c.job_id == allocations.c.job_id)
+        .where(jobs.c.end_at == 0, allocations.c.state != AllocationState.RELEASED.value)
+    )
+    found = map(allocation_of, connection.execute(query))
+    return {each.job_id: each for each in found}
 
 
 def _specs(connection: Connection, digests: set[bytes]) -> dict[bytes, JobSpec]:

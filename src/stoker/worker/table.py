@@ -51,13 +51,15 @@ class WaitingQueue(Sequence[Waiting]):
         """Return the order of the first job; there is one."""
         return self._entries[self._gap].order
 
-    def add(self, place: Place) -> None:
-        """Let the job wait at its place."""
+    def add(self, place: Place) -> bool:
+        """Let the job wait at its place; return whether it is the first now."""
+        entries = self._entries
         # Comparing ends at the id at the latest: no two jobs have the same one.
-        if len(self._entries) == self._gap or self._entries[-1] < place:
-            self._entries.append(place)
-        else:
-            insort(self._entries, place, lo=self._gap)
+        if len(entries) > self._gap and entries[-1] < place:
+            entries.append(place)
+            return False
+        insort(entries, place, lo=self._gap)
+        return entries[self._gap] is place
 
     def remove(self, place: Place) -> None:
         """Take the job out; it is there."""
@@ -192,11 +194,11 @@ class JobTable:
         place = Place((-shape.priority_tier, *self._order_of(job)), job.job_id, shape)
         self._places[job.job_id] = place
         queue = self.queues.get(shape)
+        before = queue.first_order if queue is not None else None
         if queue is None:
             queue = self.queues[shape] = WaitingQueue(self.startable)
-        before = queue.first_order if queue else None
-        queue.add(place)
-        self._move_front(shape, queue, before)
+        if queue.add(place):
+            self._move_front(shape, queue, before)
 
     def displace(self, job: Job) -> None:
         """Take the job out of its queue, if it waits in one."""
