@@ -41,7 +41,7 @@ TABLES: Final[Mapping[str, Sequence[Option]]] = {
     "sacctmgr": sacctmgr.OPTIONS,
     "sprio": sprio.OPTIONS,
     "sshare": sshare.OPTIONS,
-    "sreport": sreport.OPTIONS,
+    "sreport": sreport.command.OPTIONS,
     "sdiag": sdiag.OPTIONS,
 }
 """Each command's table, in the order of the page."""

@@ -11,7 +11,6 @@ import pytest
 from stoker.commands.sacctmgr import sacctmgr
 from stoker.commands.sdiag import sdiag
 from stoker.commands.sprio import sprio
-from stoker.commands.sreport import sreport
 from stoker.commands.sshare import sshare
 from stoker.core.models import Job, JobSpec, Owner
 from stoker.worker.call import Answer, Call, ReadFile
@@ -39,7 +38,6 @@ COMMANDS: Mapping[str, Any] = {
     "sacctmgr": sacctmgr,
     "sdiag": sdiag,
     "sprio": sprio,
-    "sreport": sreport,
     "sshare": sshare,
 }
 
@@ -145,35 +143,3 @@ def test_the_report_counts_what_was_since_the_start() -> None:
     assert "Jobs submitted: 0\n" in ask("sdiag").out
     assert ask("sdiag -r").code == 255
     assert ask("sdiag -r", owner=ROOT).out == "Reset scheduling statistics\n"
-
-
-def test_usage_is_reported_by_user_over_a_span() -> None:
-    cluster = Cluster()
-    span = "start=2026-11-24T00:00:00 end=2026-11-24T05:00:00"
-    lines = ask(f"sreport -nP -t seconds user top {span}", cluster=cluster).out.splitlines()
-    users = {line.split("|")[1] for line in lines}
-    assert users == {"alice", "bob"}
-    used = [int(line.split("|")[4]) for line in lines]
-    assert used == sorted(used, reverse=True)
-    row = ask(f"sreport -nP -t seconds cluster utilization {span}", cluster=cluster).out
-    _, allocated, _, _, idle, _, reported = row.strip().split("|")
-    assert int(allocated) == sum(used)
-    assert int(allocated) + int(idle) == int(reported)
-
-
-@pytest.mark.parametrize(
-    ("line", "error"),
-    [
-        ("sreport planets", "invalid keyword: planets\n"),
-        ("sreport cluster", "too few arguments for keyword:cluster\n"),
-        ("sreport -T foo cluster utilization", "sreport: fatal: No valid TRES given\n"),
-    ],
-)
-def test_a_report_that_does_not_exist_is_refused(line: str, error: str) -> None:
-    answer = ask(line)
-    assert (answer.err, answer.code) == (error, 1)
-
-
-def test_without_a_span_yesterday_is_reported() -> None:
-    out = ask("sreport -t fortnights cluster utilization").out
-    assert "2026-11-23T00:00:00 - 2026-11-23T23:59:59" in out
