@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,13 +30,13 @@ class Part(NamedTuple):
 
 
 PARTS = {
-    "crash-loop": Part(crashloop.stoker_crash_loops, 0.30),
-    "failpoints": Part(failpoints.alone, 0.12),
-    "pairs": Part(failpoints.pairs, 0.10),
-    "sweeps": Part(sweeps.sweeps, 0.18),
-    "surroundings": Part(surroundings.surroundings, 0.10),
-    "crowd": Part(crowd.crowd, 0.10),
-    "simulation": Part(simulation.simulation, 0.10),
+    "crash-loop": Part(crashloop.stoker_crash_loops, 0.38),
+    "failpoints": Part(failpoints.alone, 0.10),
+    "pairs": Part(failpoints.pairs, 0.06),
+    "sweeps": Part(sweeps.sweeps, 0.14),
+    "surroundings": Part(surroundings.surroundings, 0.12),
+    "crowd": Part(crowd.crowd, 0.14),
+    "simulation": Part(simulation.simulation, 0.06),
 }
 
 
@@ -54,10 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _here(asked: argparse.Namespace, seed: int) -> list[Row]:
     names = asked.only or list(PARTS)
+    parts = dict(PARTS)
+    if asked.submissions:
+        loop = partial(crashloop.stoker_crash_loops, submissions=asked.submissions)
+        parts["crash-loop"] = Part(loop, PARTS["crash-loop"].share)
     whole = sum(PARTS[name].share for name in names)
     rows: list[Row] = []
     for name in names:
-        part, began = PARTS[name], time.monotonic()
+        part, began = parts[name], time.monotonic()
         try:
             found = part.run(random.Random(f"{seed} {name}"), asked.seconds * part.share / whole)
         except AssertionError as error:
@@ -79,6 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="campaign", description=__doc__)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="how long, about")
     parser.add_argument("--seed", type=int, help="make the choices of an earlier campaign")
+    parser.add_argument(
+        "--submissions", type=int, help="end the crash loop when so many ids were printed"
+    )
     parser.add_argument("--only", action="append", choices=PARTS, help="this part; repeatable")
     parser.add_argument(
         "--daemon-pid-file", type=Path, help="run the crash loop on another scheduler: its daemon"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from functools import partial
 
 from campaign.driver import Driver, StokerDriver
 from campaign.tally import Row
@@ -13,19 +14,22 @@ from support.daemon import PrivateStoker
 
 CLIENTS = 4
 DRAIN_S = 60.0
-VERBS = ("submit",) * 8 + ("cancel", "hold", "release", "requeue")
+VERBS = ("submit",) * 12 + ("cancel", "hold", "release", "requeue")
+UNLIMITED = 10**9
 
 
 class Clients:
     """What several users ask for, at random, each in a thread of its own."""
 
-    def __init__(self, driver: Driver, rng: random.Random) -> None:
+    def __init__(self, driver: Driver, rng: random.Random, submissions: int) -> None:
+        """Ask *driver* for things until so many ids were printed."""
         self.asked: dict[int, Asked] = {}
         self.twice: list[int] = []
         self.witness = driver.directory / "witness"
         self._driver = driver
         self._lock = threading.Lock()
-        self._is_over = threading.Event()
+        self._submissions = submissions
+        self.is_over = threading.Event()
         self._threads = [
             threading.Thread(target=self._work, args=(random.Random(rng.random()),))
             for _ in range(CLIENTS)
@@ -37,12 +41,12 @@ class Clients:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._is_over.set()
+        self.is_over.set()
         for thread in self._threads:
             thread.join()
 
     def _work(self, rng: random.Random) -> None:
-        while not self._is_over.is_set():
+        while not self.is_over.is_set():
             verb = rng.choice(VERBS)
             if verb == "submit":
                 self._submit(rng)
@@ -62,6 +66,8 @@ class Clients:
                 if job_id in self.asked:
                     self.twice.append(job_id)
                 self.asked[job_id] = Asked(code)
+                if len(self.asked) >= self._submissions:
+                    self.is_over.set()
 
     def _change(self, verb: str, job_id: int) -> None:
         # Noted before it is asked: the answer may be lost, and the deed done.
@@ -71,34 +77,46 @@ class Clients:
 
 
 def crash_loop(
-    driver: Driver, rng: random.Random, seconds: float, fault: str, parts: tuple[str, ...]
+    driver: Driver,
+    rng: random.Random,
+    seconds: float,
+    fault: str,
+    parts: tuple[str, ...],
+    submissions: int = UNLIMITED,
 ) -> Row:
-    """Kill *parts* now and then for so long, and judge."""
+    """Kill *parts* now and then for so long, or until so many ids were printed, and judge.
+
+    What was killed is started again by whoever asks next, or by us, as an init system would.
+    """
     kills = 0
-    with Clients(driver, rng) as clients:
+    with Clients(driver, rng, submissions) as clients:
         give_up_at = time.monotonic() + seconds
-        pause = threading.Event()
         while time.monotonic() < give_up_at:
-            pause.wait(rng.uniform(0.1, 1.2))
+            if clients.is_over.wait(rng.uniform(0.05, 1.2)):
+                break
             kills += sum([driver.kill(part) for part in parts])
-            if not isinstance(driver, StokerDriver):
+            if rng.random() < 0.8 or not driver.revives_itself:
                 driver.revive()
-    let_all_end(driver, DRAIN_S)
+    let_all_end(driver, DRAIN_S + len(clients.asked) / 20)
     row = judge(driver, clients.asked, clients.witness, f"{fault} ({kills} kills)")
     row.doubled += len(clients.twice)
     row.notes += [f"id {job_id} was given twice" for job_id in clients.twice]
     return row
 
 
-def stoker_crash_loops(rng: random.Random, seconds: float) -> list[Row]:
-    """Run the loop on private Stokers: the daemon, the shepherd, both."""
+def stoker_crash_loops(
+    rng: random.Random, seconds: float, submissions: int = UNLIMITED
+) -> list[Row]:
+    """Run the loop on private Stokers: the daemon, the shepherd, both, each a third."""
     kinds = {
         "daemon killed at random": ("daemon",),
         "shepherd killed at random": ("shepherd",),
         "daemon and shepherd killed together": ("daemon", "shepherd"),
     }
+    share = partial(crash_loop, rng=rng, seconds=seconds / len(kinds))
     rows = []
     for fault, parts in kinds.items():
         with PrivateStoker(total_cpus=8, total_memory="4000M") as stoker:
-            rows.append(crash_loop(StokerDriver(stoker), rng, seconds / len(kinds), fault, parts))
+            count = -(-submissions // len(kinds))
+            rows.append(share(StokerDriver(stoker), fault=fault, parts=parts, submissions=count))
     return rows

@@ -34,6 +34,8 @@ class Driver(Protocol):
 
     directory: Path
     parts: Sequence[str]
+    revives_itself: bool
+    """Whether its commands start again what was killed."""
 
     def run(self, *argv: str) -> subprocess.CompletedProcess[str]:
         """Run one of Slurm's commands."""
@@ -54,6 +56,8 @@ class Driver(Protocol):
 
 class SlurmDriver:
     """Whatever answers to Slurm's names on PATH."""
+
+    revives_itself = False
 
     def __init__(self, directory: Path, pid_files: Mapping[str, Path], start: str) -> None:
         """Kill the processes in *pid_files* by name; the shell command *start* starts them."""
@@ -79,6 +83,7 @@ class StokerDriver:
     """A private Stoker, whose commands revive it by themselves."""
 
     parts = ("daemon", "shepherd")
+    revives_itself = True
 
     def __init__(self, stoker: PrivateStoker) -> None:
         """Drive *stoker*, which somebody else closes."""

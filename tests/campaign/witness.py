@@ -41,9 +41,10 @@ class Asked:
 def script(witness: Path, code: int, seconds: float) -> str:
     """Return what a job does."""
     file = shlex.quote(str(witness))
+    pause = f"sleep {seconds:.2f}; " if seconds else ""
     who = '"$SLURM_JOB_ID" "${SLURM_RESTART_COUNT:-0}"'
     return (
-        f'printf "%s %s start\\n" {who} >> {file}; sleep {seconds:.2f}; '
+        f'printf "%s %s start\\n" {who} >> {file}; {pause}'
         f'printf "%s %s end {code}\\n" {who} >> {file}; exit {code}'
     )
 

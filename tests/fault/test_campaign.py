@@ -32,7 +32,9 @@ def test_killed_at_random_while_four_clients_work_nothing_is_lost_or_run_twice(p
 
 
 def test_two_failpoints_at_once_do_no_harm() -> None:
-    check(failpoints.try_points("reserve.after-commit=kill@1,ended.before-commit=kill@2"))
+    row, is_met = failpoints.try_points("reserve.after-commit=kill@1,ended.before-commit=kill@2")
+    assert is_met
+    check(row)
 
 
 def test_a_shepherd_that_cannot_fork_tries_again() -> None:

@@ -126,8 +126,13 @@ class PrivateStoker:
         return _pid_in(self.home / "run" / "stokerd.lock")
 
     @property
+    def shepherd_pid(self) -> int:
+        """Return the pid of the shepherd, 0 if none has the lock; nobody is asked."""
+        return _pid_in(self.home / "run" / "shepherd.lock")
+
+    @property
     def shepherd(self) -> int:
-        """Return the shepherd's pid."""
+        """Return the shepherd's pid, as the daemon knows it."""
         return int(self.status()["shepherd"]["pid"])
 
     def kill_daemon(self) -> int:
@@ -177,19 +182,16 @@ def processes_of(home: Path) -> list[int]:
 
 def wait_gone(pid: int, limit_s: float = LIMIT_S) -> None:
     """Wait until no process has that number."""
-    until(
-        lambda: not Path(f"/proc/{pid}").exists() or _is_zombie(pid),
-        lambda: f"{pid} lives",
-        limit_s,
-    )
+    until(lambda: not is_running(pid), lambda: f"{pid} lives", limit_s)
 
 
-def _is_zombie(pid: int) -> bool:
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, and it is no zombie."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return True
-    return text[text.rindex(")") + 2] == "Z"
+        return False
+    return text[text.rindex(")") + 2] != "Z"
 
 
 def _pid_in(path: Path) -> int:
