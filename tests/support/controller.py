@@ -104,6 +104,14 @@ class FakeController:
     def user_id(self, name: str) -> int | None:
         return {"alice": 2001, "bob": 2002, "root": 0}.get(name)
 
+    def issue_token(self, user_name: str, lifespan_s: int) -> str:
+        return f"token of {user_name} until {self.moment + lifespan_s:.0f}"
+
+    def token_user(self, token: str) -> str:
+        words = token.split(" ")
+        is_good = words[:2] == ["token", "of"] and float(words[-1]) > self.moment
+        return words[2] if is_good else ""
+
     def book(self) -> Book:
         return self.accounts
 

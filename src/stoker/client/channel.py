@@ -48,7 +48,7 @@ class Channel:
         self._reader = FrameReader(DAEMON_LIMITS)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            _connect(self._socket, home)
+            connect(self._socket, home)
         except BaseException:
             self._socket.close()
             raise
@@ -114,7 +114,12 @@ class Channel:
         return data
 
 
-def _connect(connecting: socket.socket, home: Path) -> None:
+def connect(connecting: socket.socket, home: Path) -> None:
+    """Connect a socket to the stokerd of *home*, however long the path is.
+
+    Raises:
+        OSError: Nobody listens there.
+    """
     directory = os.open(home / "run", os.O_PATH | os.O_CLOEXEC)
     try:
         connecting.connect(f"/proc/self/fd/{directory}/stokerd.sock")

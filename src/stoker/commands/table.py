@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
+from stoker.commands.rest import slurmrestd
 from stoker.commands.sacct import sacct
 from stoker.commands.sacctmgr import sacctmgr
 from stoker.commands.salloc import salloc
@@ -36,6 +37,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "seff": seff,
     "sinfo": sinfo,
     "sprio": sprio,
+    "slurmrestd": slurmrestd,
     "squeue": squeue,
     "sreport": sreport,
     "srun": srun,

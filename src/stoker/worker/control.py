@@ -38,6 +38,7 @@ from stoker.worker.queue import JobQueue
 from stoker.worker.scheduler import ResourceScheduler
 from stoker.worker.selection import Selection, was_dropped
 from stoker.worker.steps import StepKeeper
+from stoker.worker.tokens import Tokens
 from stoker.worker.updates import Updates
 
 T = TypeVar("T", Allocation, Step)
@@ -60,6 +61,7 @@ class Control:
         nodes: NodeKeeper,
         scheduler: ResourceScheduler,
         accounts: AccountKeeper,
+        tokens: Tokens,
     ) -> None:
         """Speak for these rooms; all changing methods need an open turn of *queue*."""
         self._queue = queue
@@ -71,6 +73,7 @@ class Control:
         self._updates = updates
         self._steps = steps
         self._nodes = nodes
+        self._tokens = tokens
         self._scheduler = scheduler
         self._accounts = accounts
         self._settings: Settings = admission.settings
@@ -112,6 +115,14 @@ class Control:
     def user_id(self, name: str) -> int | None:
         """Return the id of the machine's user of that name; None if there is none."""
         return peers.user_id(name)
+
+    def issue_token(self, user_name: str, lifespan_s: int) -> str:
+        """Return a token for a user."""
+        return self._tokens.issue(user_name, lifespan_s, self.now())
+
+    def token_user(self, token: str) -> str:
+        """Return whom a good token names."""
+        return self._tokens.user(token, self.now())
 
     # The account book.
 

@@ -172,6 +172,18 @@ class Controller(Protocol):
         """Return the id of the machine's user of that name; None if there is none."""
         ...
 
+    def issue_token(self, user_name: str, lifespan_s: int) -> str:
+        """Return a token with which its holder may ask over HTTP as that user.
+
+        Raises:
+            UserError: The key of tokens cannot be used.
+        """
+        ...
+
+    def token_user(self, token: str) -> str:
+        """Return whom a good token names; "" for one that is not, or not any more."""
+        ...
+
     # The account book.
 
     def book(self) -> Book:

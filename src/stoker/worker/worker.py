@@ -47,6 +47,7 @@ from stoker.worker.steps import StepKeeper
 from stoker.worker.table import JobTable
 from stoker.worker.taskunits import TaskUnits
 from stoker.worker.updates import Updates
+from stoker.worker.tokens import Tokens
 from stoker.worker.watch import ProcessWatch
 
 log = logging.getLogger(__name__)
@@ -122,6 +123,7 @@ class Worker:
             nodes=self.nodes,
             scheduler=self.scheduler,
             accounts=self.accounts,
+            tokens=Tokens(self.home),
         )
         return DaemonService(
             queue=self.queue,

@@ -22,6 +22,7 @@ from stoker.commands.options import (
     parse,
 )
 from stoker.commands.scontrol import control, hosts, jobs, machine, small
+from stoker.commands.scontrol.token import give_token
 from stoker.commands.scontrol.update import update
 from stoker.commands.scontrol.words import Line, failure, meant
 from stoker.worker.call import Answer, Call, Conversation, ReadFile, Say
@@ -165,7 +166,7 @@ _KEYWORDS: Final[Mapping[str, _Keyword]] = MappingProxyType(
         "shu|tdown": _Keyword(small.shut_down),
         "sus|pend": _Keyword(control.suspend, 1),
         "tak|eover": _Keyword(small.unsupported),
-        "tok|en": _Keyword(small.unsupported),
+        "tok|en": _Keyword(give_token),
         "top": _Keyword(control.top, 1),
         "uh|old": _Keyword(control.hold_as_user, 1),
         "upd|ate": _Keyword(update),

@@ -1,7 +1,7 @@
 """scontrol's small words: those that look at one thing, and those that one machine refuses.
 
 What would start, stop or reconfigure daemons, and what needs things that are not here
-(reservations, licences, tokens), is refused with Slurm's text for it.
+(reservations, licences), is refused with Slurm's text for it.
 
 Source: scontrol(1); the wording as recorded.
 """

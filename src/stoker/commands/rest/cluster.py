@@ -1,0 +1,155 @@
+"""What slurmrestd says of the machine: that it is there, its nodes, partitions, licences.
+
+Source: openapi v0.0.38; the rest as recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stoker.commands.documents import Value
+from stoker.commands.nodejson import node_document
+from stoker.commands.rest.replies import Refusal, Reply, controller_reply, record_error
+from stoker.commands.rest.requests import Request
+from stoker.core.models import Partition
+from stoker.core.units import compress_hosts, format_memory
+from stoker.worker.controller import NodeStatus
+
+
+def ping(request: Request) -> Reply:
+    """Say that the controller answers."""
+    host: dict[str, Value] = {
+        "hostname": request.controller.host().name,
+        "ping": "UP",
+        "status": 0,
+        "mode": "primary",
+    }
+    return controller_reply({"pings": [host]})
+
+
+def diag(request: Request) -> Reply:
+    """Say since when statistics are kept, and how many jobs wait and run."""
+    controller = request.controller
+    jobs = [each.state.value for each in controller.active_jobs()]
+    statistics: dict[str, Value] = {
+        "req_time": int(controller.now()),
+        "req_time_start": int(controller.host().started_at),
+        "server_thread_count": 1,
+        "agent_queue_size": 0,
+        "jobs_pending": jobs.count("PENDING"),
+        "jobs_running": jobs.count("RUNNING"),
+    }
+    return controller_reply({"statistics": statistics})
+
+
+def licenses(_: Request) -> Reply:
+    """List licences: there are none to give out."""
+    return controller_reply({"licenses": []})
+
+
+def reservations(_: Request) -> Reply:
+    """List reservations: there are none."""
+    return controller_reply({"reservations": []})
+
+
+def reservation(_: Request, _name: str) -> Reply:
+    """Say that there is no such reservation."""
+    problem = record_error("ESLURM_RESERVATION_INVALID")
+    return controller_reply({"reservations": []}, [problem], 500)
+
+
+def nodes(request: Request) -> Reply:
+    """List all nodes."""
+    check_update_time(request, "nodes")
+    return _node_list(request, request.controller.nodes())
+
+
+def node(request: Request, name: str) -> Reply:
+    """Show one node."""
+    found = [each for each in request.controller.nodes() if each.node.name == name]
+    if not found:
+        problem = record_error("ESLURM_INVALID_NODE_NAME")
+        return controller_reply({"nodes": []}, [problem], 500)
+    return _node_list(request, found)
+
+
+def _node_list(request: Request, chosen: Sequence[NodeStatus]) -> Reply:
+    host, known = request.controller.host(), list(request.controller.partitions())
+    return controller_reply({"nodes": [node_document(each, known, host) for each in chosen]})
+
+
+def partitions(request: Request) -> Reply:
+    """List all partitions."""
+    check_update_time(request, "partitions")
+    return _partition_list(request, request.controller.partitions())
+
+
+def partition(request: Request, name: str) -> Reply:
+    """Show one partition."""
+    found = [each for each in request.controller.partitions() if each.name == name]
+    if not found:
+        problem = record_error("ESLURM_INVALID_PARTITION_NAME")
+        return controller_reply({"partitions": []}, [problem], 500)
+    return _partition_list(request, found)
+
+
+def _partition_list(request: Request, chosen: Sequence[Partition]) -> Reply:
+    nodes_known = request.controller.nodes()
+    return controller_reply({"partitions": [_partition(each, nodes_known) for each in chosen]})
+
+
+def check_update_time(request: Request, what: str) -> None:
+    """Answer at once if the caller asks for news since a time that is still to come.
+
+    Raises:
+        Refusal: Nothing can have changed since, or the time is none.
+    """
+    since = request.query.get("update_time")
+    if since is None:
+        return
+    if not since.isdecimal():
+        raise Refusal(controller_reply({what: []}, status=400))
+    if int(since) > request.controller.now():
+        raise Refusal(Reply(304, "", ""))
+
+
+def _partition(each: Partition, known: Sequence[NodeStatus]) -> dict[str, Value]:
+    members = [status.node for status in known if status.node.name in each.nodes]
+    cpus = sum(node.cpus for node in members)
+    memory = format_memory(sum(node.memory_mib for node in members))
+    return {
+        "flags": ["default"] if each.is_default else [],
+        "preemption_mode": ["disabled"],
+        "allowed_allocation_nodes": "",
+        "allowed_accounts": "",
+        "allowed_groups": "",
+        "allowed_qos": "",
+        "alternative": "",
+        "billing_weights": "",
+        "default_memory_per_cpu": each.default_mem_per_cpu_mib,
+        "default_memory_per_node": each.default_mem_per_node_mib,
+        "default_time_limit": _minutes(each.default_time_s),
+        "denied_accounts": "",
+        "denied_qos": "",
+        "preemption_grace_time": 0,
+        "maximum_cpus_per_node": -1,
+        "maximum_memory_per_cpu": each.max_mem_per_cpu_mib,
+        "maximum_memory_per_node": each.max_mem_per_node_mib,
+        "maximum_nodes_per_job": each.max_nodes or -1,
+        "max_time_limit": -1 if each.max_time_s is None else _minutes(each.max_time_s),
+        "min nodes per job": each.min_nodes,
+        "name": each.name,
+        "nodes": compress_hosts([node.name for node in members]),
+        "over_time_limit": None,
+        "priority_job_factor": 1,
+        "priority_tier": each.priority_tier,
+        "qos": "",
+        "state": each.state,
+        "total_cpus": cpus,
+        "total_nodes": len(members),
+        "tres": f"cpu={cpus},mem={memory},node={len(members)},billing={cpus}",
+    }
+
+
+def _minutes(seconds: float | None) -> int | None:
+    return None if seconds is None else int(seconds // 60)

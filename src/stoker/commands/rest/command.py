@@ -1,0 +1,75 @@
+"""slurmrestd: answers what came over HTTP, in one turn with everything else that is asked.
+
+The gateway is a process of its own and one more client. It speaks HTTP and ships each request here
+as a call; the answer's text is the body, and its line on standard error says status and kind of
+content. A token is checked here, where its key is; the connection's user is known from the kernel.
+
+Source: slurmrestd(8), openapi v0.0.38, and as recorded.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from stoker.commands.rest.replies import (
+    Refusal,
+    Reply,
+    accounting_reply,
+    controller_reply,
+    found_by,
+    plain,
+)
+from stoker.commands.rest.requests import BODY_MAX, read_request
+from stoker.commands.rest.routes import reply_to
+from stoker.worker.call import Answer, Call, Conversation, ReadFile
+from stoker.worker.controller import Controller
+
+_WITH_BODY: Final = ("POST", "PUT", "PATCH")
+
+
+def slurmrestd(call: Call, controller: Controller) -> Conversation:
+    """Answer a request: its method and its target are the words, its body standard input."""
+    if len(call.argv) != 2:
+        return Answer(
+            err="slurmrestd: error: this is how `slurmrestd` asks its daemon; start the gateway "
+            "itself, as in `slurmrestd unix:/path/to/socket`\n",
+            code=1,
+        )
+    body = b""
+    if call.argv[0] in _WITH_BODY:
+        body = yield ReadFile("-", BODY_MAX)
+    return _answer(_reply(call, body, controller))
+
+
+def _reply(call: Call, body: bytes, controller: Controller) -> Reply:
+    try:
+        request = read_request(call, body, controller)
+        token = call.environment.get("REST_TOKEN")
+        if token is not None and not _is_callers(call, controller, token):
+            return _without_credentials(request.segments)
+        return reply_to(request)
+    except Refusal as refusal:
+        return refusal.reply
+    except RecursionError:
+        return plain(400, "Unable to parse query.")
+
+
+def _is_callers(call: Call, controller: Controller, token: str) -> bool:
+    """Whether the token is good, and names whom the request and this daemon serve."""
+    named = call.environment.get("REST_USER", "")
+    return controller.token_user(token) == named == call.owner.user_name
+
+
+def _without_credentials(segments: tuple[str, ...]) -> Reply:
+    """Say what slurmrestd says when its own daemon does not believe it."""
+    if segments[:1] == ("slurmdb",):
+        return accounting_reply({}, [found_by("slurmdbd", "Authentication failure", -1)], 500)
+    if segments[-1:] == ("jobs",):
+        problem = found_by("slurm_load_jobs", "Failed while looking for jobs", -1)
+        return controller_reply({"jobs": []}, [problem], 500)
+    problem = found_by("slurm_load_ctl_conf", "slurmctld config is unable to load", -1)
+    return controller_reply({}, [problem], 500)
+
+
+def _answer(reply: Reply) -> Answer:
+    return Answer(out=reply.text, err=f"{reply.status} {reply.content_type}\n")
