@@ -154,6 +154,18 @@ def test_term_does_not_end_salloc_before_its_command(stoker: PrivateStoker) -> N
     assert salloc.returncode == 0
 
 
+def test_a_command_is_signalled_when_its_allocation_ends_if_it_was_to_be(
+    stoker: PrivateStoker,
+) -> None:
+    mark = stoker.directory / "doomed.started"
+    line = f"trap 'exit 4' USR1; : > {mark}; while :; do sleep 0.05; done"
+    salloc = started(stoker, "salloc", "-KUSR1", "-J", "doomed", "sh", "-c", line)
+    exists(mark)
+    stoker.ok("scancel", "-n", "doomed")
+    _, err = salloc.communicate(timeout=30)
+    assert (salloc.returncode, "has been revoked" in err) == (4, True)
+
+
 def test_a_command_of_salloc_runs_once_though_the_daemon_dies() -> None:
     with PrivateStoker(total_cpus=2, total_memory=2000, nodes="node1") as private:
         mark = private.directory / "once"

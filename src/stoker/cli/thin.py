@@ -4,7 +4,8 @@ A command costs little more than starting Python: this module imports nothing bu
 interpreter has built in and `_socket`, is run from its cached code by the launchers of `cli.names`,
 handles arguments, environment and answers as bytes, and ends with `posix._exit`. Frames are
 those of `core.wire`: change both together. What is seldom needed stands in `cli.start` (starting
-stokerd, trying again, giving up) and in `cli.pump` (pipes between srun and its tasks).
+stokerd, trying again, giving up), `cli.pump` (pipes between srun and its tasks) and `cli.errands`
+(what stokerd asks its caller to do: run a program, copy a file).
 
 Each invocation draws a submission key. If the connection breaks before the exit status has come,
 the same call is sent again with the same key, which makes it the same submission.
@@ -21,8 +22,10 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import ModuleType
     from typing import NoReturn
 
+    from stoker.cli.errands import Child
     from stoker.cli.pump import Pump
 
 _RLIMITS = [
@@ -52,7 +55,8 @@ _SELF_ENDING = ("scancel", "scontrol")
 """By which a job may end or requeue itself: they are of those that are told to end for it."""
 _TERM = 15
 _OF_SHELLS = (2, 3)
-"""SIGINT, SIGQUIT: shells let background commands ignore them; srun takes them all the same."""
+"""SIGINT, SIGQUIT: shells let background commands ignore them; ours take them all the same."""
+_INTERACTIVE = ("srun", "salloc")
 _BADF, _AGAIN = 9, 11
 
 
@@ -103,7 +107,9 @@ class Caller:
         self._is_sending = False
         self._signals: list[int] = []
         self._forwarded: list[int] = []
-        self._program_end: bytes | None = None
+        self._done: dict[bytes, bytes] = {}
+        self._buffer = b""
+        self._child: Child | None = None
         self._unanswered = 0
         self._pump: Pump | None = None
 
@@ -157,49 +163,50 @@ class Caller:
 
     def _converse(self) -> None:
         """Do what stokerd says until it has said the exit status, or the connection ends."""
-        buffer = b""
+        self._buffer = b""
         while self._status is None:
-            try:
-                if self._pump is not None:
-                    self._pump.run_until(self._socket.fileno())
-                data = self._socket.recv(65536)
-            except OSError:
+            if self._pump is not None:
+                self._pump.run_until(self._socket.fileno())
+            if not self._receive():
                 return
-            if not data:
-                return
-            self._unanswered = 0
-            buffer = self._obey_all(buffer + data)
 
-    def _obey_all(self, buffer: bytes) -> bytes:
-        """Do what whole frames say; return the rest."""
-        start = 0
-        while len(buffer) >= (begin := start + 5):
-            end = begin + int.from_bytes(buffer[start + 1 : begin], "big")
-            if len(buffer) < end:
+    def _receive(self) -> bool:
+        """Take what has come and do what whole frames say; return whether the connection stands."""
+        try:
+            data = self._socket.recv(65536)
+        except OSError:
+            return False
+        self._unanswered = 0
+        self._buffer += data
+        while len(self._buffer) >= 5:
+            end = 5 + int.from_bytes(self._buffer[1:5], "big")
+            if len(self._buffer) < end:
                 break
-            self._obey(buffer[start : start + 1], buffer[begin:end])
-            start = end
-        return buffer[start:]
+            kind, payload = self._buffer[:1], self._buffer[5:end]
+            # Gone before it is obeyed: what it asks for may have us receive more.
+            self._buffer = self._buffer[end:]
+            self._obey(kind, payload)
+        return bool(data)
 
     def _obey(self, kind: bytes, payload: bytes) -> None:
         if kind == b"O":
             self._show(1, payload)
         elif kind == b"E":
             self._show(2, payload)
-        elif kind == b"X":
-            if self._pump is not None:
-                self._pump.finish()
-            self._status = int(payload)
-        elif kind == b"R":
-            self._give_file(payload)
-        elif kind == b"A":
-            self._give_descriptors(payload)
-        elif kind == b"P":
-            self._run_program(payload)
-        elif kind == b"W":
-            self._start_forwarding(payload)
-        elif kind == b"B":
-            self.reason = payload.decode("utf-8", "replace")
+        elif do := self._ORDERS.get(kind):
+            do(self, payload)
+
+    def _end(self, status: bytes) -> None:
+        if self._pump is not None:
+            self._pump.finish()
+        self._status = int(status)
+
+    def _go_away(self, reason: bytes) -> None:
+        self.reason = reason.decode("utf-8", "replace")
+
+    def _signal_program(self, number: bytes) -> None:
+        if self._child is not None:
+            self._child.signal(int(number))
 
     def _show(self, descriptor: int, data: bytes) -> None:
         """Write what has not been shown in an earlier attempt."""
@@ -242,12 +249,17 @@ class Caller:
 
     def _run_program(self, request: bytes) -> None:
         """Run a program once: another attempt finds how it ended, and does not run it again."""
-        if self._program_end is None:
-            argc, _, body = request.partition(b"\n")
-            directory, *words = body.split(b"\0")
-            count = int(argc)
-            self._program_end = _run(directory, words[:count], words[count:], self._forwarded)
-        self._send(_frame(b"S", self._program_end))
+        if request not in self._done:
+            self._child = _errands().Child(request, self._forwarded)
+            self._done[request] = self._child.wait(self._socket.fileno(), self._receive)
+            self._child = None
+        self._send(_frame(b"S", self._done[request]))
+
+    def _copy_file(self, request: bytes) -> None:
+        """Copy a file once: another attempt must not meet the first one's copy."""
+        if request not in self._done:
+            self._done[request] = _errands().copied(request)
+        self._send(_frame(b"S", self._done[request]))
 
     def _send(self, data: bytes) -> None:
         """Send all of it; if the connection breaks, the next receive says so."""
@@ -263,7 +275,7 @@ class Caller:
 
     def _start_forwarding(self, numbers: bytes) -> None:
         """Pass signals on from now on, but for those that we were started to ignore."""
-        taken = _OF_SHELLS if self.program == "srun" else ()
+        taken = _OF_SHELLS if self.program in _INTERACTIVE else ()
         for number in map(int, numbers.split()):
             if number in taken or _signal.getsignal(number) == _signal.SIG_DFL:
                 _signal.signal(number, self._forward)
@@ -285,35 +297,17 @@ class Caller:
         while self._signals:
             self._send(_frame(b"I", b"%d" % self._signals.pop(0)))
 
-
-def _run(directory: bytes, argv: list[bytes], entries: list[bytes], ignored: list[int]) -> bytes:
-    """Run a program and wait for it; return its exit code, its signal, and why it never began.
-
-    The signals that we would pass on are for the program alone meanwhile.
-    """
-    import os  # noqa: PLC0415 - only salloc comes here
-
-    reading, writing = os.pipe()
-    handlers = [_signal.signal(number, _signal.SIG_IGN) for number in ignored]
-    child = os.fork()
-    if not child:
-        try:
-            for number in ignored:
-                _signal.signal(number, _signal.SIG_DFL)
-            os.chdir(directory)
-            variables = dict(entry.split(b"=", 1) for entry in entries)
-            os.execvpe(argv[0], argv, {**posix.environ, **variables})  # noqa: S606 - asked for
-        except OSError as error:
-            os.write(writing, b"%d" % (error.errno or 5))
-        os._exit(127)
-    os.close(writing)
-    trouble = os.read(reading, 16)
-    os.close(reading)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    for number, handler in zip(ignored, handlers, strict=True):
-        _signal.signal(number, handler)
-    code, number = (0, -status) if status < 0 else (status, 0)
-    return b"%d %d %d" % (code, number, int(trouble or b"0"))
+    _ORDERS = {  # noqa: RUF012 - nobody changes it, and `typing` costs too much
+        b"X": _end,
+        b"R": _give_file,
+        b"A": _give_descriptors,
+        b"P": _run_program,
+        b"K": _signal_program,
+        b"T": _copy_file,
+        b"W": _start_forwarding,
+        b"B": _go_away,
+    }
+    """What a frame has us do, but for text, which comes most often."""
 
 
 def _new_pump(ntasks: int) -> "Pump":
@@ -323,6 +317,15 @@ def _new_pump(ntasks: int) -> "Pump":
         from stoker.cli import pump  # noqa: PLC0415 - likewise
     made: Pump = pump.Pump(_show, ntasks)
     return made
+
+
+def _errands() -> "ModuleType":
+    try:
+        import errands  # type: ignore[import-not-found]  # noqa: PLC0415 - seldom needed
+    except ImportError:  # As with the pump.
+        from stoker.cli import errands  # noqa: PLC0415 - likewise
+    module: ModuleType = errands
+    return module
 
 
 def home_directory() -> bytes:

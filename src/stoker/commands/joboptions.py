@@ -120,7 +120,7 @@ _ROWS: Final = (
     _row("s", "jobid", "ID", "make the step in that allocation"),
     _row("bsa", "-J job-name", "NAME", "name of the job"),
     _row("s", "-K kill-on-bad-exit", "[0|1]", "end the step when a task fails"),
-    _refused("a", "-K kill-command", "[SIGNAL]", "signal the command when its allocation ends"),
+    _row("a", "-K kill-command", "[SIGNAL]", "signal the command when its allocation ends"),
     _row("b", "kill-on-invalid-dep", "yes|no", "remove the job if it can never start"),
     _row("s", "-l label", "", "put the task's number before each line"),
     _row("bsa", "-L licenses", "NAMES", "licences, as in matlab:2"),

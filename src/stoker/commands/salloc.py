@@ -1,7 +1,8 @@
 """salloc: obtain an allocation, run a command of the caller's beside it, and give it back.
 
 The command is the caller's own child and knows of the allocation by its environment, where srun
-finds it. Without a command it is the caller's shell; with ``--no-shell`` the allocation stays.
+finds it. Without a command it is the caller's shell; with ``--no-shell`` the allocation stays. If
+the allocation ends first the command goes on, unless ``--kill-command`` names a signal for it.
 
 Source: salloc(1); messages and exit codes are recorded.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 from errno import EISDIR, ENOTDIR
+from signal import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM
 from typing import Any, Final
 
 from stoker.commands import joboptions, variables
@@ -23,7 +25,7 @@ from stoker.commands.wishes import OptionError, Wishes
 from stoker.core.enums import JobState
 from stoker.core.errors import UnknownJob
 from stoker.core.models import Job
-from stoker.core.units import JobRef
+from stoker.core.units import JobRef, NotationError, parse_signal
 from stoker.worker.call import (
     Answer,
     Call,
@@ -38,6 +40,8 @@ from stoker.worker.environment import salloc_variables
 
 _REFUSED: Final = "Job submit/allocate failed"
 _SHELL: Final = "/bin/sh"
+_SIGNALS_OF_USERS: Final = frozenset({SIGHUP, SIGINT, SIGQUIT, SIGKILL})
+"""Who ends a command by these has had enough of it: that is no failure."""
 
 
 def salloc(call: Call, controller: Controller) -> Conversation:
@@ -57,6 +61,7 @@ def _run(call: Call, controller: Controller) -> Conversation:
     take_all(wishes, parsed.values)
     check_cluster(wishes, controller)
     work_dir = work_dir_of(call, wishes)
+    kill_signal = _kill_signal(wishes)
     yield from _check_directory(wishes)
     yield from read_node_file(wishes)
     if notes := notes_of(wishes):
@@ -71,8 +76,25 @@ def _run(call: Call, controller: Controller) -> Conversation:
         return Answer(err=granted)
     yield Say(err=granted)
     words = tuple(parsed.operands) or (call.environment.get("SHELL") or _SHELL,)
-    end: ProgramEnd = yield RunProgram(words, work_dir, _environment(call, job, controller))
+    end: ProgramEnd = yield RunProgram(
+        words,
+        work_dir,
+        _environment(call, job, controller),
+        ends_with=job.job_id,
+        kill_signal=kill_signal,
+    )
     return _ended(call, wishes, job, controller, words[0], end)
+
+
+def _kill_signal(wishes: Wishes) -> int:
+    """Return the signal for a command whose allocation is gone; 0 for none."""
+    text = wishes.shown.get("kill-command")
+    if text is None:
+        return 0
+    try:
+        return SIGTERM if text == "set" else parse_signal(text)
+    except NotationError:
+        wishes.fail("error: Invalid --kill-command specification", 255)
 
 
 def _check_directory(wishes: Wishes) -> Generator[ReadFile, Any, None]:
@@ -112,22 +134,24 @@ def _ended(
     """Give the allocation back, and say how the command ended."""
     job = _as_it_stands(job, controller)
     code = end.code
-    err = "" if wishes.quiet else _farewell(job)
+    err = "" if wishes.quiet else _farewell(job, is_interrupted=bool(end.interrupt))
     if end.errno:
         code = exit_error(call)
         text = os.strerror(end.errno)
         err = f'salloc: error: Unable to exec command "{command}": {text}\n' + err
     controller.finish_allocation(job, code, end.signal)
-    return Answer(err=err, code=0 if end.signal else code)
+    if end.signal:
+        code = 0 if end.signal in _SIGNALS_OF_USERS else 1
+    return Answer(err=err, code=code)
 
 
-def _farewell(job: Job) -> str:
+def _farewell(job: Job, *, is_interrupted: bool) -> str:
     if job.state is JobState.TIMEOUT:
         return (
             f"salloc: Job {job.job_id} has exceeded its time limit and its allocation has been "
             "revoked.\n"
         )
-    if job.state.has_ended or job.ending is not None:
+    if job.state.has_ended or job.ending is not None or is_interrupted:
         return f"salloc: Job allocation {job.job_id} has been revoked.\n"
     return f"salloc: Relinquishing job allocation {job.job_id}\n"
 

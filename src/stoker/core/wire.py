@@ -8,7 +8,9 @@ A frame is a type byte, the payload's length (four bytes, big-endian) and the pa
     D  descriptors (by SCM_RIGHTS)                R  please read a file; ``-`` is standard input
     I  a signal that came while the call waits    A  please send your descriptors
     S  how a program of yours has ended           P  please run this program yourself
-    J  a typed request (msgpack)                  W  the call waits: send me these signals
+    J  a typed request (msgpack)                  K  send your program this signal
+                                                  T  please copy this file
+                                                  W  the call waits: send me these signals
                                                   X  exit status: the call has ended
                                                   B  not now, and why: try again in a while
                                                   J  the typed answer
@@ -49,7 +51,7 @@ CLIENT_LIMITS: Mapping[bytes, int] = {
 """Types that a client may send, and their largest payloads."""
 
 DAEMON_LIMITS: Mapping[bytes, int] = {
-    **dict.fromkeys((b"O", b"E", b"R", b"A", b"P", b"W", b"X", b"B"), PAYLOAD_MAX),
+    **dict.fromkeys((b"O", b"E", b"R", b"A", b"P", b"K", b"T", b"W", b"X", b"B"), PAYLOAD_MAX),
     b"J": (1 << 32) - 1,
 }
 """Types that stokerd may send, and their largest payloads."""
@@ -307,22 +309,42 @@ def decode_program(payload: bytes) -> tuple[str, tuple[str, ...], tuple[str, ...
     return directory, tuple(words[:count]), tuple(words[count:])
 
 
-def encode_ending(code: int, signal: int = 0, errno: int = 0) -> bytes:
-    """Return the ``S`` frame: exit code, signal, or why the program could not be run."""
-    return encode(b"S", b"%d %d %d" % (code, signal, errno))
+def encode_copy(source: str, target: str, *, replaces: bool, preserves: bool) -> bytes:
+    """Return the ``T`` frame: please copy a file, over another one or with its times."""
+    flags = b"f" * replaces + b"p" * preserves
+    return encode(b"T", flags + b"\n" + to_bytes(f"{source}\0{target}"))
 
 
-def decode_ending(payload: bytes) -> tuple[int, int, int]:
-    """Read the payload of an ``S`` frame: exit code, signal, errno.
+def decode_copy(payload: bytes) -> tuple[str, str, bool, bool]:
+    """Read the payload of a ``T`` frame: what `encode_copy` took."""
+    flags, _, names = payload.partition(b"\n")
+    source, separator, target = to_text(names).partition("\0")
+    if not separator:
+        raise WireError("cannot read what to copy: two names are needed")
+    return source, target, b"f" in flags, b"p" in flags
+
+
+def encode_ending(code: int, signal: int = 0, errno: int = 0, interrupt: int = 0) -> bytes:
+    """Return the ``S`` frame: exit code, signal, or why it could not be done.
+
+    *interrupt* is the last signal that came for the caller meanwhile.
+    """
+    return encode(b"S", b"%d %d %d %d" % (code, signal, errno, interrupt))
+
+
+def decode_ending(payload: bytes) -> tuple[int, int, int, int]:
+    """Read the payload of an ``S`` frame: what `encode_ending` took.
 
     Raises:
         WireError: The payload is none.
     """
     numbers = [_number(word) for word in payload.split(b" ")]
-    if len(numbers) != 3:
-        raise WireError("cannot read how a program ended: three numbers are needed")
-    code, signal, errno = numbers
-    return code, signal, errno
+    if len(numbers) == 3:
+        numbers.append(0)
+    if len(numbers) != 4:
+        raise WireError("cannot read how a program ended: three numbers are needed, or four")
+    code, signal, errno, interrupt = numbers
+    return code, signal, errno, interrupt
 
 
 def decode_number(payload: bytes) -> int:

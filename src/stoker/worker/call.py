@@ -153,21 +153,40 @@ class Attach(msgspec.Struct, frozen=True):
 class RunProgram(msgspec.Struct, frozen=True):
     """Ask the caller to run a program as its own child, and wait for it. Gives a `ProgramEnd`.
 
-    It gets the caller's environment with these ``NAME=VALUE`` entries on top. Meanwhile the caller
-    hears nothing, and signals do not end it.
+    It gets the caller's environment with these ``NAME=VALUE`` entries on top. Meanwhile signals do
+    not end the caller. Once the job ``ends_with`` (0: none) is being ended, or has, the program
+    gets ``kill_signal``.
     """
 
     argv: tuple[str, ...]
     work_dir: str
-    environment: tuple[str, ...]
+    environment: tuple[str, ...] = ()
+    ends_with: int = 0
+    kill_signal: int = 0
 
 
 class ProgramEnd(msgspec.Struct, frozen=True):
-    """How a program that the caller ran has ended; with ``errno`` it never began."""
+    """How a program that the caller ran has ended; with ``errno`` it never began.
+
+    ``interrupt`` is the last signal that the caller itself got meanwhile, or 0.
+    """
 
     code: int
     signal: int = 0
     errno: int = 0
+    interrupt: int = 0
+
+
+class CopyFile(msgspec.Struct, frozen=True):
+    """Ask the caller to copy a file as itself. Gives nothing; OSError is raised if it could not.
+
+    With ``replaces`` it may be over another file, with ``preserves`` its times are kept, too.
+    """
+
+    source: str
+    target: str
+    replaces: bool = False
+    preserves: bool = False
 
 
 class Interrupted(Exception):
@@ -187,5 +206,5 @@ Until: TypeAlias = UntilEnded | UntilStarted | UntilStepFree | UntilStepEnded
 
 With ``within_s`` it is woken after that many seconds at the latest, by `Expired`.
 """
-Request: TypeAlias = ReadFile | Say | Attach | RunProgram | Until
+Request: TypeAlias = ReadFile | Say | Attach | RunProgram | CopyFile | Until
 Conversation: TypeAlias = Generator[Request, Any, Answer]

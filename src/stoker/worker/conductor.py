@@ -30,6 +30,7 @@ from stoker.core.wire import (
 from stoker.worker.call import (
     Attach,
     Call,
+    CopyFile,
     Expired,
     Interrupted,
     ProgramEnd,
@@ -209,7 +210,7 @@ class Conductor:
     @staticmethod
     def _must_wait(talk: Talk) -> bool:
         """Leave a call for later; it must not stand before what the call in hand needs."""
-        if isinstance(talk.request, ReadFile | Attach | RunProgram):
+        if isinstance(talk.request, ReadFile | Attach | RunProgram | CopyFile):
             raise WireError("cannot begin a call: the one before waits for its caller")
         return False
 
@@ -245,7 +246,11 @@ class Conductor:
                 self._drive(talk, partial(self._give_descriptors, talk, request))
             case b"S", RunProgram():
                 end = ProgramEnd(*decode_ending(frame.payload))
+                self._unpark(talk)
                 self._drive(talk, lambda: talk.send(end))
+            case b"S", CopyFile() as request:
+                errno = decode_ending(frame.payload)[2]
+                self._drive(talk, partial(_say_copied, talk, request, errno))
             case b"I", UntilEnded() | UntilStarted() | UntilStepFree() | UntilStepEnded():
                 signal = decode_number(frame.payload)
                 self._unpark(talk)
@@ -262,7 +267,11 @@ class Conductor:
 
     def _look_again(self, talk: Talk) -> None:
         """Go on with a parked conversation if what it waits for has come."""
-        if talk.is_over or not isinstance(talk.request, Until):
+        if talk.is_over:
+            return
+        if isinstance(talk.request, RunProgram):
+            self._look_at_program(talk, talk.request)
+        if not isinstance(talk.request, Until):
             return
         outcome = self._outcome_or_error(talk.request)
         deadline = self._deadlines.get(talk)
@@ -270,13 +279,20 @@ class Conductor:
             outcome = Expired()
         self._unpark(talk)
         if outcome is None:
-            self._park(talk, talk.request, deadline)
+            self._park(talk, self._service.awaited(talk.request), deadline)
             return
         self._touched[talk] = None
         if isinstance(outcome, Exception):
             self._drive(talk, lambda: talk.throw(outcome))
         else:
             self._drive(talk, lambda: talk.send(outcome))
+
+    def _look_at_program(self, talk: Talk, request: RunProgram) -> None:
+        """Have the caller signal its program, once, if the job is over with which it is to end."""
+        if talk.awaited and self._service.is_ending(request.ends_with):
+            self._unpark(talk)
+            self._touched[talk] = None
+            talk.signal_program(request.kill_signal)
 
     def _outcome_or_error(self, request: Until) -> object:
         """Ask for the outcome; a defect there belongs to whoever waits, not to the whole turn."""
@@ -315,8 +331,11 @@ class Conductor:
                 return outcome
             within_s = request.within_s
             deadline = None if within_s is None else time.monotonic() + within_s
-            self._park(talk, request, deadline)
+            self._park(talk, self._service.awaited(request), deadline)
         talk.wait(request)
+        if isinstance(request, RunProgram) and request.kill_signal:
+            self._park(talk, [request.ends_with], None)
+            self._look_at_program(talk, request)
         return _WAITS
 
     def _give_descriptors(self, talk: Talk, request: Attach) -> Request:
@@ -332,11 +351,11 @@ class Conductor:
             return talk.throw(error)
         return talk.send(handle)
 
-    def _park(self, talk: Talk, request: Until, deadline: float | None) -> None:
-        """Let the conversation be woken by whatever can bring what it waits for."""
+    def _park(self, talk: Talk, job_ids: Iterable[int], deadline: float | None) -> None:
+        """Let the conversation be woken by changes of these jobs, or by its deadline."""
         if deadline is not None:
             self._deadlines[talk] = deadline
-        talk.awaited = tuple(self._service.awaited(request))
+        talk.awaited = tuple(job_ids)
         for job_id in talk.awaited:
             self._parked[job_id].add(talk)
 
@@ -361,6 +380,12 @@ def _give_file(talk: Talk, request: ReadFile, payload: bytes) -> Request:
     except OSError as error:
         return talk.throw(error)
     return talk.send(content)
+
+
+def _say_copied(talk: Talk, request: CopyFile, errno: int) -> Request:
+    if errno:
+        return talk.throw(OSError(errno, os.strerror(errno), request.target))
+    return talk.send(None)
 
 
 def _check_count(request: Attach, descriptors: tuple[int, ...]) -> None:

@@ -122,6 +122,11 @@ class DaemonService:
             return () if job_id is None else (job_id,)
         return request.job_ids
 
+    def is_ending(self, job_id: int) -> bool:
+        """Return whether a job is being ended, or has ended."""
+        job = self._queue.table.get(job_id)
+        return job is None or job.ending is not None
+
     def attach(self, request: Attach, descriptors: Sequence[int]) -> int:
         """Take a caller's descriptors for a step."""
         return self._steps.attach(request, descriptors)

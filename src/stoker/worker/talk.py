@@ -19,6 +19,7 @@ from stoker.core.models import Job, Owner
 from stoker.core.wire import (
     encode,
     encode_attach,
+    encode_copy,
     encode_failure,
     encode_program,
     encode_read,
@@ -30,6 +31,7 @@ from stoker.worker.call import (
     Attach,
     Call,
     Conversation,
+    CopyFile,
     Interrupted,
     ReadFile,
     Request,
@@ -81,6 +83,10 @@ class Service(Protocol):
 
     def outcome(self, request: Until) -> object | None:
         """Return what the request waits for, if it has come: what the request says it gives."""
+        ...
+
+    def is_ending(self, job_id: int) -> bool:
+        """Return whether a job is being ended, or has ended."""
         ...
 
     def awaited(self, request: Until) -> Sequence[int]:
@@ -175,6 +181,19 @@ class Talk(ABC):
             self.held.append(encode_attach(request.pumped, first, end, request.ntasks))
         elif isinstance(request, RunProgram):
             self.held.append(encode_program(request.work_dir, request.argv, request.environment))
+        elif isinstance(request, CopyFile):
+            self.held.append(
+                encode_copy(
+                    request.source,
+                    request.target,
+                    replaces=request.replaces,
+                    preserves=request.preserves,
+                )
+            )
+
+    def signal_program(self, number: int) -> None:
+        """Have the caller signal the program that it runs."""
+        self.held.append(encode(b"K", b"%d" % number))
 
     def announce_wait(self) -> None:  # noqa: B027 - most callers need not know
         """Tell the caller that it waits from now on."""

@@ -190,6 +190,27 @@ def test_an_allocation_that_was_revoked_meanwhile_is_told() -> None:
     )
 
 
+def test_the_signal_for_the_command_is_read_before_anything_is_allocated() -> None:
+    _, caller = allocated("true")
+    assert caller.program is not None
+    assert (caller.program.ends_with, caller.program.kill_signal) == (1, 0)
+    for argv, expected in ((["-K"], 15), (["-KUSR1"], 10), (["--kill-command=9"], 9)):
+        _, caller = allocated(*argv, "true")
+        assert caller.program is not None
+        assert caller.program.kill_signal == expected
+    controller = started()
+    heard, _ = allocated("-Knonsense", "true", controller=controller)
+    assert (heard.err, heard.code) == ("salloc: error: Invalid --kill-command specification\n", 255)
+    assert not controller.called("submit")
+
+
+def test_a_command_that_a_signal_ended_failed_unless_a_user_would_send_it() -> None:
+    assert [allocated("true", end=ProgramEnd(0, each))[0].code for each in (9, 2, 15, 11)] == [
+        *(0, 0),
+        *(1, 1),
+    ]
+
+
 def test_who_is_interrupted_while_waiting_takes_the_job_back() -> None:
     controller = FakeController()
     caller = Caller(controller, ProgramEnd(0))

@@ -23,12 +23,16 @@ from stoker.core.wire import (
     WireError,
     decode_answer,
     decode_call,
+    decode_copy,
+    decode_ending,
     decode_file,
     decode_number,
     decode_read,
     decode_request,
     encode,
     encode_call,
+    encode_copy,
+    encode_ending,
     encode_failure,
     encode_file,
     encode_read,
@@ -40,8 +44,9 @@ from stoker.core.wire import (
     to_text,
 )
 
-WORDS = st.binary(max_size=12).map(lambda data: os.fsdecode(data.replace(b"\0", b"")))
-NAMES = WORDS.map(lambda name: name.replace("=", "")).filter(bool)
+BYTES = st.binary(max_size=12).map(lambda data: data.replace(b"\0", b""))
+WORDS = BYTES.map(os.fsdecode)
+NAMES = BYTES.map(lambda data: os.fsdecode(data.replace(b"=", b""))).filter(bool)
 LIMITS = st.dictionaries(
     st.sampled_from(["cpu", "nofile"]),
     st.tuples(st.integers(-1, 1 << 60), st.integers(-1, 1 << 60)),
@@ -229,3 +234,24 @@ def test_an_answer_that_names_no_error_of_ours_is_still_an_error():
 def test_an_answer_that_holds_nothing_is_refused():
     with pytest.raises(WireError, match="neither result nor error"):
         decode_answer(msgspec.msgpack.encode({}))
+
+
+@given(WORDS, WORDS, st.booleans(), st.booleans())
+def test_what_is_to_be_copied_comes_back(source, target, replaces, preserves):
+    data = encode_copy(source, target, replaces=replaces, preserves=preserves)
+    (frame,) = frames(data, DAEMON_LIMITS)
+    assert frame.kind == b"T"
+    assert decode_copy(frame.payload) == (source, target, replaces, preserves)
+
+
+@given(st.binary(max_size=20))
+def test_what_is_no_ending_and_no_copy_is_refused_and_nothing_worse(payload):
+    for decode in (decode_ending, decode_copy):
+        with suppress(WireError):
+            decode(payload)
+
+
+@given(*[st.integers(0, 999)] * 4)
+def test_how_a_program_ended_comes_back(code, signal, errno, interrupt):
+    (frame,) = frames(encode_ending(code, signal, errno, interrupt))
+    assert decode_ending(frame.payload) == (code, signal, errno, interrupt)
