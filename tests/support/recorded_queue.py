@@ -98,13 +98,8 @@ def job(
     return made
 
 
-def queue_of_squeue(now: float, *, has_ties: bool = False) -> RecordedQueue:
-    """Return the eight jobs of ``squeue.jsonl``.
-
-    There three had one priority and were listed in an order of Slurm's own; unless *has_ties*, they
-    have priorities that give this order.
-    """
-    higher = 1281 if has_ties else 1282
+def queue_of_squeue(now: float) -> RecordedQueue:
+    """Return the eight jobs of ``squeue.jsonl``."""
     sent = "04:50:37"
     jobs = [
         job(
@@ -119,7 +114,7 @@ def queue_of_squeue(now: float, *, has_ties: bool = False) -> RecordedQueue:
             priority=1312,
         ),
         job(2, "held", submit=sent, hold=Hold.USER, priority=1281, reason="JobHeldUser"),
-        job(3, "later", submit=sent, begin_at=at("06:50:37"), priority=higher, reason="BeginTime"),
+        job(3, "later", submit=sent, begin_at=at("06:50:37"), priority=1281, reason="BeginTime"),
         job(
             4,
             "after",
@@ -136,7 +131,7 @@ def queue_of_squeue(now: float, *, has_ties: bool = False) -> RecordedQueue:
             array=TaskSet.parse("1-10:2"),
             array_limit=2,
             eligible_at=at(sent),
-            priority=higher,
+            priority=1281,
             reason="Priority",
         ),
         job(

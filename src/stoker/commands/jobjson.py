@@ -16,6 +16,8 @@ from stoker.core.models import NO_TASK, NodeShare
 
 _ENDLESS_S: Final = 365 * 86_400
 """Slurm writes this much after the start as the end of what runs without a limit."""
+_ENDLESS_WAITING_S: Final = 2**32 - 60
+"""And this much after the expected start of what waits without one: endless minutes in seconds."""
 
 
 def job_document(view: JobView) -> dict[str, Value]:
@@ -64,7 +66,7 @@ def _identity(view: JobView) -> dict[str, Value]:
     job = view.job
     return {
         "account": job.spec.account,
-        "accrue_time": int(view.eligible_at),
+        "accrue_time": int(view.accrue_at),
         "admin_comment": job.spec.admin_comment,
         "array_job_id": view.array_id if view.is_array_part else 0,
         "array_task_id": None if job.array_task_id == NO_TASK else job.array_task_id,
@@ -88,7 +90,10 @@ def _flags(view: JobView) -> list[str]:
 
 def _end(view: JobView) -> int:
     at = view.end_at
-    return int(view.start_at) + _ENDLESS_S if at is None else int(at)
+    if at is not None:
+        return int(at)
+    is_waiting = view.state is JobState.PENDING
+    return int(view.start_at) + (_ENDLESS_WAITING_S if is_waiting else _ENDLESS_S)
 
 
 def _resources(view: JobView) -> dict[str, Value]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from copy import copy
 from datetime import tzinfo
 
-from stoker.core.enums import HOLDING, Hold, JobState, Reason
+from stoker.core.enums import Hold, JobState, Reason
 from stoker.core.models import NO_TASK, Allocation, Job
 from stoker.core.units import (
     Condition,
@@ -32,6 +32,8 @@ from stoker.worker.controller import Controller
 
 _TASKS_SIZE = 64
 """Bytes for an array's waiting tasks and a zero, unless SLURM_BITSTR_LEN says otherwise."""
+FORESEEN_S = 86_400
+"""How far ahead starts are told, as Slurm's ``bf_window`` does: a day."""
 _WAITING_FAILURES = frozenset(
     {
         JobState.PENDING,
@@ -304,11 +306,33 @@ class JobView:
     def eligible_at(self) -> float:
         """Return since when, or from when on, the job may start; 0 if something keeps it back."""
         job = self.job
+        if job.state is JobState.PENDING and job.begin_at > self.scene.now:
+            return job.begin_at
+        if self.reason == Reason.JOB_ARRAY_TASK_LIMIT:
+            return 0.0
         if job.eligible_at:
             return job.eligible_at
-        if job.state in HOLDING or job.state.has_ended:
-            return job.submit_at
-        return job.begin_at if job.begin_at > self.scene.now else 0.0
+        return 0.0 if self._is_kept_back else job.submit_at
+
+    @property
+    def accrue_at(self) -> float:
+        """Return since when waiting counts for its priority; 0: it does not, or it never waited."""
+        job = self.job
+        if job.state is JobState.PENDING:
+            if self._is_kept_back:
+                return 0.0
+            return job.eligible_at or max(job.submit_at, job.begin_at)
+        if job.spec.interactive and int(job.start_at) == int(job.submit_at):
+            return 0.0
+        return job.eligible_at or job.submit_at
+
+    @property
+    def _is_kept_back(self) -> bool:
+        """Whether a waiting job is held, or waits for other jobs."""
+        job = self.job
+        return job.state is JobState.PENDING and (
+            job.hold is not Hold.NONE or job.dependency is not None
+        )
 
     # Files.
 
@@ -349,11 +373,15 @@ def views_of(
     """
     jobs = list(jobs)
     waiting = [job.job_id for job in jobs if job.state is JobState.PENDING] if with_starts else []
-    starts = controller.expected_starts(waiting) if waiting else {}
+    starts = _foreseen(controller.expected_starts(waiting), scene.now) if waiting else {}
     reason = controller.reason
     if not starts:
         return [JobView(_copy(job), scene, reason(job)) for job in jobs]
     return [JobView(_copy(job), scene, reason(job), starts.get(job.job_id)) for job in jobs]
+
+
+def _foreseen(starts: Mapping[int, float], now: float) -> dict[int, float]:
+    return {job_id: at for job_id, at in starts.items() if at <= now + FORESEEN_S}
 
 
 def with_last_allocations(controller: Controller, jobs: Iterable[Job]) -> list[Job]:

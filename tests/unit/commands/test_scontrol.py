@@ -104,7 +104,7 @@ def test_arrays_are_shown_as_recorded(case: dict[str, Any]) -> None:
     heard = heard_of(queue_of_arrays(at("05:01:21")), *case["cmd"][1:])
     recorded = case["stdout"].replace(
         "AccrueTime=2026-11-24T05:01:20\n   StartTime=Unknown",
-        "AccrueTime=Unknown\n   StartTime=Unknown",
+        "AccrueTime=2026-11-24T05:01:17\n   StartTime=Unknown",
     )
     assert without_artefacts(heard.out) == without_artefacts(recorded)
 

@@ -138,9 +138,8 @@ def _time_lines(view: JobView) -> Iterator[str]:
         f"RunTime={format_duration(view.elapsed_s)} "
         f"TimeLimit={format_time_limit(job.time_limit_s)} TimeMin={least}"
     )
-    eligible = time(view.eligible_at)
-    yield f"SubmitTime={time(job.submit_at)} EligibleTime={eligible}"
-    yield f"AccrueTime={eligible}"
+    yield f"SubmitTime={time(job.submit_at)} EligibleTime={time(view.eligible_at)}"
+    yield f"AccrueTime={time(view.accrue_at)}"
     deadline = time(job.spec.deadline_at) if job.spec.deadline_at else "N/A"
     yield (
         f"StartTime={time(view.start_at)} EndTime={time(view.end_at or 0.0)} Deadline={deadline}"

@@ -28,6 +28,7 @@ from stoker.commands.squeue.request import (
     Request,
     read_request,
 )
+from stoker.commands.squeue.rows import UnknownKey, needs_starts, read_keys, rows
 from stoker.commands.squeue.steps import list_steps
 from stoker.core.enums import ENDED
 from stoker.core.errors import UnknownJob
@@ -66,15 +67,15 @@ def _list_jobs(request: Request, call: Call, controller: Controller, above: str)
         above += clock_line(scene.now, scene.zone)
     if request.has_heading:
         above += layout.heading()
-    keys = _sort_keys(request.sort)
-    if keys is None:
-        errors.append(f"squeue: error: Invalid sort specification: {request.sort}")
-        return Answer(out=above, err=_lines(errors), code=1)
-    sorts_by_start = any(letter in "SeY" for letter, _ in keys)
-    with_starts = sorts_by_start or bool(layout.fields & fields.EXPECTING)
+    try:
+        keys = read_keys(request.sort)
+    except UnknownKey as error:
+        return Answer(out=above, err=_lines([*errors, f"squeue: error: {error}"]), code=1)
+    with_starts = bool(layout.fields & fields.EXPECTING) or needs_starts(keys, jobs)
     views = views_of(jobs, scene, controller, with_starts=with_starts)
-    rows = itertools.chain([above], layout.chunks(_rows(views, keys, request)))
-    return Answer(out="".join(rows) if len(views) <= _JOINED_MAX else rows, err=_lines(errors))
+    shown = rows(views, keys, is_split=request.is_array_split)
+    text = itertools.chain([above], layout.chunks(shown))
+    return Answer(out="".join(text) if len(views) <= _JOINED_MAX else text, err=_lines(errors))
 
 
 def _layout(request: Request) -> Layout[JobView]:
@@ -203,34 +204,6 @@ def _known_nodes(text: str, controller: Controller) -> frozenset[str]:
         if name not in known:
             raise Refusal(f"squeue: error: Invalid node name {name}")
     return frozenset(names)
-
-
-# In which order.
-
-
-def _sort_keys(text: str) -> list[tuple[str, bool]] | None:
-    """Return letters and whether each sorts downwards; None if one is no letter of ours."""
-    keys = []
-    for word in filter(None, text.split(",")):
-        letter = word.lstrip("+-")
-        if letter not in fields.SORT_KEYS:
-            return None
-        keys.append((letter, word.startswith("-")))
-    return keys
-
-
-def _rows(
-    views: list[JobView], keys: Sequence[tuple[str, bool]], request: Request
-) -> Iterator[JobView]:
-    """Sort, then part arrays into tasks if that is wanted; among equals the older job is first."""
-    views.sort(key=lambda view: view.job.job_id)
-    for letter, is_down in reversed(keys):
-        views.sort(key=fields.SORT_KEYS[letter], reverse=is_down)
-    for view in views:
-        if request.is_array_split and view.job.array is not None:
-            yield from map(view.task, view.job.array)
-        else:
-            yield view
 
 
 def _document(request: Request, call: Call, controller: Controller) -> Iterator[str]:

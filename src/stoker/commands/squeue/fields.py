@@ -213,7 +213,7 @@ EVERY_LETTER: Final = "".join(
 BY_NAME: Mapping[str, JobField] = MappingProxyType(
     {
         "account": _ACCOUNT,
-        "accruetime": _time("ACCRUE_TIME", lambda view: view.eligible_at),
+        "accruetime": _time("ACCRUE_TIME", lambda view: view.accrue_at),
         "admin_comment": _of_spec("ADMIN_COMMENT", "admin_comment"),
         "allocnodes": _ALLOC_NODES,
         "allocsid": _constant("ALLOC_SID", "0"),
@@ -344,7 +344,7 @@ SORT_KEYS: Mapping[str, Callable[[JobView], Any]] = MappingProxyType(
         "C": lambda view: view.cpus,
         "d": lambda view: view.job.spec.tmp_disk_mib,
         "D": lambda view: view.node_count,
-        "e": lambda view: view.end_at or float("inf"),
+        "e": lambda view: _endless(view.end_at),
         "E": lambda view: view.dependency or "",
         "f": lambda view: view.job.spec.features,
         "F": lambda view: view.array_id,
@@ -361,7 +361,7 @@ SORT_KEYS: Mapping[str, Callable[[JobView], Any]] = MappingProxyType(
         "m": lambda view: view.min_memory_mib,
         "M": lambda view: view.elapsed_s,
         "n": lambda view: view.job.spec.node_list,
-        "N": lambda view: view.node_list,
+        "N": lambda view: _natural(view.batch_host or ""),
         "O": lambda view: view.job.spec.contiguous,
         "p": lambda view: view.priority,
         "P": lambda view: view.job.partition,
@@ -370,8 +370,8 @@ SORT_KEYS: Mapping[str, Callable[[JobView], Any]] = MappingProxyType(
         "r": lambda view: view.reason,
         "R": lambda view: view.nodes_or_reason,
         "s": lambda _: 0,
-        "S": lambda view: view.start_at or float("inf"),
-        "t": lambda view: view.state.value,
+        "S": lambda view: (view.start_at, 0) if view.start_at else (float("inf"), view.job.job_id),
+        "t": lambda view: view.state.compact,
         "T": lambda view: view.state.value,
         "u": lambda view: view.job.owner.user_name,
         "U": lambda view: view.job.owner.user_id,
@@ -389,6 +389,12 @@ SORT_KEYS: Mapping[str, Callable[[JobView], Any]] = MappingProxyType(
 
 def _endless(seconds: float | None) -> float:
     return float("inf") if seconds is None else seconds
+
+
+def _natural(name: str) -> tuple[str, int]:
+    """Return what a host sorts by: ``n2`` comes before ``n10``."""
+    letters = name.rstrip("0123456789")
+    return letters, int(name[len(letters) :] or 0)
 
 
 def _pending_s(view: JobView) -> int:
