@@ -10,7 +10,6 @@ memory is then rebuilt from the database, the one truth.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from stoker.core.errors import StoreError
 from stoker.core.models import Allocation, Job, JobSpec, Step
 from stoker.core.repository import NEXT_JOB_ID, NodeState, Repository
 from stoker.core.rows import digest_of, encode_spec
+from stoker.worker.fairlock import FairLock
 from stoker.worker.idmark import IdMark
 from stoker.worker.table import JobTable
 
@@ -155,7 +155,7 @@ class JobQueue:
         """
         self.repository = repository
         self.table = table
-        self.lock = threading.RLock()
+        self.lock = FairLock()
         self.is_stale = True
         self.on_news: Callable[[set[int]], None] = lambda _: None
         self.on_lost_store: Callable[[StoreError], None] = lambda _: None
