@@ -292,6 +292,19 @@ def test_down_leaves_jobs_running_and_down_with_cancel_leaves_nothing():
         )
 
 
+def test_down_with_cancel_names_the_jobs_that_do_not_end_in_time_and_does_not_stop():
+    with PrivateStoker(kill_wait_s=60) as stoker:
+        script = "trap '' TERM; touch ready; sleep 600 & while :; do wait; done\n"
+        job_id = stoker.sbatch(script=script)
+        until((stoker.directory / "ready").exists, lambda: "the job does not run")
+        daemon = stoker.stokerd
+        done = stoker.run("stoker", "down", "--cancel", "--timeout", "0.5")
+        assert done.returncode == 1
+        assert f"1 job had not ended 0.5 s after the cancel: {job_id};" in done.stderr
+        assert stoker.job(job_id)["JobState"] == "COMPLETING"
+        assert stoker.stokerd == daemon
+
+
 def test_the_demo_comes_out_as_it_should_and_leaves_nothing(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "stoker.cli.people", "demo"],

@@ -33,6 +33,11 @@ class BackupKeeper(DaemonThread):
         self._interval_s = interval_s
         self._keep = keep
 
+    def change(self, interval_s: float, keep: int) -> None:
+        """Make and keep backups by other numbers from now on."""
+        self._interval_s, self._keep = interval_s, keep
+        self.wake()
+
     @property
     def is_wanted(self) -> bool:
         """Whether there is something to do at all."""
@@ -41,6 +46,7 @@ class BackupKeeper(DaemonThread):
     def do_work(self) -> None:
         """Make a backup if one is due, and see to it that we wake when the next is."""
         if not self.is_wanted:
+            self.check_interval = _LOOK_S
             return
         try:
             self._directory.mkdir(mode=0o700, exist_ok=True)

@@ -40,7 +40,6 @@ class Changes:
         self._selection = selection
         self._engine = engine
         self._steps = steps
-        self._kill_wait_s = ledger.admission.settings.kill_wait_s
 
     # Ending.
 
@@ -70,7 +69,8 @@ class Changes:
         if job.spec.interactive and not self._steps.open_steps(job.job_id):
             self._steps.end_all(turn, job, turn.now)
             self._ledger.finish(turn, job, on_request(job, turn.now))
-        turn.afterwards(partial(self._engine.end, group, why(ending), self._kill_wait_s))
+        kill_wait_s = self._ledger.admission.settings.kill_wait_s
+        turn.afterwards(partial(self._engine.end, group, why(ending), kill_wait_s))
 
     def fail_node(self, turn: Turn, name: str) -> None:
         """End what runs on a node that an operator took down; what may, waits again."""

@@ -15,7 +15,7 @@ from stoker.core.enums import JobState
 from stoker.core.errors import Infeasible, InvalidSpec, UnknownJob
 from stoker.core.models import Allocation, Job, Owner, Partition, Step
 from stoker.core.repository import HistoryFilter, Repository
-from stoker.core.settings import Machine, Settings
+from stoker.core.settings import Machine
 from stoker.core.units import JobRef
 from stoker.scheduling.snapshot import Shape
 from stoker.worker import peers
@@ -76,14 +76,13 @@ class Control:
         self._tokens = tokens
         self._scheduler = scheduler
         self._accounts = accounts
-        self._settings: Settings = admission.settings
         self._machine: Machine = admission.machine
         self._started_at = queue.now()
 
     @property
     def cluster_name(self) -> str:
         """Return the cluster's name."""
-        return self._settings.cluster_name
+        return self._admission.settings.cluster_name
 
     def now(self) -> float:
         """Return the time of this turn, in epoch seconds."""
@@ -99,7 +98,7 @@ class Control:
 
     def configuration(self) -> Mapping[str, str]:
         """Return Slurm's names for what is configured."""
-        return slurm_configuration(self._settings, self._machine)
+        return slurm_configuration(self._admission.settings, self._machine)
 
     def host(self) -> Host:
         """Return the machine underneath the nodes."""
@@ -310,7 +309,7 @@ class Control:
         self._changes.finish_allocation(self._queue.current, job.job_id, code, signal)
 
     def _recent_since(self) -> float:
-        return self._queue.now() - self._settings.min_job_age_s
+        return self._queue.now() - self._admission.settings.min_job_age_s
 
 
 def _by_job(records: Sequence[T]) -> dict[int, list[T]]:

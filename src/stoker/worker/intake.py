@@ -19,7 +19,6 @@ from stoker.core.enums import Hold
 from stoker.core.errors import InvalidSpec
 from stoker.core.models import Job, JobSpec
 from stoker.core.repository import Repository
-from stoker.core.settings import Settings
 from stoker.scheduling.policy import multifactor_priority
 from stoker.worker.admission import PRIORITY_START, Admission
 from stoker.worker.controller import Submission
@@ -53,7 +52,6 @@ class Intake:
         self._ledger = ledger
         self._admission = admission
         self._repository = repository
-        self._settings: Settings = admission.settings
         self._keys: dict[str, _Made] = {}
         self._specs: dict[bytes, tuple[bytes, JobSpec]] = {}
 
@@ -163,20 +161,21 @@ class Intake:
         """Return what was asked for, what the job's size says, or less than the job before got."""
         if submission.priority is not None:
             return submission.priority
-        if self._settings.priority_type == "multifactor":
+        if self._admission.settings.priority_type == "multifactor":
             machine = self._admission.machine
             return multifactor_priority(job.spec, machine.cpus, len(machine.nodes))
         return max(1, PRIORITY_START - job.job_id - job.nice)
 
     def _check_limits(self, submission: Submission) -> None:
-        if len(self._ledger.table) >= self._settings.max_job_count:
+        settings = self._admission.settings
+        if len(self._ledger.table) >= settings.max_job_count:
             raise InvalidSpec(
                 "Slurm temporarily unable to accept job, sleeping and retrying",
                 "ESLURM_ERROR_ON_DESC_TO_RECORD_COPY",
             )
-        if len(submission.script) > self._settings.max_script_size:
+        if len(submission.script) > settings.max_script_size:
             raise InvalidSpec(
-                f"Batch script exceeds the limit of {self._settings.max_script_size} bytes",
+                f"Batch script exceeds the limit of {settings.max_script_size} bytes",
                 "ESLURM_JOB_SCRIPT_TOO_LARGE",
             )
         if sum(map(len, submission.environment)) > _ENVIRONMENT_MAX:
@@ -193,7 +192,7 @@ class Intake:
 
     def _check_array_and_dependency(self, submission: Submission) -> None:
         array = submission.array
-        if array is not None and array.tasks.last >= self._settings.max_array_size:
+        if array is not None and array.tasks.last >= self._admission.settings.max_array_size:
             raise InvalidSpec("Invalid job array specification", "ESLURM_INVALID_ARRAY")
         conditions = submission.dependency.conditions if submission.dependency else ()
         if len(conditions) > _DEPENDENCIES_MAX:

@@ -19,7 +19,7 @@ from typing import Final
 from stoker.core.errors import StoreError
 from stoker.core.models import NO_TASK, Allocation, Job, NodeShare
 from stoker.core.repository import Repository
-from stoker.core.settings import Detected, Machine, Settings
+from stoker.core.settings import Detected, Machine
 from stoker.core.units import PatternFields, expand_pattern
 from stoker.engines.base import Engine, Failed, Unit, UnitKey, Warn
 from stoker.worker.admission import Admission
@@ -79,8 +79,6 @@ class Launcher:
         engine: Engine,
         repository: Repository,
         admission: Admission,
-        settings: Settings,
-        machine: Machine,
         detected: Detected,
         home: Path,
     ) -> None:
@@ -90,10 +88,10 @@ class Launcher:
         """Called with the jobs that never reached the engine."""
         self._engine = engine
         self._admission = admission
-        self._settings = settings
-        self._machine = machine
+        self._machine = machine = admission.machine
         self._detected = detected
-        self._variables = BatchVariables(machine, settings.cluster_name, detected.host, str(home))
+        name = admission.settings.cluster_name
+        self._variables = BatchVariables(machine, name, detected.host, str(home))
 
     def launch(self, turn: Turn, job: Job) -> None:
         """Have the engine run the job's present attempt when the turn is on record."""
@@ -150,7 +148,7 @@ class Launcher:
             nice=0,
             rlimits=spec.rlimits,
             time_limit_s=job.time_limit_s,
-            kill_wait_s=self._settings.kill_wait_s,
+            kill_wait_s=self._admission.settings.kill_wait_s,
             warnings=warnings_of(job),
             memory_mib=allocation.memory_mib or None,
             notices=_notices(job, allocation),

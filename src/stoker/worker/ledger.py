@@ -52,7 +52,6 @@ class Ledger:
         self.admission = admission
         self.lanes = Lanes()
         self.dependencies = Dependencies(queue)
-        self._requeue_max = admission.settings.requeue_max
 
     def rebuild(self) -> None:
         """Fill memory, books and lanes from the record, and let waiting jobs find their places."""
@@ -294,7 +293,7 @@ class Ledger:
         outcome = lost(turn.now)
         may_requeue = job.requeue and not job.spec.interactive
         if job.ending is None and may_requeue:
-            is_hopeless = job.restarts >= self._requeue_max
+            is_hopeless = job.restarts >= self.admission.settings.requeue_max
             job.ending = JobState.REQUEUE_HOLD if is_hopeless else JobState.REQUEUED
             outcome = Outcome(state=JobState.NODE_FAIL, at=turn.now, raw_code=outcome.code)
         elif job.ending is not None:

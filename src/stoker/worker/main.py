@@ -21,20 +21,28 @@ import stoker
 from stoker.core.database import Database
 from stoker.core.errors import StokerError, UserError
 from stoker.core.repository import Repository
-from stoker.core.settings import detect, home_directory, load_settings, machine_of
+from stoker.core.settings import (
+    Detected,
+    Machine,
+    Settings,
+    SettingsError,
+    detect,
+    home_directory,
+    load_settings,
+    machine_of,
+)
 from stoker.engines.local import LocalEngine
 from stoker.worker.failpoints import arm
 from stoker.worker.homelock import only_daemon
 from stoker.worker.rpc import ReadDraft
 from stoker.worker.service import Command
-from stoker.worker.signal_handler import SignalHandler
+from stoker.worker.signal_handler import RELOAD_SIGNAL, SignalHandler
 from stoker.worker.worker import Worker
 
 log = logging.getLogger(__name__)
 
 _LOG_BYTES_MAX = 8 << 20
 _IGNORED = (
-    signal.SIGHUP,
     signal.SIGUSR1,
     signal.SIGUSR2,
     signal.SIGALRM,
@@ -42,7 +50,7 @@ _IGNORED = (
     signal.SIGPROF,
     signal.SIGIO,
 )
-"""Signals that mean nothing to us and would end us: a stray one, or the terminal that closes."""
+"""Signals that mean nothing to us and would end us."""
 
 
 def main(
@@ -56,6 +64,7 @@ def main(
         with ExitStack() as stack:
             worker = _prepare(stack, home, options, commands, read_draft)
             signals = SignalHandler().on_shutdown(worker.request_stop)
+            signals.on_reload(lambda: _reload(worker, options))
             stack.enter_context(signals)
             worker.work(signals, herald.is_ready)
     except (StokerError, OSError) as error:
@@ -72,15 +81,14 @@ def _prepare(
     commands: Mapping[str, Command],
     read_draft: ReadDraft,
 ) -> Worker:
-    for number in _IGNORED:
+    # Until it is handled, SIGHUP would end us: the terminal may close while we start.
+    for number in (RELOAD_SIGNAL, *_IGNORED):
         signal.signal(number, signal.SIG_IGN)
     stack.enter_context(only_daemon(home))
     _start_log(home, to_file=options.background)
     arm(os.environ)
-    settings = load_settings(home, os.environ, _flags(options.set))
-    detected = detect()
-    machine = machine_of(settings, detected)
-    logging.getLogger().setLevel(settings.log_level)
+    settings, machine, detected = _read_settings(home, options)
+    _set_log_level(settings)
     for warning in machine.warnings:
         log.warning("%s", warning)
     database = Database(settings.database_url or f"sqlite:///{home / 'stoker.db'}")
@@ -99,6 +107,32 @@ def _prepare(
     # Hundreds of thousands of waiting jobs hold no cycles: looking for some would stall a turn.
     gc.set_threshold(50_000, 20, 100)
     return worker
+
+
+def _read_settings(home: Path, options: argparse.Namespace) -> tuple[Settings, Machine, Detected]:
+    settings = load_settings(home, os.environ, _flags(options.set))
+    detected = detect()
+    return settings, machine_of(settings, detected), detected
+
+
+def _reload(worker: Worker, options: argparse.Namespace) -> None:
+    """Read the settings again; if they cannot be used, all stays as it is."""
+    try:
+        settings, _, _ = _read_settings(worker.home, options)
+        _set_log_level(settings)
+    except StokerError as error:
+        log.warning("the settings stay as they are: %s", error)
+    else:
+        log.info("%s", worker.reload(settings))
+
+
+def _set_log_level(settings: Settings) -> None:
+    try:
+        logging.getLogger().setLevel(settings.log_level)
+    except ValueError:
+        raise SettingsError(
+            f"cannot use log_level {settings.log_level}: it is DEBUG, INFO, WARNING or ERROR"
+        ) from None
 
 
 def _parser() -> argparse.ArgumentParser:

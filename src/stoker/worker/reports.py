@@ -72,7 +72,6 @@ class Reports:
         self._ledger = ledger
         self._engine = engine
         self._steps = steps
-        self._kill_wait_s = ledger.admission.settings.kill_wait_s
 
     @property
     def is_behind(self) -> bool:
@@ -166,7 +165,8 @@ class Reports:
     def _insist(self, job: Job, group: str) -> None:
         """Ask of the engine what the record says is to be done to a running job; maybe again."""
         if job.ending is not None:
-            self._engine.end(group, outcomes.why(job.ending), self._kill_wait_s)
+            kill_wait_s = self._ledger.admission.settings.kill_wait_s
+            self._engine.end(group, outcomes.why(job.ending), kill_wait_s)
         elif job.state is JobState.SUSPENDED:
             self._engine.suspend(group)
         else:

@@ -1,11 +1,11 @@
-"""Signals that mean "stop": noted at once, acted on where it is safe.
+"""Signals that mean "stop" or "read the settings again": noted at once, acted on where it is safe.
 
 A handler runs between any two instructions of the main thread, maybe while that holds the very
 lock which a callback wants: so it only notes the signal. The callbacks run in the main loop, which
 either waits here (`wait`) or selects on `fileno` and calls `run_pending`. The wake-up byte is
 written by the interpreter's own C handler: a signal that comes just before a select, or to another
-thread, is not slept through. A second signal means that somebody has lost patience: the process
-exits at once.
+thread, is not slept through. A second signal to stop means that somebody has lost patience: the
+process exits at once. However often it is told to reload before it comes to it, it does so once.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from typing import Any, Final, Self
 log = logging.getLogger(__name__)
 
 SHUTDOWN_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+RELOAD_SIGNAL: Final = signal.SIGHUP
 
 
 class SignalHandler:
-    """Runs callbacks in the main loop once a signal to shut down has come.
+    """Runs callbacks in the main loop once a signal to shut down, or to reload, has come.
 
     As a context manager it is registered inside the ``with``.
     """
@@ -39,6 +40,8 @@ class SignalHandler:
         self._force_exit = force_exit
         self._callbacks: list[Callable[[], object]] = []
         self._has_run = False
+        self._on_reload: Callable[[], object] | None = None
+        self._is_to_reload = False
         self._previous: dict[int, Any] = {}
         self._pipe: tuple[int, int] | None = None
         self._previous_wakeup = -1
@@ -48,8 +51,13 @@ class SignalHandler:
         self._callbacks.append(callback)
         return self
 
+    def on_reload(self, callback: Callable[[], object]) -> Self:
+        """Call *callback* after SIGHUP has come, each time."""
+        self._on_reload = callback
+        return self
+
     def register(self, signals: Iterable[int] | None = None) -> Self:
-        """Handle *signals* (SIGTERM and SIGINT if not said) from now on.
+        """Handle *signals* (SIGTERM and SIGINT if not said) from now on, SIGHUP if it is wanted.
 
         Raises:
             RuntimeError: Not in the main thread, which alone can do it.
@@ -62,7 +70,10 @@ class SignalHandler:
             )
         try:
             self._open_pipe()
-            for number in SHUTDOWN_SIGNALS if signals is None else signals:
+            wanted = [*(SHUTDOWN_SIGNALS if signals is None else signals)]
+            if self._on_reload is not None:
+                wanted.append(RELOAD_SIGNAL)
+            for number in wanted:
                 previous = signal.signal(number, self._note)
                 self._previous.setdefault(number, previous)
         except BaseException:
@@ -102,14 +113,18 @@ class SignalHandler:
             if left_s is not None and left_s <= 0:
                 return False
             select.select([self], [], [], left_s)
-            self._drain()
+            self.run_pending()
         return self.run_pending()
 
     def run_pending(self) -> bool:
-        """Run the callbacks if a signal has come and they have not run; return whether one has."""
+        """Run what is due, each callback of a stop once; return whether we are to stop."""
+        self._drain()
+        if self._is_to_reload and self._on_reload is not None:
+            # Before it is done: who changes the settings meanwhile asks again.
+            self._is_to_reload = False
+            self._run(self._on_reload)
         if self.received is None:
             return False
-        self._drain()
         if not self._has_run:
             self._has_run = True
             log.info("stopping: %s", signal.Signals(self.received).name)
@@ -118,7 +133,9 @@ class SignalHandler:
         return True
 
     def _note(self, number: int, _: FrameType | None) -> None:
-        if self.received is None:
+        if number == RELOAD_SIGNAL and self._on_reload is not None:
+            self._is_to_reload = True
+        elif self.received is None:
             self.received = number
         else:
             self._force_exit(128 + number)
@@ -127,7 +144,7 @@ class SignalHandler:
         try:
             callback()
         except Exception:
-            log.exception("a step of the shutdown failed; the next one follows")
+            log.exception("what a signal asked for failed; the next step follows")
 
     def _open_pipe(self) -> None:
         if self._pipe is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from stoker.core.models import Allocation, Job, NodeShare, Step
-from stoker.core.settings import Detected, Machine, Settings
+from stoker.core.settings import Detected
 from stoker.core.units import expand_pattern
 from stoker.engines.base import Unit, UnitKey
 from stoker.worker.admission import Admission
@@ -21,18 +21,10 @@ from stoker.worker.launching import cores_of, pattern_fields, warnings_of
 class TaskUnits:
     """Describes the tasks of steps to the engine."""
 
-    def __init__(
-        self,
-        admission: Admission,
-        settings: Settings,
-        machine: Machine,
-        detected: Detected,
-        home: Path,
-    ) -> None:
+    def __init__(self, admission: Admission, detected: Detected, home: Path) -> None:
         """Tasks find their way back to the Stoker at *home*."""
         self._admission = admission
-        self._settings = settings
-        self._machine = machine
+        self._machine = admission.machine
         self._detected = detected
         self._home = home
 
@@ -78,7 +70,7 @@ class TaskUnits:
             rlimits=request.rlimits,
             # The job's own limit is kept by its leader, or by the scheduler; it may change.
             time_limit_s=request.time_limit_s,
-            kill_wait_s=self._settings.kill_wait_s,
+            kill_wait_s=self._admission.settings.kill_wait_s,
             warnings=warnings_of(job) if job.spec.interactive else (),
             memory_mib=None,
             notices={},
@@ -95,7 +87,7 @@ class TaskUnits:
             step,
             task,
             machine=self._machine,
-            cluster_name=self._settings.cluster_name,
+            cluster_name=self._admission.settings.cluster_name,
             host=self._detected.host,
             home=str(self._home),
             umask=request.umask,

@@ -35,6 +35,7 @@ from stoker.worker.outcomes import why
 from stoker.worker.probe import Probe
 from stoker.worker.queue import JobQueue
 from stoker.worker.recovery import RecoveryManager, RecoveryResult
+from stoker.worker.reload import Reloaded, reloaded
 from stoker.worker.reports import Reports
 from stoker.worker.resources import ResourceTracker
 from stoker.worker.rpc import ReadDraft, Rpc
@@ -81,11 +82,9 @@ class Worker:
         self.tracker = ResourceTracker(machine.nodes)
         self.queue = JobQueue(self.repository, JobTable(self.admission.shape), IdMark(home))
         self.ledger = Ledger(self.queue, self.tracker, self.admission)
-        units = TaskUnits(self.admission, settings, machine, detected, home)
+        units = TaskUnits(self.admission, detected, home)
         self.steps = StepKeeper(self.repository, engine, units)
-        self.launcher = Launcher(
-            engine, self.repository, self.admission, settings, machine, detected, home
-        )
+        self.launcher = Launcher(engine, self.repository, self.admission, detected, home)
         self.scheduler = ResourceScheduler(self.queue, self.ledger, self.launcher, engine)
         self.reports = Reports(self.queue, self.ledger, engine, self.steps, self.scheduler)
         self.nodes = NodeKeeper(machine.nodes, self.tracker, self.repository)
@@ -161,6 +160,15 @@ class Worker:
             watch = stack.enter_context(HomeWatch(self.home))
             on_ready()
             self._wait_for_stop(signals, watch)
+
+    def reload(self, settings: Settings) -> Reloaded:
+        """Let those of other settings count that can change while we run; return which."""
+        found = reloaded(self.settings, settings)
+        with self.queue.lock:
+            self.settings = self.admission.settings = now = found.settings
+        self._turns.interval_s = now.check_interval_s
+        self._backups.change(now.backup_interval_hours * 3600, now.backup_keep)
+        return found
 
     def request_stop(self) -> None:
         """Make `work` return; from any thread, also before it has begun."""
@@ -249,7 +257,7 @@ class _Turns(SchedulerDaemon):
 
     def __init__(self, interval_s: float, scheduler: ResourceScheduler, reports: Reports) -> None:
         super().__init__(interval_s, scheduler=scheduler)
-        self._interval_s = interval_s
+        self.interval_s = interval_s
         self._resource_scheduler = scheduler
         self._reports = reports
 
@@ -263,4 +271,4 @@ class _Turns(SchedulerDaemon):
             wait_s = self._resource_scheduler.next_wakeup_s()
             if self._reports.is_behind:
                 wait_s = min(wait_s, _RETRY_S)
-            self.check_interval = min(self._interval_s, max(wait_s, 0.001))
+            self.check_interval = min(self.interval_s, max(wait_s, 0.001))

@@ -40,6 +40,34 @@ def test_callbacks_run_in_order_in_the_main_loop():
     assert signals.received == signal.SIGTERM
 
 
+def test_settings_are_read_again_each_time_it_is_asked_for_and_nothing_stops():
+    """R28: SIGHUP reloads; many at once are one."""
+    before = signal.getsignal(signal.SIGHUP)
+    seen: list[str] = []
+    with SignalHandler().on_reload(lambda: seen.append("read")) as signals:
+        for _ in range(3):
+            send(signal.SIGHUP)
+        assert seen == []
+        assert not signals.run_pending()
+        assert seen == ["read"]
+        send(signal.SIGHUP)
+        assert not signals.wait(0.01)
+        assert seen == ["read", "read"]
+        assert signals.received is None
+    assert signal.getsignal(signal.SIGHUP) == before
+
+
+def test_a_reload_that_fails_stops_nothing():
+    def fail() -> None:
+        raise ValueError("no settings")
+
+    with SignalHandler().on_reload(fail) as signals:
+        send(signal.SIGHUP)
+        assert not signals.run_pending()
+        send(signal.SIGTERM)
+        assert signals.run_pending()
+
+
 def test_a_callback_may_take_a_lock_that_the_interrupted_code_holds():
     lock = threading.Lock()
     seen: list[bool] = []

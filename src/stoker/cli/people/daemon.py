@@ -17,10 +17,14 @@ from stoker.cli.people.screen import size as memory
 from stoker.client.client import Client
 from stoker.client.daemon import ensure_daemon, is_answering
 from stoker.core.errors import DaemonUnavailable, UserError
+from stoker.core.messages import JobFilter
 from stoker.core.settings import home_directory
 
 _STOP_S = 60.0
-"""How long a stop may take; jobs that are cancelled get their time to end."""
+"""How long a stop may take."""
+_CANCEL_S = 120.0
+"""How long cancelled jobs may take, unless told otherwise: several times the usual KillWait."""
+_NAMED_MAX = 10
 
 
 @click.command("up")
@@ -57,10 +61,19 @@ def up_command(foreground: bool, settings: tuple[str, ...]) -> None:
 
 @click.command("down")
 @click.option("--cancel", is_flag=True, help="Cancel all jobs first.")
-def down_command(cancel: bool) -> None:
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=_CANCEL_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --cancel: how long the jobs may take to end.",
+)
+def down_command(cancel: bool, timeout: float) -> None:
     """Stop the daemon; running jobs go on.
 
-    They are found again when it is back, and what ended meanwhile is recorded then.
+    They are found again when it is back, and what ended meanwhile is recorded then. If cancelled
+    jobs have not ended in time, the daemon does not stop either.
 
     Examples:
       stoker down              for an upgrade: jobs do not notice
@@ -73,10 +86,24 @@ def down_command(cancel: bool) -> None:
     with _plain_client(home) as client:
         status = client.status()
         running = status["jobs"].get("RUNNING", 0)
-        client.shutdown(cancel=cancel)
+        try:
+            client.shutdown(cancel=cancel, timeout_s=timeout if cancel else None)
+        except TimeoutError:
+            raise UserError(_still_there(client, timeout)) from None
     _await_end(status["stokerd"]["pid"], home)
     ending = "; no job runs" if cancel or not running else f"; {count(running, 'job')} go on"
     say(f"stokerd has stopped{ending}")
+
+
+def _still_there(client: Client, timeout_s: float) -> str:
+    """Say which jobs have kept the daemon from stopping."""
+    ids = [job.id for job in client.jobs(JobFilter())]
+    more = f" and {len(ids) - _NAMED_MAX} more" if len(ids) > _NAMED_MAX else ""
+    return (
+        f"cannot stop stokerd: {count(len(ids), 'job')} had not ended {timeout_s:g} s after the "
+        f"cancel: {', '.join(ids[:_NAMED_MAX])}{more}; try again, or leave them to run with "
+        "`stoker down`"
+    )
 
 
 def _plain_client(home: Path) -> Client:

@@ -24,6 +24,7 @@ Documentation=man:sbatch(1)
 [Service]
 Type=exec
 ExecStart={command}
+ExecReload=/bin/kill -HUP $MAINPID
 Environment={home}
 KillMode=process
 Delegate=yes
