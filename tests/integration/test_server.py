@@ -20,7 +20,7 @@ import pytest
 
 from stoker.core.errors import StoreError, UserError
 from stoker.core.wire import PAYLOAD_MAX, decode_answer, encode, encode_request
-from stoker.worker.server import Server
+from stoker.worker.server import Limits, Server
 from support.raw_client import RawClient, call_frame, cpu_s, serving, until
 from support.stub_daemon import StubService
 
@@ -104,7 +104,7 @@ def test_somebody_else_is_told_so_and_not_served(server, service, path):
 
 
 def test_calls_that_are_ready_together_share_one_commit(tmp_path, service, path):
-    server = Server(path, service)
+    server = Server(path, service, limits=Limits(turn_s=60.0))
     with server, ExitStack() as stack:
         clients = [stack.enter_context(RawClient(path)) for _ in range(20)]
         for number, client in enumerate(clients):
@@ -115,6 +115,24 @@ def test_calls_that_are_ready_together_share_one_commit(tmp_path, service, path)
         answers = {client.hear(b"O") for client in clients}
     assert max(service.turns) == 20
     assert len(answers) == 20
+
+
+def test_who_asked_for_least_comes_first_and_a_turn_does_not_go_on_for_ever(
+    tmp_path, service, path
+):
+    server = Server(path, service, limits=Limits(turn_s=0.0))
+    with server, RawClient(path) as lister, RawClient(path) as submitter:
+        for _ in range(2):
+            lister.call("look")
+            while not lister.has_heard(b"X"):
+                server.turn(timeout_s=0.01)
+        lister.call("look")
+        submitter.call("submit", key="k")
+        while not submitter.has_heard(b"X"):
+            server.turn(timeout_s=0.01)
+        assert not lister.has_heard(b"X")
+        server.turn(timeout_s=1)
+        assert lister.hear(b"X") == b"0"
 
 
 def test_nobody_is_told_before_the_commit(server, service, path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import threading
 import time
@@ -48,6 +49,16 @@ class RawClient:
             data = self.socket.recv(65536)
             assert data, f"the server hung up before {kind!r}; it said {self._frames}"
             self._frames += self._reader.feed(data)
+
+    def has_heard(self, kind: bytes) -> bool:
+        """Return whether a frame of that kind has come by now, and pass over all up to it."""
+        while select.select([self.socket], [], [], 0)[0]:
+            self._frames += self._reader.feed(self.socket.recv(65536))
+        kinds = [frame.kind for frame in self._frames]
+        if kind not in kinds:
+            return False
+        del self._frames[: kinds.index(kind) + 1]
+        return True
 
     def ask(self, *argv: str, key: str = "") -> tuple[bytes, int]:
         """Make a call; return what it put out and its status."""

@@ -20,7 +20,7 @@ from stoker.core.wire import to_bytes, to_text
 DRAFTS_MAX = 250
 """Drafts, or jobs to change, in one request: its turn must not keep others waiting."""
 
-PAGE_MAX = 2000
+PAGE_MAX = 250
 """Jobs in one answer, for the same reason."""
 
 

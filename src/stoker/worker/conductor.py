@@ -58,12 +58,15 @@ class Conductor:
     What a failed turn left undone is taken up at ``_retry_at``, on the monotonic clock; 0: never.
     """
 
-    def __init__(self, service: Service, clock: Callable[[], float], *, retry_s: float) -> None:
+    def __init__(
+        self, service: Service, clock: Callable[[], float], *, retry_s: float, turn_s: float
+    ) -> None:
         self._retry_at = 0.0
         self._deadlines: dict[Talk, float] = {}
         self._service = service
         self._clock = clock
         self._retry_s = retry_s
+        self._turn_s = turn_s
         self._talks: dict[Connection, Talk] = {}
         self._parked: defaultdict[int, set[Talk]] = defaultdict(set)
         self._woken: dict[Talk, None] = {}
@@ -124,7 +127,11 @@ class Conductor:
     # --- A turn.
 
     def conduct(self, due: Iterable[Connection]) -> Iterable[Talk]:
-        """Handle everything in one turn; return the conversations that have something to say."""
+        """Handle what is due in one turn; return the conversations that have something to say.
+
+        Of many calls those that there is no time for are left for the next turn; who has asked for
+        least so far comes first, so that a submission does not stand behind ten long lists.
+        """
         self._touched = {}
         woken, self._woken = list(self._woken), {}
         left, self._left = self._left, []
@@ -135,9 +142,12 @@ class Conductor:
                     self._clean_up(talk)
                 for talk in woken:
                     self._look_again(talk)
-                for connection in due:
+                until = time.monotonic() + self._turn_s
+                for connection in sorted(due, key=_spent_s):
                     served.add(connection)
                     self._serve(connection)
+                    if time.monotonic() > until:
+                        break
         except Exception as error:  # noqa: BLE001 - the top of a turn
             _log.exception("a turn with %d calls was not committed", len(self._touched))
             for connection in due:
@@ -187,10 +197,12 @@ class Conductor:
 
     def _serve(self, connection: Connection) -> None:
         """Handle the frames of one connection, up to the end of a call."""
+        began = time.monotonic()
         with self._blaming(connection):
             for _ in range(_FRAMES_PER_TURN):
                 if not connection.frames or not self._take(connection, connection.frames[0]):
-                    return
+                    break
+        connection.spent_s += time.monotonic() - began
 
     def _take(self, connection: Connection, frame: Frame) -> bool:
         """Handle the first frame; return whether the next may be handled in this turn, too."""
@@ -372,6 +384,10 @@ class Conductor:
         self._woken.pop(talk, None)
         if self._talks.get(talk.connection) is talk:
             del self._talks[talk.connection]
+
+
+def _spent_s(connection: Connection) -> float:
+    return connection.spent_s
 
 
 def _give_file(talk: Talk, request: ReadFile, payload: bytes) -> Request:

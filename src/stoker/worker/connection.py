@@ -34,6 +34,7 @@ class Connection:
         frames: Whole frames that nobody has handled yet, in order.
         awaited_descriptors: How many are expected with the next frame; the kernel closes more.
         fault: Why the client must be sent away, once that is known.
+        spent_s: How long others were kept waiting by what this client asked for, so far.
     """
 
     def __init__(self, sock: socket.socket, owner: Owner) -> None:
@@ -44,6 +45,7 @@ class Connection:
         self.awaited_descriptors = 0
         self.is_closed = False
         self.fault = ""
+        self.spent_s = 0.0
         self._socket = sock
         self._reader = FrameReader(CLIENT_LIMITS)
         self._outgoing: deque[Outgoing] = deque()

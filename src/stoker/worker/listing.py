@@ -1,13 +1,18 @@
 """Long lists for typed requests, a page at a time, so that no reader delays a turn.
 
-What matches is collected once and kept for the pages that follow, a few lists at a time; a client
-whose list was let go of gets a new one that begins behind the last job it was shown.
+The jobs that there were when a list was begun are kept for the pages that follow, a few lists at a
+time; who goes on with a list that was let go of, or begun anew by somebody else, goes on behind the
+last job that was shown. Which jobs match is found out page by page: where few do, a page may be
+short, or empty.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -20,6 +25,10 @@ from stoker.worker.controller import Controller, HistoryQuery
 from stoker.worker.records import Records
 
 _KEPT_MAX: Final = 8
+_LOOKED_AT_MAX: Final = 5000
+"""Jobs that are looked at for one page."""
+
+_number = attrgetter("job_id")
 
 
 class Listing:
@@ -29,20 +38,19 @@ class Listing:
         """List what *controller* knows."""
         self._controller = controller
         self._records = records
-        self._rests: OrderedDict[JobFilter, Sequence[Job]] = OrderedDict()
+        self._begun: OrderedDict[JobFilter, Sequence[Job]] = OrderedDict()
 
     def page(self, wanted: JobFilter, _: Owner) -> Page:
         """Return the next jobs that match, by number."""
-        rest = self._rests.pop(wanted, None)
-        if rest is None:
-            rest = sorted(self._matching(wanted), key=lambda job: job.job_id)
-        shown, rest = rest[:PAGE_MAX], rest[PAGE_MAX:]
-        after = None
-        if rest:
-            after = shown[-1].job_id
-            self._rests[msgspec.structs.replace(wanted, after=after)] = rest
-            if len(self._rests) > _KEPT_MAX:
-                self._rests.popitem(last=False)
+        begun = msgspec.structs.replace(wanted, after=0)
+        jobs = self._begun.pop(begun, None) if wanted.after else None
+        if jobs is None:
+            jobs = sorted(self._candidates(wanted), key=_number)
+        shown, after = _next(wanted, jobs)
+        if after is not None:
+            self._begun[begun] = jobs
+            if len(self._begun) > _KEPT_MAX:
+                self._begun.popitem(last=False)
         return Page(tuple(self._records.views(shown)), after)
 
     def counts(self) -> Mapping[str, int]:
@@ -52,18 +60,6 @@ class Listing:
             count = 1 if job.array is None else len(job.array)
             counts[job.state] = counts.get(job.state, 0) + count
         return counts
-
-    def _matching(self, wanted: JobFilter) -> Iterable[Job]:
-        states = {state.upper() for state in wanted.states}
-        return (
-            job
-            for job in self._candidates(wanted)
-            if job.job_id > wanted.after
-            and (not states or job.state in states or job.state.compact in states)
-            and (not wanted.users or job.owner.user_name in wanted.users)
-            and (not wanted.names or job.name in wanted.names)
-            and (not wanted.partitions or job.partition in wanted.partitions)
-        )
 
     def _candidates(self, wanted: JobFilter) -> Iterable[Job]:
         if wanted.ids:
@@ -89,3 +85,27 @@ class Listing:
                 f"cannot list the jobs of {name}: there is no such user", "ESLURM_USER_ID_MISSING"
             )
         return found
+
+
+def _next(wanted: JobFilter, jobs: Sequence[Job]) -> tuple[list[Job], int | None]:
+    """Return the jobs of the next page, and behind which one it ends; None if that is all."""
+    states = frozenset(state.upper() for state in wanted.states)
+    shown: list[Job] = []
+    start = bisect_right(jobs, wanted.after, key=_number)
+    for job in islice(jobs, start, start + _LOOKED_AT_MAX):
+        if _matches(wanted, states, job):
+            shown.append(job)
+        start += 1
+        if len(shown) == PAGE_MAX:
+            break
+    return shown, jobs[start - 1].job_id if start < len(jobs) else None
+
+
+def _matches(wanted: JobFilter, states: frozenset[str], job: Job) -> bool:
+    return (
+        (not states or job.state in states or job.state.compact in states)
+        and (not wanted.users or job.owner.user_name in wanted.users)
+        and (not wanted.names or job.name in wanted.names)
+        and (not wanted.partitions or job.partition in wanted.partitions)
+        and (not job.end_at or wanted.ended or bool(wanted.ids))
+    )

@@ -47,7 +47,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """From a frame's first byte, or from the connection, until the frame is whole."""
     half_frames_max: int = 256 << 20
     """Bytes of unfinished frames over all connections."""
-    make_s: float = 0.005
+    turn_s: float = 0.003
+    """Time in each turn for taking in calls; who came too late for it has the next one."""
+    make_s: float = 0.001
     """Time in each round for making more of long answers."""
     pause_s: float = 0.2
     """How long nobody is accepted after descriptors ran out and none was in reserve."""
@@ -81,7 +83,9 @@ class Server:
         self._path = socket_path
         self._service = service
         self._limits = limits or Limits()
-        self._conductor = Conductor(service, clock, retry_s=self._limits.retry_s)
+        self._conductor = Conductor(
+            service, clock, retry_s=self._limits.retry_s, turn_s=self._limits.turn_s
+        )
         self._stopping = False
         self._changed_ids: deque[int] = deque()
         self._listener: Listener | None = None

@@ -187,6 +187,29 @@ def test_a_daemon_that_forgot_the_list_goes_on_behind_the_last_job(desk):
     assert [job.job_id for job in page.jobs] == [PAGE_MAX + 1, PAGE_MAX + 2]
 
 
+def test_a_page_looks_at_so_many_jobs_and_is_short_where_few_match(desk):
+    for job_id in range(1, 20_001):
+        desk.controller.add(job_id)
+    desk.controller.add(20_001, spec={"name": "rare"})
+    wanted, pages = JobFilter(names=("rare",)), []
+    while True:
+        page = desk.ask("jobs", wanted, Page)
+        pages.append([job.job_id for job in page.jobs])
+        if page.next_after is None:
+            break
+        wanted = msgspec.structs.replace(wanted, after=page.next_after)
+    assert [job_id for page in pages for job_id in page] == [20_001]
+    assert len(pages) > 2
+
+
+def test_a_job_that_ends_before_its_page_is_not_listed_as_active(desk):
+    jobs = [desk.controller.add(job_id) for job_id in range(1, PAGE_MAX + 4)]
+    desk.ask("jobs", JobFilter(), Page)
+    jobs[-1].state, jobs[-1].end_at = JobState.CANCELLED, 1.0
+    page = desk.ask("jobs", JobFilter(after=PAGE_MAX), Page)
+    assert [job.job_id for job in page.jobs] == [PAGE_MAX + 1, PAGE_MAX + 2]
+
+
 def test_a_user_that_is_not_there_is_named(desk):
     with pytest.raises(InvalidSpec, match="the jobs of nobody-at-all: there is no such user"):
         desk.ask("jobs", JobFilter(ended=True, users=("nobody-at-all",)))
