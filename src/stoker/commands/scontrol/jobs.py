@@ -106,7 +106,7 @@ def _job_lines(view: JobView, *, has_details: bool) -> Iterator[str]:
 
 def _identity_lines(view: JobView) -> Iterator[str]:
     job, owner, spec = view.job, view.job.owner, view.job.spec
-    yield f"JobId={job.job_id} {_array_words(view)}JobName={job.name}"
+    yield f"JobId={job.job_id} {_array_words(view)}JobName={job.name or '(null)'}"
     yield (
         f"UserId={owner.user_name}({owner.user_id}) "
         f"GroupId={owner.group_name}({owner.group_id}) MCS_label=N/A"
