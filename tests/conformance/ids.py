@@ -11,13 +11,14 @@ from collections.abc import Mapping
 
 _TOLD = re.compile(r"(?:\bSTEP |StepId=|SLURM_JOB_ID=|JobId=|\b[Jj]ob |allocation )(\d+)")
 _NUMBER = re.compile(r"\d+")
+_IN_DOCUMENT = re.compile(r"\"job_id\": (\d+)")
 _ID = re.compile(r"\[[^\]]*\]|(?<![\d_.-])\d+")
 _CONTEXT = re.compile(
     r"""(?P<lead>
         (?:-j|--jobs?|--jobid|-d|--dependency)[=\x20\x1f]?
       | \b(?:job|hold|uhold|release|requeue|requeuehold|suspend|resume|scancel|notify|top
            |batch_script|listpids|-[stnu]\x20\w+)[\x20\x1f]
-      | [Jj]ob[Ii]d=|after\w*:|slurm-
+      | [Jj]ob[Ii]d=|after\w*:|slurm-|/job/
     )
     (?P<ids>[\d,_.+:\[\]-]*\d[\d,_.+:\[\]-]*(?:[\x20\x1f]\d[\d,_.\[\]-]*)*)""",
     re.VERBOSE,
@@ -40,7 +41,8 @@ def translated_argv(argv: list[str], ids: Mapping[int, int]) -> list[str]:
 
 def learnt(theirs: str, ours: str, ours_given: range) -> dict[int, int]:
     """Return ids that correspond in two texts; ours are among *ours_given*."""
-    left, right = _NUMBER.findall(theirs), _NUMBER.findall(ours)
+    pattern = _IN_DOCUMENT if theirs.startswith("HTTP/") else _NUMBER
+    left, right = pattern.findall(theirs), pattern.findall(ours)
     found = {}
     if len(left) == len(right):
         found = {

@@ -65,7 +65,7 @@ _RULES: tuple[_Rule, ...] = (
     (re.compile(r"(LLN|SLURMD_VERSION|SLURM_TASK_PID|SLURM_LAUNCH_NODE_IPADDR)=\S+"), r"\1=X"),
     (re.compile(r"(SLURM_(?:SRUN_COMM|STEP_LAUNCHER)_(?:PORT|HOST))=\S+"), r"\1=X"),
     (re.compile(r"(SLURM_(?:TOPOLOGY_ADDR|PRIO_PROCESS))=\S+"), r"\1=X"),
-    (re.compile(r"(TMPDIR|SLURM_CONF|STOKER_HOME)=\S+"), r"\1=X"),
+    (re.compile(r"(TMPDIR|SLURM_CONF|STOKER_HOME|SLURM_JWT)=\S+"), r"\1=X"),
     (re.compile(r"\b(Pid|pid|PID)[= ]+\d+"), r"\1=PID"),
     (re.compile(r"(SrunHost:Pid=\w+):\d+"), r"\1:PID"),
     (re.compile(r"^(bash: line \d+:) +\d+ "), r"\1 PID "),
@@ -116,6 +116,8 @@ def same(theirs: str, ours: str, side: Side, command: str) -> bool:
         return True
     if theirs.lstrip().startswith("{") and "json" in command:
         return same_document(theirs, ours)
+    if theirs.startswith("HTTP/") and "\r\n\r\n" in theirs:
+        return same_message(theirs, ours, side)
     left, right = _lines(theirs, RECORDED, command), _lines(ours, side, command)
     if _SEVERAL_WRITERS.search(command) or _are_labelled(theirs, ours):
         left, right = sorted(left), sorted(right)
@@ -296,11 +298,51 @@ def _emptied(lines: Sequence[str], mark: str) -> Iterator[str]:
 # Documents.
 
 
+def same_message(theirs: str, ours: str, side: Side) -> bool:
+    """Return whether two HTTP answers say the same: heads to the letter, bodies by their kind.
+
+    Of a document keys and types count, and all that stands under ``errors``; of one that was cut
+    off its keys in their order.
+    """
+    (head, _, body), (our_head, _, our_body) = (
+        text.partition("\r\n\r\n") for text in (theirs, ours)
+    )
+    if _headless(head) != _headless(our_head):
+        return False
+    if "application/json" not in head:
+        return [line.text for line in _lines(body, RECORDED, "")] == [
+            line.text for line in _lines(our_body, side, "")
+        ]
+    if not body.rstrip().endswith("}"):
+        keys, our_keys = (re.findall(r"\"([\w ]+)\": ", text) for text in (body, our_body))
+        return keys[: len(our_keys)] == our_keys[: len(keys)]
+    return same_document(body, our_body) and _errors(body, RECORDED) == _errors(our_body, side)
+
+
+def _headless(head: str) -> list[str]:
+    return [re.sub(r"^(Content-Length): \d+", r"\1: N", line) for line in head.split("\r\n")]
+
+
+def _errors(body: str, side: Side) -> list[str]:
+    """Return the errors of a document, each in its common form: their other numbers are no ids."""
+    errors = json.loads(body).get("errors", [])
+    bare = side._replace(ids={})
+    lines = [_canonical(json.dumps(each, sort_keys=True), bare).text for each in errors]
+    lines = [re.sub(r"->fd:\d+", "->fd:N", line) for line in lines]
+    return [
+        re.sub(r"JobId=(\d+)", lambda found: f"JobId={side.ids.get(int(found[1]), found[1])}", line)
+        for line in lines
+    ]
+
+
 def _fits(one: Any, other: Any) -> bool:
     """Whether two values have the same keys and types; null, and an empty list, fit everything."""
     if one is None or other is None:
         return True
     if isinstance(one, dict) and isinstance(other, dict):
+        if one and other and all(key.isdecimal() for key in (*one, *other)):
+            # Cores of a node, by number.
+            return _fits([*one.values()], [*other.values()])
         return one.keys() == other.keys() and all(_fits(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):
         return not one or all(any(_fits(each, known) for known in one) for each in other)

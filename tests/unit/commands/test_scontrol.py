@@ -45,6 +45,7 @@ DIFFERENT = {
     "scontrol-job-array-task-pending-d": "an array's rest has one time of eligibility",
     "scontrol-jobs-all-o": "lists the jobs of other cases, too",
     "scontrol-write-bs": "the service writes no files",
+    "misc-sc-token-lifespan-bad": "a token is signed with a key of its own",
     "misc-sc-licenses": "there are no licences",
     "misc-sc-license-one": "there are no licences",
     "misc-sc-license-o": "there are no licences",
@@ -54,8 +55,6 @@ DIFFERENT = {
     "misc-sc-future": "there are no licences",
     "misc-sc-assoc-users": "there are no associations",
     "misc-sc-assoc-assoc": "there are no associations",
-    "misc-sc-token-user": "there are no tokens",
-    "misc-sc-token-lifespan-bad": "there are no tokens",
 }
 TESTED_BELOW = ("scontrol: job control", "scontrol: update job")
 

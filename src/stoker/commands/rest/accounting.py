@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from stoker.commands.accounting import order_of, request_of, runs_of
 from stoker.commands.documents import Value
 from stoker.commands.rest.bookjson import (
     account_document,
@@ -30,7 +31,10 @@ from stoker.commands.rest.replies import (
 )
 from stoker.commands.rest.requests import Request
 from stoker.commands.sacct import sacct
+from stoker.commands.sacct_json import json_text
+from stoker.commands.sacct_style import Style
 from stoker.core.accounts import Association
+from stoker.worker.controller import Controller, HistoryQuery
 
 _ALWAYS: Final = "1970-01-01"
 _FILTERS: Final[Mapping[str, str]] = {
@@ -69,6 +73,8 @@ def jobs(request: Request) -> Reply:
         }
         return accounting_reply({}, [problem], 500)
     words = [f"{_FILTERS[name]}={text}" for name, text in _chosen(request.query)]
+    if not words:
+        return Reply(200, _every_job(request))
     if "start_time" not in request.query:
         words.append(f"--starttime={_ALWAYS}")
     return _jobs(request, words)
@@ -81,6 +87,24 @@ def job(request: Request, word: str) -> Reply:
 
 def _chosen(query: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     return ((name, text) for name, text in query.items() if name in _FILTERS and text)
+
+
+def _every_job(request: Request) -> str:
+    """Return all that is on record: sacct has no word for it, since held jobs have no time."""
+    controller = request.controller
+    now, node_memory = controller.now(), _node_memory_max(controller)
+    runs = [
+        run
+        for record in controller.history(HistoryQuery())
+        for run in runs_of(
+            record,
+            request_of(record.job, controller.shape(record.job), node_memory),
+            now,
+            controller.reason,
+        )
+    ]
+    runs.sort(key=order_of)
+    return json_text(runs, Style(cluster=controller.cluster_name, now=now, time=str))
 
 
 def _jobs(request: Request, words: Sequence[str]) -> Reply:
@@ -183,11 +207,11 @@ def config(request: Request) -> Reply:
         "users": [user_document(each, book, name) for each in sorted(book.users)],
         "QOS": [qos_document(each) for each in book.qos.values()],
         "wckeys": [],
-        "associations": [association_document(each, book, name) for _, each in book.tree()],
     }
     if not _administers(request):
         return _denied("slurmdb_wckeys_get", content)
-    return accounting_reply(content)
+    every: list[Value] = [association_document(each, book, name) for _, each in book.tree()]
+    return accounting_reply({**content, "associations": every})
 
 
 def diag(request: Request) -> Reply:
@@ -195,6 +219,11 @@ def diag(request: Request) -> Reply:
     if not _administers(request):
         return _denied("slurmdb_get_stats", {})
     return accounting_reply({"statistics": {"time_start": 0, "rollups": [], "RPCs": []}})
+
+
+def _node_memory_max(controller: Controller) -> int:
+    """Return the memory of the largest node in MiB: what ``--mem=0`` asks for."""
+    return max((each.node.memory_mib for each in controller.nodes()), default=0)
 
 
 def _administers(request: Request) -> bool:

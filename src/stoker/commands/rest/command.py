@@ -9,6 +9,7 @@ Source: slurmrestd(8), openapi v0.0.38, and as recorded.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from stoker.commands.rest.replies import (
@@ -19,11 +20,12 @@ from stoker.commands.rest.replies import (
     found_by,
     plain,
 )
-from stoker.commands.rest.requests import BODY_MAX, read_request
+from stoker.commands.rest.requests import BODY_MAX, Request, read_request
 from stoker.commands.rest.routes import reply_to
 from stoker.worker.call import Answer, Call, Conversation, ReadFile
 from stoker.worker.controller import Controller
 
+_SILENCE: Final = "Zero Bytes were transmitted or received"
 _WITH_BODY: Final = ("POST", "PUT", "PATCH")
 
 
@@ -46,7 +48,7 @@ def _reply(call: Call, body: bytes, controller: Controller) -> Reply:
         request = read_request(call, body, controller)
         token = call.environment.get("REST_TOKEN")
         if token is not None and not _is_callers(call, controller, token):
-            return _without_credentials(request.segments)
+            return _without_credentials(request)
         return reply_to(request)
     except Refusal as refusal:
         return refusal.reply
@@ -60,16 +62,32 @@ def _is_callers(call: Call, controller: Controller, token: str) -> bool:
     return controller.token_user(token) == named == call.owner.user_name
 
 
-def _without_credentials(segments: tuple[str, ...]) -> Reply:
+def _without_credentials(request: Request) -> Reply:
     """Say what slurmrestd says when its own daemon does not believe it."""
+    segments = request.segments
     if segments[:1] == ("slurmdb",):
         return accounting_reply({}, [found_by("slurmdbd", "Authentication failure", -1)], 500)
     if segments[-1:] == ("jobs",):
         problem = found_by("slurm_load_jobs", "Failed while looking for jobs", -1)
         return controller_reply({"jobs": []}, [problem], 500)
+    if request.method == "DELETE":
+        description = f"unable to kill JobId={segments[-1]} with signal 9: {_SILENCE}"
+        problem = found_by("slurm_kill_job", description, 5005, _SILENCE)
+        return controller_reply({}, [problem], 500)
     problem = found_by("slurm_load_ctl_conf", "slurmctld config is unable to load", -1)
     return controller_reply({}, [problem], 500)
 
 
 def _answer(reply: Reply) -> Answer:
-    return Answer(out=reply.text, err=f"{reply.status} {reply.content_type}\n")
+    text = reply.text
+    out = text.removesuffix("\n") if isinstance(text, str) else _without_last_break(text)
+    return Answer(out=out, err=f"{reply.status} {reply.content_type}\n")
+
+
+def _without_last_break(chunks: Iterable[str]) -> Iterator[str]:
+    """Yield text in pieces without the line break that ends a command's output."""
+    held = ""
+    for chunk in chunks:
+        yield held
+        held = chunk
+    yield held.removesuffix("\n")

@@ -50,7 +50,7 @@ def one(request: Request, word: str) -> Reply:
     except UnknownJob:
         unknown = found_by(
             "slurm_load_job",
-            f"Unable to find JobId={min(job_id, _ID_MAX)}",
+            f"Unable to find JobId={job_id}",
             2017,
             strerror("ESLURM_INVALID_JOB_ID"),
         )
@@ -72,7 +72,7 @@ def cancel(request: Request, word: str) -> Reply:
     try:
         _end_or_signal(request, JobRef(job_id), number)
     except StokerError as error:
-        description = f"unable to kill JobId={min(job_id, _ID_MAX)} with signal {number}: {{}}"
+        description = f"unable to kill JobId={job_id} with signal {number}: {{}}"
         return controller_reply({}, [failed_action("slurm_kill_job", description, error)], 500)
     return controller_reply({})
 
@@ -107,6 +107,6 @@ def job_id_of(word: str, source: str) -> int:
         Refusal: It is none; an array's tasks have no path of their own.
     """
     if word.isdecimal() and word.isascii():
-        return int(word[:19])
+        return min(int(word[:20]), _ID_MAX)
     problem = found_by(source, f"Unable to find JobId={word}", 9002)
     raise Refusal(controller_reply({}, [problem], 400))

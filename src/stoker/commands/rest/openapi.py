@@ -38,7 +38,7 @@ def description(routes: Mapping[str, Mapping[str, Callable[..., Reply]]]) -> Rep
         },
         "components": {"schemas": {"v0.0.38_job_properties": _properties()}},
     }
-    return Reply(200, to_json(content) + "\n")
+    return Reply(200, to_json(content))
 
 
 def _operation(path: str, handler: Callable[..., Reply]) -> dict[str, Value]:

@@ -214,4 +214,5 @@ def _plain(value: object) -> str:
 
 def _sentence(text: str) -> str:
     line = text.strip().split("\n", 1)[0]
-    return line.removeprefix("sbatch: ").removeprefix("error: ").removeprefix("fatal: ")
+    said = line.removeprefix("sbatch: ").removeprefix("error: ").removeprefix("fatal: ")
+    return said.replace(" --", " ")

@@ -70,7 +70,7 @@ def accounting_reply(
 def _document(
     plugin: tuple[str, str], content: Mapping[str, Value], errors: Sequence[Value]
 ) -> str:
-    return to_json(document(*plugin, {"errors": list(errors), **content})) + "\n"
+    return to_json(document(*plugin, {"errors": list(errors), **content}))
 
 
 # The shapes of errors.

@@ -68,12 +68,7 @@ def _queued(request: Request, script: str, properties: dict[str, Any]) -> Reply:
     wishes = wishes_of(call)
     take_properties(wishes, properties)
     _check_sizes(wishes, script)
-    check_script(script.encode("utf-8", "surrogatepass"))
-    program = Program(
-        name="",
-        script=script.encode("utf-8", "surrogatepass"),
-        argv=arguments_of(properties),
-    )
+    program = Program(name="", script=_script(script), argv=arguments_of(properties))
     submission = submission_of(call, wishes, program)
     outgrows = _outgrows_partition(submission, request)
     if outgrows:
@@ -92,6 +87,18 @@ def _call_of(request: Request, properties: dict[str, Any]) -> Call:
         environment=environment_of(properties),
         work_dir=_NO_DIRECTORY,
     )
+
+
+def _script(text: str) -> bytes:
+    """Return the script; one that names no interpreter is one for the shell.
+
+    Raises:
+        ScriptError: It is no script.
+    """
+    script = text.encode("utf-8", "surrogatepass")
+    script = script if script.startswith(b"#!") else b"#!/bin/sh\n" + script
+    check_script(script)
+    return script
 
 
 def _check_sizes(wishes: Wishes, script: str) -> None:
