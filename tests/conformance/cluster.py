@@ -50,7 +50,7 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
         "total_memory": "48000M",
     },
     "sacct": {"kill_wait_s": "3", "min_job_age_s": "10"},
-    "more": {"kill_wait_s": "5", "min_job_age_s": "10"},
+    "more": {"kill_wait_s": "5", "min_job_age_s": "10", "batch_sched_delay_s": "1"},
     "limits": {"max_job_count": "50", "max_array_size": "101"},
 }
 """What is said of each file's cluster in the recordings' index."""
@@ -72,19 +72,12 @@ class Cluster:
         self.in_world = os.environ.get("CONFORMANCE_WORLD") == "1"
         self.as_root = os.geteuid() == 0 and self.in_world
         self.home, self.directory = self._places(file)
-        (self.home / "stoker.toml").write_text(PARTITIONS)
+        (self.home / "stoker.toml").write_text(_settings_text(file) + PARTITIONS)
         self._begin_ids_at(first_id)
         self.bin = ensure_names(self.home)
         if self.as_root:
             for path in (self.home, *self.home.rglob("*"), self.directory):
                 os.chown(path, ALICE, ALICE)
-        settings = {
-            "nodes": "node[1-2]",
-            "total_cpus": "16",
-            "total_memory": "32000M",
-            "max_array_size": "1001",
-            **SETTINGS.get(file, {}),
-        }
         self.environment = {
             "PATH": f"{self.bin}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
             "HOME": str(self.directory.parent),
@@ -95,7 +88,6 @@ class Cluster:
             "LANG": "C.UTF-8",
             "SLURM_CONF": f"/srv/slurm/{file}/etc/slurm.conf",
             "STOKER_HOME": str(self.home),
-            **{f"STOKER_{name.upper()}": value for name, value in settings.items()},
         }
 
     def _places(self, file: str) -> tuple[Path, Path]:
@@ -225,6 +217,19 @@ class Cluster:
     def close(self) -> None:
         """End the daemon and what runs; where there is a world of its own, it ends with us."""
         self.run([sys.executable, "-m", "stoker.cli.people", "down", "--cancel"], limit_s=20.0)
+
+
+def _settings_text(file: str) -> str:
+    """Return the settings of a file's cluster: not as variables, which its jobs would show."""
+    settings = {
+        "nodes": "node[1-2]",
+        "total_cpus": "16",
+        "total_memory": "32000M",
+        "max_array_size": "1001",
+        "requeue_delay_s": "121",
+        **SETTINGS.get(file, {}),
+    }
+    return "".join(f'{name} = "{value}"\n' for name, value in settings.items())
 
 
 def _text(data: bytes | str | None) -> str:

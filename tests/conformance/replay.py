@@ -12,7 +12,7 @@ import re
 import shutil
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ class Replay:
                 self._do(step)
         for job_id in late:
             self.cluster.run(["scontrol", "release", str(job_id)])
-        if self.steps:
+        if self.steps and not any(map(_follows_at_once, self.group.cases)):
             limits = any(" -t 1 " in text for text in self.group.setup)
             self.cluster.settle(limits=limits)
         self.kept_files = {path.name for path in self.cluster.directory.iterdir()}
@@ -96,6 +96,7 @@ class Replay:
     def _play(self, case: Case) -> dict[str, Any]:
         raw = case.raw
         self._write_inputs(raw)
+        self._make_directories(raw.get("files") or ())
         first = self.cluster.next_id()
         ids = dict(self.setup_ids)
         ran = self.cluster.run(
@@ -106,7 +107,7 @@ class Replay:
             limit_s=_patience(raw),
         )
         given = range(first, self.cluster.next_id())
-        ids |= learnt(raw["stdout"] + raw["stderr"], ran["stdout"] + ran["stderr"], given)
+        _learn(ids, raw["stdout"] + raw["stderr"], ran["stdout"] + ran["stderr"], given)
         then = [self._follow(each, ids, given) for each in raw.get("then") or []]
         files = self._files(raw.get("files") or {}, ids, given)
         if not self.steps:
@@ -136,7 +137,7 @@ class Replay:
         command = each["cmd"]
         self._guess(command, ids, given)
         ran = self.cluster.run(self._command(command, ids))
-        ids |= learnt(each["stdout"], ran["stdout"], given)
+        _learn(ids, each["stdout"], ran["stdout"], given)
         return dict(ran)
 
     def _guess(self, command: str | list[str], ids: dict[int, int], given: range) -> None:
@@ -166,7 +167,7 @@ class Replay:
                 path = self._find(_with_our_ids(ours, ids))
             if path is not None:
                 found[name] = path.read_text(errors="replace")
-                ids |= learnt(text, found[name], given)
+                _learn(ids, text, found[name], given)
         return found
 
     def _find(self, name: str) -> Path | None:
@@ -178,6 +179,15 @@ class Replay:
             self._write("job.sh", script)
         for name, text in (raw.get("input_files") or {}).items():
             self._write(name, text)
+
+    def _make_directories(self, files: Iterable[str]) -> None:
+        """Make the directories of files that a case leaves: earlier cases had made them."""
+        for name in files:
+            directory = self.cluster.directory / Path(name).parent
+            if not directory.is_dir():
+                directory.mkdir(parents=True)
+                if self.cluster.as_root:
+                    shutil.chown(directory, "alice", "alice")
 
     def _write(self, name: str, text: str) -> None:
         path = self.cluster.directory / name
@@ -203,12 +213,25 @@ def _starts_late(step: Step, following: Step | None) -> bool:
     Slurm looks at arrays only in its next cycle, seconds later; Stoker starts them at once.
     """
     is_array = re.match(rf"{_SUBMIT} .*(-a|--array)\b", step.command) is not None
+    is_held = re.search(r" (-H|--hold)\b", step.command) is not None
     return (
         is_array
+        and not is_held
         and following is not None
         and step.job_id > 0
         and following.job_id == step.job_id + 1
     )
+
+
+def _follows_at_once(case: Case) -> bool:
+    """Whether a case came right after its set-up: what it depends on was not to have begun yet."""
+    return re.search(rf"\b{_SUBMIT}\b.* (-d|--dependency)\b", case.line) is not None
+
+
+def _learn(ids: dict[int, int], theirs: str, ours: str, given: range) -> None:
+    """Take in the ids that two texts teach, but of each of our jobs only what was learnt first."""
+    known = set(ids.values())
+    ids |= {one: other for one, other in learnt(theirs, ours, given).items() if other not in known}
 
 
 def _with_our_ids(name: str, ids: Mapping[int, int]) -> str:

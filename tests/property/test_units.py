@@ -52,6 +52,12 @@ CONDITIONS = st.one_of(
         JOB_IDS,
         st.none() | st.integers(0, 4_000_000),
     ),
+    st.builds(
+        Condition,
+        st.sampled_from(["after", "afterok", "aftercorr"]),
+        JOB_IDS,
+        is_array=st.booleans(),
+    ),
     st.builds(Condition, st.just("after"), JOB_IDS, st.none(), st.integers(0, 10_000)),
 )
 

@@ -125,6 +125,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float,
         Meta(ge=0, description="Hours after which recovery ends any running job; 0: never."),
     ] = 0.0
+    requeue_delay_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Seconds for which a requeued job waits, with the reason BeginTime; Slurm "
+            "lets it wait for 121.",
+        ),
+    ] = 0.0
     requeue_max: Annotated[
         int, Meta(ge=0, description="Automatic requeues after node failure, then the job is held.")
     ] = 5
@@ -136,6 +144,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Literal["basic", "multifactor"],
         Meta(description="basic: first come, first served; multifactor: large jobs go first."),
     ] = "basic"
+    batch_sched_delay_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Seconds for which a new batch job is not considered yet, so that many "
+            "are started together; Slurm's batch_sched_delay is 3.",
+        ),
+    ] = 0.0
     check_interval_s: Annotated[
         float, Meta(gt=0, description="Seconds between turns when nothing happens: a safety net.")
     ] = 60.0

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import Enum
 
+import msgspec
+
 from stoker.core.enums import Hold, JobState, Reason
 from stoker.core.models import NO_TASK, Job
 from stoker.core.units import Condition, Dependency, TaskSet
@@ -28,7 +30,11 @@ Lookup = Callable[[Condition], Sequence[Job]]
 
 def judge(dependency: Dependency, lookup: Lookup, now: float) -> tuple[Verdict, Dependency | None]:
     """Return the verdict on a dependency, and what of it is still open (None if nothing is)."""
-    verdicts = [(each, judge_condition(each, lookup(each), now)) for each in dependency.conditions]
+    verdicts = []
+    for condition in dependency.conditions:
+        records = lookup(condition)
+        verdict = judge_condition(condition, records, now)
+        verdicts.append((_recognised(condition, records), verdict))
     open_ones = tuple(each for each, verdict in verdicts if verdict is not Verdict.MET)
     found = {verdict for _, verdict in verdicts}
     order = (Verdict.MET, Verdict.WAITING, Verdict.NEVER)
@@ -37,6 +43,14 @@ def judge(dependency: Dependency, lookup: Lookup, now: float) -> tuple[Verdict, 
     if overall is Verdict.MET:
         return overall, None
     return overall, Dependency(any_of=dependency.any_of, conditions=open_ones)
+
+
+def _recognised(condition: Condition, records: Sequence[Job]) -> Condition:
+    """Return the condition, which says so if the job that it names is an array."""
+    is_news = not condition.is_array and condition.task is None and condition.job_id
+    if is_news and any(job.array_job_id == condition.job_id for job in records):
+        return msgspec.structs.replace(condition, is_array=True)
+    return condition
 
 
 def judge_condition(condition: Condition, records: Sequence[Job], now: float) -> Verdict:

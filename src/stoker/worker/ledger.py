@@ -119,11 +119,19 @@ class Ledger:
         job.reason = reason or Reason.NONE
         if reason is None:
             job.eligible_at = job.eligible_at or turn.now
+        if reason is None and turn.now >= (considered_at := self._considered_at(job)):
             self.table.place(job)
             return
         self.table.displace(job)
-        if reason is Reason.BEGIN_TIME:
+        if reason is None:
+            self.table.wake_at(considered_at, job)
+        elif reason is Reason.BEGIN_TIME:
             self.table.wake_at(job.begin_at, job)
+
+    def _considered_at(self, job: Job) -> float:
+        """Return when the scheduler may look at a new job for the first time."""
+        delay_s = self.admission.settings.batch_sched_delay_s
+        return job.submit_at + delay_s if delay_s and not job.spec.interactive else 0.0
 
     def _obstacle(self, turn: Turn, job: Job) -> Reason | None:
         if (held := eligibility.obstacle(job, turn.now)) is not None:
@@ -324,6 +332,8 @@ class Ledger:
             job.reason = Reason.REQUEUED_HELD
         job.ending, job.ended_by, job.message = None, NOBODY, ""
         job.start_at = job.end_at = job.eligible_at = 0.0
+        if delay_s := self.admission.settings.requeue_delay_s:
+            job.begin_at = turn.now + delay_s
         job.suspended_at = job.suspended_s = 0.0
         job.exit_code = job.exit_signal = job.derived_code = job.derived_signal = 0
         if self.table.get(job.job_id) is None:

@@ -24,6 +24,7 @@ CHANGEABLE: Final = (
     "max_job_count",
     "max_script_size",
     "min_job_age_s",
+    "requeue_delay_s",
     "requeue_max",
 )
 """The names; docs/settings.md lists them, and a test compares the two."""

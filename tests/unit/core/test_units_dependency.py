@@ -45,7 +45,7 @@ def test_what_sbatch_refuses_is_refused_and_what_it_takes_is_taken(case):
         ("singleton", False, [Condition("singleton")]),
         ("AfterOK:12_3", False, [Condition("afterok", 12, 3)]),
         ("aftercorr:7", False, [Condition("aftercorr", 7)]),
-        ("afterok:12_*", False, [Condition("afterok", 12)]),
+        ("afterok:12_*", False, [Condition("afterok", 12, is_array=True)]),
         ("58", False, [Condition("afterany", 58)]),
         ("58:59_2", False, [Condition("afterany", 58), Condition("afterany", 59, 2)]),
         ("afterok:60:60", False, [Condition("afterok", 60)]),
@@ -89,7 +89,7 @@ def test_conditions_show_what_is_still_missing():
 
 
 def test_a_condition_on_an_array_shows_all_its_tasks():
-    dependency = parse_dependency("aftercorr:38,afterok:52_2,after:38+1")
+    dependency = parse_dependency("aftercorr:38_*,afterok:52_2,after:38_*+1")
     words = {"aftercorr": "failed", "afterok": "", "after": "unfulfilled"}
-    shown = show_dependency(dependency, lambda each: words[each.kind], lambda job_id: job_id == 38)
+    shown = show_dependency(dependency, lambda each: words[each.kind])
     assert shown == "aftercorr:38_*(failed),after:38_*+1(unfulfilled)"

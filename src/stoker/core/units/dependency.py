@@ -18,25 +18,28 @@ _SAME_AS = {"afterburstbuffer": "afterany"}
 """Here are no burst buffers: nothing has to be waited for but the end."""
 
 _JOB = re.compile(
-    r"(?P<job>\d{1,10})(?:_(?:(?P<task>\d{1,10})|\*))?(?:\+(?P<delay>\d{1,7}))?", re.ASCII
+    r"(?P<job>\d{1,10})(?:_(?:(?P<task>\d{1,10})|(?P<all>\*)))?(?:\+(?P<delay>\d{1,7}))?", re.ASCII
 )
 
 
 class Condition(msgspec.Struct, frozen=True, gc=False):
     """One condition: what is to become of one job, or of one task of an array.
 
-    ``delay_min`` are minutes after the other's start, for the kind ``after`` only.
+    ``delay_min`` are minutes after the other's start, for the kind ``after`` only. ``is_array``
+    says that the job is known to be an array, of which every task is meant.
     """
 
     kind: str
     job_id: int = 0
     task: int | None = None
     delay_min: int = 0
+    is_array: bool = False
 
     def __str__(self) -> str:
         if self.kind == SINGLETON:
             return SINGLETON
-        task = "" if self.task is None else f"_{self.task}"
+        every = "_*" if self.is_array else ""
+        task = every if self.task is None else f"_{self.task}"
         delay = f"+{self.delay_min}" if self.delay_min else ""
         return f"{self.kind}:{self.job_id}{task}{delay}"
 
@@ -69,31 +72,20 @@ def format_dependency(dependency: Dependency) -> str:
 
 
 def show_dependency(
-    dependency: Dependency | None,
-    word_of: Callable[[Condition], str] | None = None,
-    is_array: Callable[[int], bool] | None = None,
+    dependency: Dependency | None, word_of: Callable[[Condition], str] | None = None
 ) -> str:
     """Return the conditions as squeue and scontrol print them: ``afterok:4(unfulfilled)``.
 
     Args:
         dependency: None prints as nothing.
         word_of: Says ``unfulfilled`` or ``failed``; an empty word leaves the condition out.
-        is_array: Whether a job id is an array's: then all its tasks are awaited, ``4_*``.
     """
     words = []
     for condition in dependency.conditions if dependency else ():
         word = word_of(condition) if word_of else "unfulfilled"
         if word:
-            words.append(f"{_shown(condition, is_array)}({word})")
+            words.append(f"{condition}({word})")
     return ("?" if dependency and dependency.any_of else ",").join(words)
-
-
-def _shown(condition: Condition, is_array: Callable[[int], bool] | None) -> str:
-    text = str(condition)
-    if condition.kind == SINGLETON or condition.task is not None or is_array is None:
-        return text
-    name = f"{condition.kind}:{condition.job_id}"
-    return text.replace(name, f"{name}_*", 1) if is_array(condition.job_id) else text
 
 
 def _conditions(word: str, text: str) -> Iterator[Condition]:
@@ -111,7 +103,8 @@ def _conditions(word: str, text: str) -> Iterator[Condition]:
         if match is None or int(match["job"]) == 0 or (match["delay"] and kind != "after"):
             raise _refusal(text, "write KIND:JOBID[:JOBID ...], as in afterok:42")
         task = int(match["task"]) if match["task"] else None
-        yield Condition(kind, int(match["job"]), task, int(match["delay"] or 0))
+        every = match["all"] is not None
+        yield Condition(kind, int(match["job"]), task, int(match["delay"] or 0), every)
 
 
 def _refusal(text: str, why: str) -> NotationError:
