@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, Literal, get_args, get_origin
 
 import msgspec
+from msgspec.structs import FieldInfo, fields
 
 from docs.markdown import code, table
-from stoker.core.settings import RESERVED_NAMES, PartitionSettings, Settings
+from stoker.core.settings import RESERVED_NAMES, PartitionSettings, setting_fields
 
 _NOTATIONS: Final[Mapping[str, str]] = {
     "cluster_name": "text",
@@ -23,6 +24,10 @@ _NOTATIONS: Final[Mapping[str, str]] = {
     "name": "text",
     "nodes": "host list",
     "partitions": "tables",
+    "priority_calc_period": "time",
+    "priority_decay_half_life": "time",
+    "priority_max_age": "time",
+    "priority_weight_tres": "name=count, ...",
     "total_memory": "memory",
 }
 """How the settings that are texts are written; the others say it by their type."""
@@ -45,7 +50,7 @@ def all_settings() -> str:
     heads = ("setting", "notation", "default", "environment", "what it says")
     rows = (
         (code(name), notation, default, code(f"STOKER_{name.upper()}"), description)
-        for name, notation, default, description in _facts(Settings)
+        for name, notation, default, description in _facts(setting_fields())
     )
     return table(heads, rows)
 
@@ -54,7 +59,7 @@ def partition_settings() -> str:
     """Return the table of what a partition may say."""
     rows = (
         (code(name), notation, default, description)
-        for name, notation, default, description in _facts(PartitionSettings)
+        for name, notation, default, description in _facts(fields(PartitionSettings))
     )
     return table(("key", "notation", "default", "what it says"), rows)
 
@@ -66,8 +71,8 @@ def other_variables() -> str:
     return table(("variable", "for"), rows)
 
 
-def _facts(kind: type[msgspec.Struct]) -> Iterator[tuple[str, str, str, str]]:
-    for field in msgspec.structs.fields(kind):
+def _facts(declared: Iterable[FieldInfo]) -> Iterator[tuple[str, str, str, str]]:
+    for field in declared:
         bare, *metas = get_args(field.type)
         meta = next(each for each in metas if each.description)
         yield (

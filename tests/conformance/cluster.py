@@ -24,6 +24,11 @@ cluster_name = "test"
 default_mem_per_cpu = "1000M"
 affinity = false
 priority_type = "multifactor"
+priority_weight_age = 1000
+priority_weight_fairshare = 1000
+priority_weight_job_size = 1000
+priority_weight_partition = 1000
+priority_weight_qos = 1000
 
 [[partitions]]
 name = "debug"

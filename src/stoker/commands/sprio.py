@@ -1,7 +1,6 @@
 """sprio: of what the priorities of waiting jobs are made.
 
-Age counts in whole periods, as where Slurm works priorities out anew; it orders nothing here, since
-among equals the older job is first anyway. What has no meaning on one machine is 0.
+Priorities are as of when they were last worked out: who has come since then has not aged.
 
 Source: sprio(1) of Slurm 22.05; the rest as recorded.
 """
@@ -21,7 +20,7 @@ from stoker.commands.options import HELP, USAGE, VERSION_OPTION, EarlyAnswer, Op
 from stoker.core.enums import Hold, JobState
 from stoker.core.models import Job
 from stoker.core.units import NotationError, parse_job_ref
-from stoker.scheduling.policy import WEIGHT, job_size_factor
+from stoker.scheduling.priority import PRIORITY_MAX, Factors, Weights
 from stoker.worker.call import Answer, Call
 from stoker.worker.controller import Controller
 
@@ -45,93 +44,128 @@ OPTIONS: Final = (
     VERSION_OPTION,
 )
 
-_FACTORS: Final = "%.10Y %.10S %.10A %.10F %.10J %.10P %.10Q"
-DEFAULT_FORMAT: Final = f"%.15i %9r {_FACTORS}"
-USER_FORMAT: Final = f"%.15i %9r %.8u {_FACTORS}"
 LONG_FORMAT: Final = "%.15i %9r %.8u %.10Y %.10S %.10A %.10B %.10F %.10J %.10P %.10Q %.11N %.20T"
-NORM_FORMAT: Final = "%.15i %9r %10y %10a %10f %10j %10p %10q"
+LONG_NORM_FORMAT: Final = "%.15i %9r %.8u %10y %10a %10b %10f %10j %10p %10q %20t"
+_COLUMNS: Final = (
+    ("age", "a"),
+    ("assoc", "b"),
+    ("fairshare", "f"),
+    ("job_size", "j"),
+    ("partition", "p"),
+    ("qos", "q"),
+    ("tres", "t"),
+)
+"""Factors and their letters: those that count nothing are shown in long lists only."""
 USAGE_TEXT: Final = (
     "Usage: sprio [-j jid[s]] [-u user_name[s]] [-o format] [-p partitions]\n"
     "   [--federation] [--local] [--sibling] [--usage] [-hlnvVw]\n"
 )
 NONE_FOUND: Final = "Unable to find jobs matching user/id(s) specified\n"
 
-_AGE_MAX_S: Final = 7 * 86400
-_PERIOD_S: Final = 300
-_PRIORITY_MAX: Final = 2**32 - 1
 _SPECIFICATION: Final = re.compile(r"%\.?\d*(?P<letter>[A-Za-z])[^%]*")
 
 
-class _Row(msgspec.Struct, frozen=True, gc=False):
-    """A waiting job in one of its partitions, or with ``is_weights`` the weights."""
+class _Row(msgspec.Struct, frozen=True):
+    """A waiting job in one of its partitions; or, without a job, the weights themselves.
 
-    job_id: int = 0
-    user: str = ""
+    ``points`` are its factors times their weights. Of a job whose priority somebody has said, that
+    is all there is: ``stated``.
+    """
+
+    factors: Factors
+    points: Factors
+    job: Job | None = None
     partition: str = ""
-    age: float = 0.0
-    size: float = 0.0
-    partition_factor: float = 0.0
-    nice: int = 0
     stated: int | None = None
-    is_weights: bool = False
 
     @property
-    def exact(self) -> float:
+    def priority(self) -> float:
         """Return the priority with its fraction."""
-        if self.stated is not None:
-            return float(self.stated)
-        return max(1.0, WEIGHT * (self.age + self.size + self.partition_factor) - self.nice)
+        return float(self.stated) if self.stated is not None else self.points.priority()
 
 
-def _factor(read: Callable[[_Row], float]) -> Callable[[_Row], str]:
-    return lambda row: f"{read(row):.7f}"
+def _norm(name: str) -> Callable[[_Row], str]:
+    def read(row: _Row) -> str:
+        value = getattr(row.factors, name)
+        return f"{value:.0f}" if row.job is None else f"{value:.7f}"
+
+    return read
 
 
-def _points(read: Callable[[_Row], float], weight: int = WEIGHT) -> Callable[[_Row], str]:
-    return lambda row: str(weight if row.is_weights else int(WEIGHT * read(row)))
+def _points(name: str) -> Callable[[_Row], str]:
+    return lambda row: f"{getattr(row.points, name):.0f}"
 
 
-def _none(_: _Row) -> float:
-    return 0.0
+def _of_job(read: Callable[[_Row, Job], str]) -> Callable[[_Row], str]:
+    return lambda row: read(row, row.job) if row.job is not None else ""
+
+
+def _normal_priority(row: _Row) -> str:
+    # As in Slurm one that was said is shown as it is.
+    shown = row.priority / (PRIORITY_MAX if row.stated is None else 1)
+    return "" if row.job is None else f"{shown:16.14f}"
+
+
+def _nice(row: _Row, job: Job) -> str:
+    return "0" if row.stated is not None else str(job.nice)
+
+
+def _norm_tres(row: _Row) -> str:
+    return ",".join(f"{name}={value:.2f}" for name, value in row.factors.tres.items() if value)
+
+
+def _tres(row: _Row) -> str:
+    return ",".join(f"{name}={value:.0f}" for name, value in row.points.tres.items() if value)
 
 
 _FIELDS: Final[Mapping[str, Field[_Row]]] = MappingProxyType(
     {
-        "a": Field("AGE", _factor(lambda row: row.age)),
-        "A": Field("AGE", _points(lambda row: row.age)),
-        "b": Field("ASSOC", _factor(_none)),
-        "B": Field("ASSOC", _points(_none)),
+        "a": Field("AGE", _norm("age")),
+        "A": Field("AGE", _points("age")),
+        "b": Field("ASSOC", _norm("assoc")),
+        "B": Field("ASSOC", _points("assoc")),
         "c": Field("CLUSTER", lambda _: None),
-        "f": Field("FAIRSHARE", _factor(_none)),
-        "F": Field("FAIRSHARE", _points(_none)),
-        "i": Field("JOBID", lambda row: "Weights" if row.is_weights else str(row.job_id)),
-        "j": Field("JOBSIZE", _factor(lambda row: row.size)),
-        "J": Field("JOBSIZE", _points(lambda row: row.size)),
-        "N": Field("NICE", lambda row: "" if row.is_weights else str(row.nice)),
-        "p": Field("PARTITION", _factor(lambda row: row.partition_factor)),
-        "P": Field("PARTITION", _points(lambda row: row.partition_factor)),
-        "q": Field("QOS", _factor(_none)),
-        "Q": Field("QOS", _points(_none)),
+        "f": Field("FAIRSHARE", _norm("fairshare")),
+        "F": Field("FAIRSHARE", _points("fairshare")),
+        "i": Field("JOBID", lambda row: "Weights" if row.job is None else str(row.job.job_id)),
+        "j": Field("JOBSIZE", _norm("job_size")),
+        "J": Field("JOBSIZE", _points("job_size")),
+        "N": Field("NICE", _of_job(_nice)),
+        "p": Field("PARTITION", _norm("partition")),
+        "P": Field("PARTITION", _points("partition")),
+        "q": Field("QOS", _norm("qos")),
+        "Q": Field("QOS", _points("qos")),
         "r": Field("PARTITION", lambda row: row.partition),
-        "S": Field("SITE", _points(_none, weight=1)),
-        "t": Field("TRES", lambda _: ""),
-        "T": Field("TRES", lambda _: ""),
-        "u": Field("USER", lambda row: row.user),
-        "Y": Field("PRIORITY", lambda row: "" if row.is_weights else str(int(row.exact))),
-        "y": Field(
-            "PRIORITY", lambda row: "" if row.is_weights else f"{row.exact / _PRIORITY_MAX:.14f}"
-        ),
+        "S": Field("SITE", lambda row: "1" if row.job is None else "0"),
+        "t": Field("TRES", _of_job(lambda row, _: _norm_tres(row))),
+        "T": Field("TRES", _tres),
+        "u": Field("USER", _of_job(lambda _, job: job.owner.user_name)),
+        "Y": Field("PRIORITY", _of_job(lambda row, _: str(int(row.priority)))),
+        "y": Field("PRIORITY", _normal_priority),
     }
 )
+
+
+def _by_job(read: Callable[[Job], Any]) -> Callable[[_Row], Any]:
+    return lambda row: read(row.job) if row.job is not None else 0
+
+
 _SORT_KEYS: Final[Mapping[str, Callable[[_Row], Any]]] = MappingProxyType(
     {
-        **{letter: lambda row: row.age for letter in "aA"},
-        **{letter: lambda row: row.size for letter in "jJ"},
-        **{letter: lambda row: row.exact for letter in "yY"},
-        "i": lambda row: row.job_id,
-        "N": lambda row: row.nice,
+        **{letter: lambda row: row.points.age for letter in "aA"},
+        **{letter: lambda row: row.points.fairshare for letter in "fF"},
+        **{letter: lambda row: row.points.job_size for letter in "jJ"},
+        **{letter: lambda row: row.points.partition for letter in "pP"},
+        **{letter: lambda row: row.points.qos for letter in "qQ"},
+        **{letter: lambda row: sum(row.points.tres.values()) for letter in "tT"},
+        **{letter: lambda row: row.priority for letter in "yY"},
+        "c": lambda _: 0,
+        "i": _by_job(lambda job: job.job_id),
+        "n": _by_job(lambda job: job.spec.qos),
+        "N": _by_job(lambda job: job.nice),
+        "o": _by_job(lambda job: job.spec.account),
         "r": lambda row: row.partition,
-        "u": lambda row: row.user,
+        "u": _by_job(lambda job: job.owner.user_name),
     }
 )
 
@@ -157,21 +191,25 @@ def sprio(call: Call, controller: Controller) -> Answer:
 
 
 def _answer(asked: Parsed, call: Call, controller: Controller) -> Answer:
-    text, errors = _known(asked.last("format") or _format(asked))
+    weights = controller.priority_weights()
+    text, errors = _known(asked.last("format") or _format(asked, weights))
     layout = parse_short(text, _FIELDS, "")
     try:
         ids = _ids(asked)
     except NotationError as error:
         return Answer(err=f"sprio: error: Invalid job id: {error.text}\n", code=1)
+    order = re.findall(r"([-+]?)([^-+,])", asked.last("sort") or "")
+    if unsorted := next((letter for _, letter in order if letter not in _SORT_KEYS), None):
+        return Answer(err=f"sprio: error: Invalid sort specification: {unsorted}\n", code=1)
     users = _words(asked, "user")
     unknown = [
         name for name in users if name != call.owner.user_name and controller.user_id(name) is None
     ]
     errors += [f"sprio: error: Invalid user: {name}\n\n" for name in unknown]
     if asked.has("weights"):
-        rows = [_Row(is_weights=True)]
+        rows = [_weights_row(weights)]
     else:
-        rows = _sorted(_rows(controller, ids, users, _words(asked, "partition")), asked)
+        rows = _sorted(_rows(controller, ids, users, _words(asked, "partition")), order)
     out = _told(asked) if asked.has("verbose") else ""
     if not rows and (ids or (users and not unknown)):
         return Answer(out=out + NONE_FOUND, err="".join(errors))
@@ -179,12 +217,19 @@ def _answer(asked: Parsed, call: Call, controller: Controller) -> Answer:
     return Answer(out=out + "".join(layout.chunks(rows)), err="".join(errors))
 
 
-def _format(asked: Parsed) -> str:
-    if asked.has("norm"):
-        return NORM_FORMAT
+def _format(asked: Parsed, weights: Weights) -> str:
+    """Return the columns when none are named: those of the factors that count something."""
+    is_norm = asked.has("norm")
     if asked.has("long"):
-        return LONG_FORMAT
-    return USER_FORMAT if asked.has("user") else DEFAULT_FORMAT
+        return LONG_NORM_FORMAT if is_norm else LONG_FORMAT
+    user = " %.8u" if asked.has("user") else ""
+    letters = [letter for name, letter in _COLUMNS if getattr(weights, name)]
+    if is_norm:
+        columns = [f"%{20 if letter == 't' else 10}{letter}" for letter in ("y", *letters)]
+    else:
+        upper = ("Y", "S", *map(str.upper, letters))
+        columns = [f"%.{20 if letter == 'T' else 10}{letter}" for letter in upper]
+    return " ".join((f"%.15i %9r{user}", *columns))
 
 
 def _known(text: str) -> tuple[str, list[str]]:
@@ -211,8 +256,6 @@ def _ids(asked: Parsed) -> frozenset[int]:
 def _rows(
     controller: Controller, ids: frozenset[int], users: list[str], partitions: list[str]
 ) -> Iterator[_Row]:
-    statuses = controller.nodes()
-    cpus, nodes = sum(status.node.cpus for status in statuses), len(statuses)
     now = controller.now()
     for job in controller.active_jobs():
         if ids and not ids & {job.job_id, job.array_job_id}:
@@ -221,7 +264,7 @@ def _rows(
             continue
         for partition in job.spec.partition.split(",") if job.spec.partition else [job.partition]:
             if not partitions or partition in partitions:
-                yield _row(job, partition, now, job_size_factor(job.spec, cpus, nodes))
+                yield _row(controller, job, partition)
 
 
 def _counts(job: Job, now: float) -> bool:
@@ -230,27 +273,31 @@ def _counts(job: Job, now: float) -> bool:
     return job.state is JobState.PENDING and job.hold is Hold.NONE and is_eligible
 
 
-def _row(job: Job, partition: str, now: float, size: float) -> _Row:
-    periods = int(now - job.eligible_at) // _PERIOD_S
-    row = _Row(
-        job_id=job.job_id,
-        user=job.owner.user_name,
-        partition=partition,
-        age=min(1.0, periods * _PERIOD_S / _AGE_MAX_S),
-        size=size,
-        partition_factor=1.0,
-        nice=job.nice,
+def _row(controller: Controller, job: Job, partition: str) -> _Row:
+    if job.spec.priority is not None:
+        return _Row(Factors(), Factors(), job, partition, job.priority)
+    factors = controller.priority_factors(job, partition)
+    return _Row(factors, factors.weighted(controller.priority_weights()), job, partition)
+
+
+def _weights_row(weights: Weights) -> _Row:
+    ones = Factors(
+        age=1,
+        assoc=1,
+        fairshare=1,
+        job_size=1,
+        partition=1,
+        qos=1,
+        tres=dict.fromkeys(weights.tres, 1),
     )
-    is_stated = job.priority != int(msgspec.structs.replace(row, age=0.0).exact)
-    return msgspec.structs.replace(row, stated=job.priority) if is_stated else row
+    points = ones.weighted(weights)
+    return _Row(points, points)
 
 
-def _sorted(rows: Iterable[_Row], asked: Parsed) -> list[_Row]:
-    found = sorted(rows, key=lambda row: row.job_id)
-    for word in reversed((asked.last("sort") or "").split(",")):
-        key = _SORT_KEYS.get(word.lstrip("+-"))
-        if key is not None:
-            found.sort(key=key, reverse=word.startswith("-"))
+def _sorted(rows: Iterable[_Row], order: Iterable[tuple[str, str]]) -> list[_Row]:
+    found = sorted(rows, key=_SORT_KEYS["i"])
+    for sign, letter in reversed([*order]):
+        found.sort(key=_SORT_KEYS[letter], reverse=sign == "-")
     return found
 
 

@@ -101,6 +101,8 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, wea
     time_min_s: float | None = None
     deadline_at: float = 0.0
     nice: int = 0
+    priority: int | None = None
+    """What was said, instead of what would be worked out."""
     requeue: bool = True
     kill_on_invalid_dependency: bool | None = None
     signal: SignalRequest | None = None
@@ -347,6 +349,7 @@ class Partition(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is_default: bool = False
     state: str = "UP"
     priority_tier: int = 1
+    priority_job_factor: int = 1
     max_time_s: float | None = None
     default_time_s: float | None = None
     max_nodes: int | None = None

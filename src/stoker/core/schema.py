@@ -3,7 +3,8 @@
 ``jobs`` has a row for each `Job` record: a job, a started array task, an array's waiting rest.
 ``allocations`` has a row for each attempt. What many jobs share stands once, by digest: ``specs``
 (what was asked for) and ``contents`` (scripts, environments). ``nodes`` has a row for each node of
-which an operator said something, ``account_book`` one for each entry of `core.accounts.Book`.
+which an operator said something, ``account_book`` one for each entry of `core.accounts.Book`,
+``association_usage`` one for each association that has used anything of late.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 """The newest migration; a database with another one is migrated, or refused if it is newer."""
 
 APPLICATION_ID = 0x53746F6B
@@ -170,3 +171,10 @@ transactions = Table(
     Column("body", LargeBinary, nullable=False),
 )
 Index("transactions_by_time", transactions.c.at)
+
+association_usage = Table(
+    "association_usage",
+    metadata,
+    Column("association_id", Integer, primary_key=True, autoincrement=False),
+    Column("cpu_s", Float, nullable=False),
+)

@@ -18,9 +18,11 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import FieldInfo
 
 from stoker.core.errors import UserError
 from stoker.core.models import FOREVER, Node, Partition
+from stoker.core.prioritysettings import PrioritySettings, PriorityTimes
 from stoker.core.units import (
     NotationError,
     expand_hosts,
@@ -51,6 +53,14 @@ class PartitionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     priority_tier: Annotated[
         int, Meta(description="Jobs of a higher tier go before all jobs of lower ones.")
     ] = 1
+    priority_job_factor: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=65533,
+            description="What the partition counts in multifactor priorities, against the largest.",
+        ),
+    ] = 1
     max_time: Annotated[str, Meta(description="The longest time limit.")] = "UNLIMITED"
     default_time: Annotated[
         str, Meta(description="Time limit of a job that asks for none; empty: the machine's.")
@@ -67,7 +77,7 @@ class PartitionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     ] = ""
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Settings(PrioritySettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings. Zero or empty means "find out" where the description says so."""
 
     cluster_name: Annotated[
@@ -140,10 +150,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float, Meta(ge=0, description="Hours between automatic backups of the records; 0: none.")
     ] = 24.0
     backup_keep: Annotated[int, Meta(ge=0, description="How many automatic backups are kept.")] = 7
-    priority_type: Annotated[
-        Literal["basic", "multifactor"],
-        Meta(description="basic: first come, first served; multifactor: large jobs go first."),
-    ] = "basic"
     batch_sched_delay_s: Annotated[
         float,
         Meta(
@@ -209,11 +215,17 @@ def load_settings(
         ) from None
 
 
+def setting_fields() -> list[FieldInfo]:
+    """Return the declarations of all settings: those on priorities, which are many, last."""
+    fields = msgspec.structs.fields(Settings)
+    return sorted(fields, key=lambda field: field.name in PrioritySettings.__struct_fields__)
+
+
 def describe_settings() -> list[tuple[str, str, str]]:
     """Return (name, default, description) of every setting, in order."""
     return [
         (field.name, _default_text(field.default), _description(field.type))
-        for field in msgspec.structs.fields(Settings)
+        for field in setting_fields()
     ]
 
 
@@ -282,6 +294,7 @@ class Machine(msgspec.Struct, frozen=True):
     default_mem_per_cpu_mib: int
     default_time_s: float | None
     binds_cores: bool
+    priority_times: PriorityTimes = PriorityTimes.of(PrioritySettings())
     warnings: tuple[str, ...] = ()
 
     @property
@@ -345,6 +358,7 @@ def _machine_of(settings: Settings, detected: Detected) -> Machine:
         or max(1, nodes[0].memory_mib // nodes[0].cpus),
         default_time_s=_time(settings.default_time),
         binds_cores=settings.affinity and cpus <= len(detected.cpus),
+        priority_times=PriorityTimes.of(settings),
         warnings=_warnings(cpus, memory, detected),
     )
 
@@ -383,6 +397,7 @@ def _partition(entry: PartitionSettings, names: tuple[str, ...], *, is_default: 
         is_default=is_default,
         state=entry.state,
         priority_tier=entry.priority_tier,
+        priority_job_factor=entry.priority_job_factor,
         max_time_s=_limit(entry.max_time),
         default_time_s=_time(entry.default_time),
         max_nodes=entry.max_nodes,

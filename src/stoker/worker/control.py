@@ -17,6 +17,8 @@ from stoker.core.models import Allocation, Job, Owner, Partition, Step
 from stoker.core.repository import HistoryFilter, Repository
 from stoker.core.settings import Machine
 from stoker.core.units import JobRef
+from stoker.scheduling.fairshare import Standing
+from stoker.scheduling.priority import Factors, Weights
 from stoker.scheduling.snapshot import Shape
 from stoker.worker import peers
 from stoker.worker.accounts import AccountKeeper
@@ -34,6 +36,7 @@ from stoker.worker.controller import (
 )
 from stoker.worker.intake import Intake
 from stoker.worker.nodes import NodeKeeper
+from stoker.worker.priorities import Priorities
 from stoker.worker.queue import JobQueue
 from stoker.worker.scheduler import ResourceScheduler
 from stoker.worker.selection import Selection, was_dropped
@@ -61,6 +64,7 @@ class Control:
         nodes: NodeKeeper,
         scheduler: ResourceScheduler,
         accounts: AccountKeeper,
+        priorities: Priorities,
         tokens: Tokens,
     ) -> None:
         """Speak for these rooms; all changing methods need an open turn of *queue*."""
@@ -76,6 +80,7 @@ class Control:
         self._tokens = tokens
         self._scheduler = scheduler
         self._accounts = accounts
+        self._priorities = priorities
         self._machine: Machine = admission.machine
         self._started_at = queue.now()
 
@@ -122,6 +127,20 @@ class Control:
     def token_user(self, token: str) -> str:
         """Return whom a good token names."""
         return self._tokens.user(token, self.now())
+
+    # Priorities.
+
+    def priority_weights(self) -> Weights:
+        """Return what each factor of a priority counts."""
+        return self._priorities.weights
+
+    def priority_factors(self, job: Job, partition: str) -> Factors:
+        """Return of what a waiting job's priority is made, as if it waited in *partition*."""
+        return self._priorities.factors(job, partition)
+
+    def standings(self) -> Mapping[int, Standing]:
+        """Return how associations stand, by id."""
+        return self._priorities.standings
 
     # The account book.
 

@@ -14,6 +14,8 @@ import msgspec
 from stoker.core.accounts import Book, BookChange, Transaction
 from stoker.core.models import Allocation, Job, JobSpec, Node, Owner, Partition, Step
 from stoker.core.units import ArraySpec, Dependency, JobRef
+from stoker.scheduling.fairshare import Standing
+from stoker.scheduling.priority import Factors, Weights
 from stoker.scheduling.snapshot import Shape
 
 
@@ -182,6 +184,20 @@ class Controller(Protocol):
 
     def token_user(self, token: str) -> str:
         """Return whom a good token names; "" for one that is not, or not any more."""
+        ...
+
+    # Priorities.
+
+    def priority_weights(self) -> Weights:
+        """Return what each factor of a priority counts."""
+        ...
+
+    def priority_factors(self, job: Job, partition: str) -> Factors:
+        """Return of what a waiting job's priority is made, as if it waited in *partition*."""
+        ...
+
+    def standings(self) -> Mapping[int, Standing]:
+        """Return how associations stood when use was last worked out, by id; new ones do not."""
         ...
 
     # The account book.

@@ -19,11 +19,11 @@ from stoker.core.enums import Hold
 from stoker.core.errors import InvalidSpec
 from stoker.core.models import Job, JobSpec
 from stoker.core.repository import Repository
-from stoker.scheduling.policy import multifactor_priority
-from stoker.worker.admission import PRIORITY_START, Admission
+from stoker.worker.admission import Admission
 from stoker.worker.controller import Submission
 from stoker.worker.failpoints import hit
 from stoker.worker.ledger import Ledger
+from stoker.worker.priorities import Priorities
 from stoker.worker.queue import JobQueue, Turn
 
 _ENVIRONMENT_MAX: Final = 8 << 20
@@ -45,12 +45,18 @@ class Intake:
     """Takes submissions in."""
 
     def __init__(
-        self, queue: JobQueue, ledger: Ledger, admission: Admission, repository: Repository
+        self,
+        queue: JobQueue,
+        ledger: Ledger,
+        admission: Admission,
+        priorities: Priorities,
+        repository: Repository,
     ) -> None:
-        """Enter jobs into *ledger* by the rules of *admission*."""
+        """Enter jobs into *ledger* by the rules of *admission*, ranked by *priorities*."""
         self._queue = queue
         self._ledger = ledger
         self._admission = admission
+        self._priorities = priorities
         self._repository = repository
         self._keys: dict[str, _Made] = {}
         self._specs: dict[bytes, tuple[bytes, JobSpec]] = {}
@@ -76,7 +82,7 @@ class Intake:
             return known
         job = self.job_of(turn, submission)
         job.job_id = self._queue.give_id(turn)
-        job.priority = self._priority(submission, job)
+        job.priority = self._priorities.first(job)
         if job.array is not None:
             job.array_job_id = job.job_id
         self._ledger.enter(turn, job)
@@ -152,19 +158,11 @@ class Intake:
         )
         return msgspec.structs.replace(
             submission.spec,
+            priority=submission.priority,
             script=turn.keep_content(submission.script),
             environment=turn.keep_content(environment),
             caller=processes.identify(submission.caller_pid) if submission.caller_pid else None,
         )
-
-    def _priority(self, submission: Submission, job: Job) -> int:
-        """Return what was asked for, what the job's size says, or less than the job before got."""
-        if submission.priority is not None:
-            return submission.priority
-        if self._admission.settings.priority_type == "multifactor":
-            machine = self._admission.machine
-            return multifactor_priority(job.spec, machine.cpus, len(machine.nodes))
-        return max(1, PRIORITY_START - job.job_id - job.nice)
 
     def _check_limits(self, submission: Submission) -> None:
         settings = self._admission.settings

@@ -200,6 +200,13 @@ class JobTable:
         if queue.add(place):
             self._move_front(shape, queue, before)
 
+    def reorder(self, job: Job) -> None:
+        """Let a job that waits in a queue stand where its order puts it now."""
+        place = self._places.get(job.job_id)
+        if place is not None and place.order[1:] != self._order_of(job):
+            self.displace(job)
+            self.place(job)
+
     def displace(self, job: Job) -> None:
         """Take the job out of its queue, if it waits in one."""
         place = self._places.pop(job.job_id, None)

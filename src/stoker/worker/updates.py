@@ -23,6 +23,7 @@ from stoker.engines.base import Engine, group_key
 from stoker.worker.admission import Admission
 from stoker.worker.changes import check_operator, check_owner
 from stoker.worker.ledger import Ledger
+from stoker.worker.priorities import Priorities
 from stoker.worker.queue import Turn
 from stoker.worker.selection import Selection, Target
 from stoker.worker.times import is_waiting
@@ -53,12 +54,18 @@ class Updates:
     """Applies updates inside the open turn."""
 
     def __init__(
-        self, ledger: Ledger, selection: Selection, admission: Admission, engine: Engine
+        self,
+        ledger: Ledger,
+        selection: Selection,
+        admission: Admission,
+        priorities: Priorities,
+        engine: Engine,
     ) -> None:
         """Record through *ledger*; tell *engine* of new time limits."""
         self._ledger = ledger
         self._selection = selection
         self._admission = admission
+        self._priorities = priorities
         self._engine = engine
 
     def update(self, turn: Turn, ref: JobRef, by: Owner, changes: Mapping[str, object]) -> None:
@@ -106,6 +113,8 @@ class Updates:
         _check_rank(job, by, changes)
         wanted = copy.copy(job)
         wanted.spec = _replaced(job.spec, changes)
+        if changes.get("priority"):
+            wanted.spec = msgspec.structs.replace(wanted.spec, priority=changes["priority"])
         for key in _OF_JOB & changes.keys():
             setattr(wanted, key, changes[key])
         if "partition" in changes:
@@ -139,13 +148,13 @@ class Updates:
         namesakes = self._ledger.table.singletons(job) if "name" in changes else []
         self._ledger.table.displace(job)
         self._ledger.table.forget_names(job)
-        if changes.keys() & _OF_SPEC:
+        if wanted.spec is not job.spec:
             job.spec = wanted.spec
             job.spec_digest = turn.keep_spec(job.spec)
         job.partition = wanted.partition
         for key in _OF_JOB.keys() & changes.keys() - {"priority", "nice"}:
             setattr(job, key, changes[key])
-        _rank(job, changes)
+        self._rank(job, changes)
         self._ledger.table.learn_names(job)
         self._ledger.watch(job)
         for each in (job, *namesakes):
@@ -155,6 +164,17 @@ class Updates:
         if "time_limit_s" in changes and job.allocation is not None and not job.spec.interactive:
             group = group_key(job.job_id, job.allocation.attempt)
             turn.afterwards(partial(self._engine.limit, group, job.time_limit_s))
+
+    def _rank(self, job: Job, changes: Mapping[str, Any]) -> None:
+        """Change a job's place in the order; priority 0 is a hold, in Slurm's way of speaking."""
+        if "nice" in changes:
+            job.priority = max(1, job.priority + job.nice - changes["nice"])
+            job.nice = changes["nice"]
+        if "priority" in changes:
+            job.priority = changes["priority"] or job.priority
+            job.hold = job.hold if changes["priority"] else max(job.hold, Hold.USER)
+        if self._priorities.is_multifactor and is_waiting(job):
+            job.priority = self._priorities.now_of(job)
 
 
 def _read(changes: Mapping[str, object]) -> Mapping[str, Any]:
@@ -189,16 +209,6 @@ def _check_rank(job: Job, by: Owner, changes: Mapping[str, Any]) -> None:
 
 def _or_forever(limit_s: float | None) -> float:
     return FOREVER if limit_s is None else limit_s
-
-
-def _rank(job: Job, changes: Mapping[str, Any]) -> None:
-    """Change a job's place in the order; priority 0 is a hold, in Slurm's way of speaking."""
-    if "nice" in changes:
-        job.priority = max(1, job.priority + job.nice - changes["nice"])
-        job.nice = changes["nice"]
-    if "priority" in changes:
-        job.priority = changes["priority"] or job.priority
-        job.hold = job.hold if changes["priority"] else max(job.hold, Hold.USER)
 
 
 def _replaced(spec: JobSpec, changes: Mapping[str, Any]) -> JobSpec:

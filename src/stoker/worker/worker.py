@@ -6,6 +6,7 @@ import logging
 import os
 import select
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +17,7 @@ from stoker.core.errors import StoreError
 from stoker.core.models import Allocation, Job
 from stoker.core.repository import Repository
 from stoker.core.settings import Detected, Machine, Settings
+from stoker.core.usagestore import UsageStore
 from stoker.engines.base import Engine, Evidence, Lost, UnitKey, group_key
 from stoker.worker.accounts import AccountKeeper
 from stoker.worker.admission import Admission
@@ -32,6 +34,7 @@ from stoker.worker.launching import BATCH, Launcher
 from stoker.worker.ledger import Ledger
 from stoker.worker.nodes import NodeKeeper
 from stoker.worker.outcomes import why
+from stoker.worker.priorities import Priorities
 from stoker.worker.probe import Probe
 from stoker.worker.queue import JobQueue
 from stoker.worker.recovery import RecoveryManager, RecoveryResult
@@ -49,6 +52,7 @@ from stoker.worker.table import JobTable
 from stoker.worker.taskunits import TaskUnits
 from stoker.worker.updates import Updates
 from stoker.worker.tokens import Tokens
+from stoker.worker.usage import UsageKeeper
 from stoker.worker.watch import ProcessWatch
 
 log = logging.getLogger(__name__)
@@ -80,7 +84,9 @@ class Worker:
         self.accounts = AccountKeeper(AccountStore(self.repository.database))
         self.admission = Admission(machine, settings)
         self.tracker = ResourceTracker(machine.nodes)
-        self.queue = JobQueue(self.repository, JobTable(self.admission.shape), IdMark(home))
+        self.priorities = Priorities(self.admission, lambda: self.accounts.book, time.time())
+        table = JobTable(self.admission.shape, self.priorities.policy)
+        self.queue = JobQueue(self.repository, table, IdMark(home))
         self.ledger = Ledger(self.queue, self.tracker, self.admission)
         units = TaskUnits(self.admission, detected, home)
         self.steps = StepKeeper(self.repository, engine, units)
@@ -88,7 +94,10 @@ class Worker:
         self.scheduler = ResourceScheduler(self.queue, self.ledger, self.launcher, engine)
         self.reports = Reports(self.queue, self.ledger, engine, self.steps, self.scheduler)
         self.nodes = NodeKeeper(machine.nodes, self.tracker, self.repository)
-        self.intake = Intake(self.queue, self.ledger, self.admission, self.repository)
+        self.intake = Intake(
+            self.queue, self.ledger, self.admission, self.priorities, self.repository
+        )
+        self._usage = UsageKeeper(self.ledger, self.priorities, UsageStore(repository.database))
         self.household = DaemonHousehold(home, repository.database, engine, self)
         self._turns = _Turns(settings.check_interval_s, self.scheduler, self.reports)
         self._backups = BackupKeeper(
@@ -117,11 +126,14 @@ class Worker:
             intake=self.intake,
             selection=selection,
             changes=self.changes,
-            updates=Updates(self.ledger, selection, self.admission, self.engine),
+            updates=Updates(
+                self.ledger, selection, self.admission, self.priorities, self.engine
+            ),
             steps=self.steps,
             nodes=self.nodes,
             scheduler=self.scheduler,
             accounts=self.accounts,
+            priorities=self.priorities,
             tokens=Tokens(self.home),
         )
         return DaemonService(
@@ -157,6 +169,8 @@ class Worker:
             stack.callback(self._server.stop)
             stack.enter_context(self._turns)
             stack.enter_context(self._backups)
+            if self.priorities.is_multifactor:
+                stack.enter_context(self._usage)
             watch = stack.enter_context(HomeWatch(self.home))
             on_ready()
             self._wait_for_stop(signals, watch)

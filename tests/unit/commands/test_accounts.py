@@ -1,4 +1,4 @@
-"""sacctmgr, sprio, sshare and sdiag: what one machine has to say, in Slurm's words."""
+"""sacctmgr: what there is, in Slurm's words."""
 
 from __future__ import annotations
 
@@ -9,44 +9,20 @@ from typing import Any
 import pytest
 
 from stoker.commands.sacctmgr import sacctmgr
-from stoker.commands.sdiag import sdiag
-from stoker.commands.sprio import sprio
-from stoker.commands.sshare import sshare
-from stoker.core.models import Job, JobSpec, Owner
+from stoker.core.models import Owner
 from stoker.worker.call import Answer, Call, ReadFile
-from stoker.worker.controller import Host
 from support.recorded_cluster import ALICE, ROOT, RecordedCluster
-
-
-class Cluster(RecordedCluster):
-    """A cluster that works out priorities, with these waiting jobs."""
-
-    kind = "priority/multifactor"
-    jobs: tuple[Job, ...] = ()
-
-    def configuration(self) -> Mapping[str, str]:
-        return {"PriorityType": self.kind}
-
-    def host(self) -> Host:
-        return Host("vm", "x86_64", "Linux", started_at=self.now() - 60)
-
-    def active_jobs(self) -> tuple[Job, ...]:
-        return self.jobs
-
 
 COMMANDS: Mapping[str, Any] = {
     "sacctmgr": sacctmgr,
-    "sdiag": sdiag,
-    "sprio": sprio,
-    "sshare": sshare,
 }
 
 
 def ask(
-    line: str, *, owner: Owner = ALICE, stdin: bytes = b"", cluster: Cluster | None = None
+    line: str, *, owner: Owner = ALICE, stdin: bytes = b"", cluster: RecordedCluster | None = None
 ) -> Answer:
     name, *argv = line.split()
-    cluster = cluster or Cluster([])
+    cluster = cluster or RecordedCluster([])
     answer = COMMANDS[name](Call(name, tuple(argv), {}, "/", owner, cluster.now()), cluster)
     if inspect.isgenerator(answer):
         assert next(answer) == ReadFile("-")
@@ -55,20 +31,6 @@ def ask(
         answer = done.value.value
     text = answer.out if isinstance(answer.out, str) else "".join(answer.out)
     return Answer(text, answer.err, answer.code)
-
-
-def waiting(job_id: int, priority: int, **spec: Any) -> Job:
-    moment = Cluster([]).now()
-    return Job(
-        job_id,
-        JobSpec(name="j", **spec),
-        ALICE,
-        moment - 5,
-        "debug",
-        priority=priority,
-        nice=spec.get("nice", 0),
-        eligible_at=moment - 5,
-    )
 
 
 def test_what_there_is_can_be_asked_for_in_any_form() -> None:
@@ -111,35 +73,3 @@ def test_lines_on_standard_input_are_answered_until_it_ends() -> None:
         "sacctmgr: show user\nroot|root|Administrator\nsacctmgr: nonsense\nsacctmgr: quit\n"
     )
     assert answer.err == "invalid keyword: nonsense\n"
-
-
-def test_a_priority_is_the_sum_of_its_factors() -> None:
-    cluster = Cluster([])
-    cluster.jobs = (
-        waiting(60, 1281),
-        waiting(61, 1900, min_nodes=2, ntasks=16, nice=100),
-        waiting(62, 77),
-    )
-    assert ask("sprio -h -o %i|%Y|%J|%P|%N", cluster=cluster).out == (
-        "60|1281|281|1000|0\n61|1900|1000|1000|100\n62|77|281|1000|0\n"
-    )
-    assert ask("sprio -h -S -Y -o %i", cluster=cluster).out == "61\n60\n62\n"
-    assert ask("sprio -j 999", cluster=cluster).out.startswith("Unable to find jobs")
-
-
-def test_without_factors_sprio_says_that_there_are_none() -> None:
-    cluster = Cluster([])
-    cluster.kind = "priority/basic"
-    assert ask("sprio", cluster=cluster).code == 1
-
-
-def test_shares_are_those_of_root() -> None:
-    assert ask("sshare -nP").out == "root|||0.000000|0|1.000000|\n"
-    assert len(ask("sshare -anP").out.splitlines()) == 2
-    assert ask("sshare -o nope").err == 'sshare: error: Invalid field requested: "nope"\n'
-
-
-def test_the_report_counts_what_was_since_the_start() -> None:
-    assert "Jobs submitted: 0\n" in ask("sdiag").out
-    assert ask("sdiag -r").code == 255
-    assert ask("sdiag -r", owner=ROOT).out == "Reset scheduling statistics\n"

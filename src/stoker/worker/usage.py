@@ -1,0 +1,131 @@
+"""What each association has used: worked out anew once in a period, and the priorities with it.
+
+Use is CPU seconds that fade. What is on record is the use at a time; whatever ran since then is
+added from the records of the jobs, so that nothing is lost when the daemon is away. Of a run that
+ended in a requeue the part since the last time is not counted.
+
+Source: Slurm's priority/multifactor plugin, "PriorityCalcPeriod" in slurm.conf(5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+from stoker.core.accounts import NORMAL, Book
+from stoker.core.models import Allocation, Job
+from stoker.core.usagestore import UsageStore, UsageThen
+from stoker.scheduling.fairshare import Spent, fair_tree, last_reset, usage_after
+from stoker.worker.daemon import DaemonThread
+from stoker.worker.ledger import Ledger
+from stoker.worker.priorities import Priorities
+
+_PERIOD_MAX_S: Final = 86_400.0
+_JOBS_A_TURN: Final = 500
+
+
+class UsageKeeper(DaemonThread):
+    """Keeps the use and the standing of every association, and the order of those who wait."""
+
+    def __init__(self, ledger: Ledger, priorities: Priorities, store: UsageStore) -> None:
+        """Rank the jobs of *ledger* by what *store* remembers."""
+        times = ledger.admission.machine.priority_times
+        super().__init__("usage", min(max(1.0, times.calc_period_s), _PERIOD_MAX_S))
+        self._half_life_s = times.half_life_s
+        self._reset_period = ledger.admission.settings.priority_usage_reset_period
+        self._ledger = ledger
+        self._queue = ledger.queue
+        self._priorities = priorities
+        self._store = store
+        self._then: UsageThen | None = None
+
+    def do_work(self) -> None:
+        """Work out use, standings and priorities as of now."""
+        self._calculate()
+        self._reorder()
+
+    def _calculate(self) -> None:
+        then = self._then or self._recorded()
+        with self._queue.lock:
+            now = self._queue.now()
+            running = _running(self._ledger)
+        book = self._priorities.book()
+        spent = [*_spent(running, book, then.at, now), *self._ended(running, book, then.at, now)]
+        before = {} if self._is_reset_since(then.at, now) else then.cpu_s
+        usage = usage_after(before, now - then.at, spent, now, self._half_life_s)
+        standings = fair_tree(book, usage)
+        with self._queue.turn() as turn:
+            if usage or then.cpu_s:
+                turn.writes.append(partial(self._store.save, usage=usage, at=now))
+            turn.afterwards(partial(self._take, UsageThen(usage, now)))
+            turn.afterwards(partial(self._priorities.take, standings, now))
+
+    def _take(self, then: UsageThen) -> None:
+        self._then = then
+
+    def _recorded(self) -> UsageThen:
+        """Return what is on record; who has never counted begins now."""
+        recorded = self._store.usage()
+        now = self._queue.now()
+        is_new = not 0 < recorded.at <= now
+        is_forgotten = is_new or self._reset_period == "NOW"
+        return UsageThen({} if is_forgotten else recorded.cpu_s, now if is_new else recorded.at)
+
+    def _is_reset_since(self, at: float, now: float) -> bool:
+        reset = last_reset(self._reset_period, datetime.fromtimestamp(now).astimezone())
+        return reset is not None and reset.timestamp() > at
+
+    def _ended(
+        self, running: Mapping[int, tuple[Job, Allocation]], book: Book, since: float, now: float
+    ) -> Iterator[Spent]:
+        """Return what those used that have ended since, but for those that count as running."""
+        repository = self._queue.repository
+        ended = {job.job_id: job for job in repository.ended_since(since)}
+        attempts = repository.attempts([job_id for job_id in ended if job_id not in running])
+        pairs = ((ended[each.job_id], each) for each in attempts)
+        for job, attempt in pairs:
+            yield from _spent({job.job_id: (job, attempt)}, book, since, now)
+
+    def _reorder(self) -> None:
+        """Give all who wait their priorities anew, a few in a turn."""
+        with self._queue.lock:
+            ids = [job.job_id for job in self._ledger.table]
+        for start in range(0, len(ids), _JOBS_A_TURN):
+            with self._queue.turn():
+                self._rank(ids[start : start + _JOBS_A_TURN])
+
+    def _rank(self, ids: Iterable[int]) -> None:
+        """Rank some jobs; a priority is recorded when something else about its job changes."""
+        table = self._ledger.table
+        for job_id in ids:
+            job = table.get(job_id)
+            if job is not None and table.shape(job) is not None:
+                job.priority = self._priorities.now_of(job)
+                table.reorder(job)
+
+
+def _running(ledger: Ledger) -> dict[int, tuple[Job, Allocation]]:
+    """Return who holds resources, with a copy of what of it may change."""
+    found = {}
+    for job_id in ledger.tracker.holdings():
+        job = ledger.table.get(job_id)
+        if job is not None and job.allocation is not None:
+            found[job_id] = (job, job.allocation)
+    return found
+
+
+def _spent(
+    runs: Mapping[int, tuple[Job, Allocation]], book: Book, since: float, now: float
+) -> Iterator[Spent]:
+    """Return what runs have used between two times."""
+    for job, attempt in runs.values():
+        association = book.of_job(job.owner.user_name, job.spec.account, job.partition)
+        begun = max(attempt.allocated_at, since)
+        over = min(attempt.released_at or now, now)
+        if association is None or not attempt.allocated_at or over <= begun:
+            continue
+        quality = book.qos.get(job.spec.qos or book.default_qos_of(association) or NORMAL)
+        factor = quality.usage_factor if quality is not None else 1.0
+        yield Spent(association.id, (over - begun) * attempt.cpus * factor, over)
