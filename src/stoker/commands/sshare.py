@@ -1,16 +1,24 @@
-"""sshare: shares and usage of accounts. One machine has the account root, and no fair share.
+"""sshare: what accounts and users were promised of the machine, and what they have used.
+
+What was used is as of the last time it was worked out (`priority_calc_period`); who is new in the
+account book since then has no fair share yet, as in Slurm.
 
 Source: sshare(1) of Slurm 22.05; names, widths and wording as recorded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from math import ceil
 from typing import Final, TypeAlias
 
 from stoker.commands.columns import Column, Ending, Table, UnknownField, choose
 from stoker.commands.headings import UnknownCluster, cluster_heading
 from stoker.commands.options import HELP, USAGE, VERSION_OPTION, EarlyAnswer, Option, Parsed, parse
+from stoker.core.accounts import PARENT_SHARES, Association, Book
+from stoker.core.models import Job
+from stoker.scheduling.fairshare import Standing, norm_shares
 from stoker.worker.call import Answer, Call
 from stoker.worker.controller import Controller
 
@@ -45,28 +53,12 @@ _LONG: Final = (
     "Account,User,RawShares,NormShares,RawUsage,NormUsage,EffectvUsage,FairShare,LevelFS,"
     "GrpTRESMins,TRESRunMins"
 )
-_RUN_MINUTES: Final = "cpu=0,mem=0,energy=0,node=0,billing=0,fs/disk=0,vmem=0,pages=0"
-_ACCOUNT: Final[_Row] = {
-    "Account": "root",
-    "NormShares": "0.000000",
-    "RawUsage": "0",
-    "EffectvUsage": "1.000000",
-    "TRESRunMins": _RUN_MINUTES,
-    "ID": "1",
-}
-_USER: Final[_Row] = {
-    "Account": " root",
-    "User": "root",
-    "RawShares": "1",
-    "NormShares": "1.000000",
-    "RawUsage": "0",
-    "NormUsage": "0.000000",
-    "EffectvUsage": "0.000000",
-    "FairShare": "1.000000",
-    "LevelFS": "inf",
-    "TRESRunMins": _RUN_MINUTES,
-    "ID": "2",
-}
+_TRES: Final = ("cpu", "mem", "energy", "node", "billing", "fs/disk", "vmem", "pages")
+_ENDLESS_MIN: Final = 4_294_967_295
+"""What a job without a time limit counts of each resource, in minutes, as in Slurm."""
+_UNRANKED: Final = Standing(
+    usage=0.0, norm_shares=0.0, norm_usage=0.0, effective_usage=0.0, level=0.0
+)
 
 
 def sshare(call: Call, controller: Controller) -> Answer:
@@ -91,7 +83,9 @@ def sshare(call: Call, controller: Controller) -> Answer:
         "none" if asked.has("parsable2") else "delimiter" if asked.has("parsable") else ""
     )
     table = Table(chosen, has_header=not asked.has("noheader"), ending=ending)
-    return Answer(out="".join(table.text(_rows(asked, call))))
+    shows_runs = any(column.name == "TRESRunMins" for column in chosen)
+    minutes = _run_minutes(controller) if shows_runs else {}
+    return Answer(out="".join(table.text(_rows(asked, call, controller, minutes))))
 
 
 def _default(asked: Parsed) -> str:
@@ -99,15 +93,109 @@ def _default(asked: Parsed) -> str:
     return names.replace("User,", "User,Partition,", 1) if asked.has("partition") else names
 
 
-def _rows(asked: Parsed, call: Call) -> list[_Row]:
-    accounts = asked.last("accounts")
-    if accounts is not None and "root" not in accounts.split(","):
-        return []
-    users = (asked.last("users") or call.owner.user_name).split(",")
-    with_user = asked.has("all") or "root" in users
-    if asked.has("Users"):
-        return [{**_USER, "Account": "root"}] if with_user else []
-    return [_ACCOUNT, _USER] if with_user else [_ACCOUNT]
+def _rows(
+    asked: Parsed, call: Call, controller: Controller, minutes: Mapping[int, Counter[str]]
+) -> Iterator[_Row]:
+    """Return the associations that were asked for, as they stand in the tree."""
+    book, standings = controller.book(), controller.standings()
+    accounts, users = _names(asked, "accounts"), _names(asked, "users")
+    if not users and not asked.has("all"):
+        users = [call.owner.user_name.lower()]
+    shown: set[str] = set()
+    for _, each in book.tree():
+        if accounts and each.account.lower() not in accounts:
+            continue
+        if (each.user and users and each.user.lower() not in users) or (
+            asked.has("Users") and not each.user
+        ):
+            continue
+        indent = " " * _depth(book, each, shown)
+        if not each.user:
+            shown.add(each.account)
+        yield {
+            "Account": indent + each.account,
+            "User": each.user,
+            "Partition": each.partition,
+            "Cluster": controller.cluster_name,
+            "ID": str(each.id),
+            "GrpTRESMins": _tres(each.limits.grp_tres_mins),
+            "TRESRunMins": _tres(minutes.get(each.id, Counter()), every=True),
+            **_shares(book, each, standings.get(each.id)),
+        }
+
+
+def _shares(book: Book, each: Association, standing: Standing | None) -> _Row:
+    """Return what an association was promised and what it took; root's is all there is."""
+    found = standing or _UNRANKED
+    usage = f"{found.usage:.0f}"
+    used = f"cpu={usage},billing={usage}"
+    if book.parent(each) is None:
+        return {
+            "NormShares": f"{0:.6f}",
+            "RawUsage": usage,
+            "GrpTRESRaw": used,
+            "EffectvUsage": f"{1:.6f}",
+        }
+    is_parent = each.shares == PARENT_SHARES
+    return {
+        "RawShares": "parent" if is_parent else str(each.shares),
+        "NormShares": f"{norm_shares(book, each):.6f}",
+        "RawUsage": usage,
+        "NormUsage": f"{standing.norm_usage:.6f}" if standing is not None else "",
+        "EffectvUsage": f"{found.effective_usage:.6f}",
+        "FairShare": f"{found.fair_share:.6f}" if each.user else "",
+        "LevelFS": "" if is_parent else f"{found.level:.6f}",
+        "GrpTRESRaw": used,
+    }
+
+
+def _depth(book: Book, each: Association, shown: set[str]) -> int:
+    """Return how many of the accounts above are shown, up to the first that is not."""
+    depth = 0
+    parent = book.parent(each)
+    while parent is not None and parent.account in shown:
+        depth += 1
+        parent = book.parent(parent)
+    return depth
+
+
+def _run_minutes(controller: Controller) -> dict[int, Counter[str]]:
+    """Return, by association, what running jobs may still use, in minutes of each resource."""
+    book, now = controller.book(), controller.priorities_at()
+    found: dict[int, Counter[str]] = {}
+    for job in controller.active_jobs():
+        association = book.of_job(job.owner.user_name, job.spec.account, job.partition)
+        if job.allocation is None or association is None:
+            continue
+        left = _left(job, now)
+        for each in book.chain(association):
+            found.setdefault(each.id, Counter()).update(left)
+    return found
+
+
+def _left(job: Job, now: float) -> Counter[str]:
+    assert job.allocation is not None
+    held = {
+        "cpu": job.allocation.cpus,
+        "mem": job.allocation.memory_mib,
+        "node": len(job.allocation.nodes),
+        "billing": job.allocation.cpus,
+    }
+    if job.time_limit_s is None:
+        return Counter(dict.fromkeys(held, _ENDLESS_MIN))
+    passed_s = max(0.0, now - job.start_at) if job.start_at else 0.0
+    left_s = max(0.0, job.time_limit_s - passed_s)
+    return Counter({name: ceil(count * left_s / 60) for name, count in held.items()})
+
+
+def _tres(amounts: Mapping[str, int], *, every: bool = False) -> str:
+    """Write amounts by resource; with *every* those of which there is none, too."""
+    names: Sequence[str] = [*_TRES, *(name for name in amounts if name not in _TRES)]
+    return ",".join(f"{name}={amounts.get(name, 0)}" for name in names if every or name in amounts)
+
+
+def _names(asked: Parsed, name: str) -> list[str]:
+    return [word.lower() for text in asked.all(name) for word in text.split(",") if word]
 
 
 def _grid(names: list[str]) -> str:

@@ -142,6 +142,10 @@ class Control:
         """Return how associations stand, by id."""
         return self._priorities.standings
 
+    def priorities_at(self) -> float:
+        """Return when use and priorities were last worked out."""
+        return self._priorities.at
+
     # The account book.
 
     def book(self) -> Book:

@@ -200,6 +200,10 @@ class Controller(Protocol):
         """Return how associations stood when use was last worked out, by id; new ones do not."""
         ...
 
+    def priorities_at(self) -> float:
+        """Return when use and priorities were last worked out, in epoch seconds."""
+        ...
+
     # The account book.
 
     def book(self) -> Book:

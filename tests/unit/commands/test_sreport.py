@@ -13,6 +13,7 @@ from stoker.commands.sreport.accounts import AccountTree
 from stoker.commands.sreport.jobs import groups_of
 from stoker.commands.sreport.style import MINUTES, Style, unit_of
 from stoker.commands.sreport.usage import Piece
+from stoker.core.accounts import Book, first_book
 from stoker.core.models import Job, JobSpec
 from stoker.worker.call import Answer, Call, ReadFile
 from support.recorded_cluster import ALICE, BOB, RecordedCluster
@@ -20,8 +21,15 @@ from support.recorded_cluster import ALICE, BOB, RecordedCluster
 SPAN = "start=2026-11-24T00:00:00 end=2026-11-24T05:00:00"
 
 
-def ask(line: str, *, stdin: bytes = b"", cluster: RecordedCluster | None = None) -> Answer:
-    cluster = cluster or RecordedCluster()
+class Cluster(RecordedCluster):
+    """The recorded jobs, and an account book that knows only root."""
+
+    def book(self) -> Book:
+        return first_book()
+
+
+def ask(line: str, *, stdin: bytes = b"") -> Answer:
+    cluster = Cluster()
     argv = tuple(line.split())
     answer = sreport(Call("sreport", argv, {}, "/", ALICE, cluster.now()), cluster)  # type: ignore[arg-type]
     if inspect.isgenerator(answer):
@@ -188,7 +196,7 @@ def test_what_was_set_holds_for_the_lines_after_it() -> None:
 
 @given(st.lists(st.text(max_size=12), max_size=6))
 def test_no_words_break_a_report(words: list[str]) -> None:
-    cluster = RecordedCluster([])
+    cluster = Cluster([])
     for start in (("cluster", "u"), ("user", "t"), ("job", "s"), ("cluster", "a"), ()):
         argv = ("--", *start, *words)
         answer = sreport(Call("sreport", argv, {}, "/", ALICE, cluster.now()), cluster)  # type: ignore[arg-type]

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from stoker.commands.sreport.usage import ROOT, Piece, Tally
+from stoker.commands.sreport.usage import Piece, Tally
+from stoker.core.accounts import ROOT, Book
 
 
 class Place(NamedTuple):
@@ -24,6 +25,12 @@ class AccountTree:
     def __init__(self, parents: Mapping[str, str] | None = None) -> None:
         """*parents* names the parent of each account but the root."""
         self._parents = dict(parents or {})
+
+    @classmethod
+    def of(cls, book: Book) -> AccountTree:
+        """Return the tree of the account book."""
+        accounts = (each for each in book.associations.values() if not each.user and each.parent)
+        return cls({each.account: each.parent for each in accounts})
 
     def lineage(self, account: str) -> Iterator[str]:
         """Return the account, its parent, and so on up to the root."""

@@ -278,7 +278,7 @@ class _Session:
             known_s=max(0, int(min(now, span.end)) - int(span.start)),
             machine=_machine(controller),
             pieces=list(pieces(records, span, now)),
-            tree=AccountTree(),
+            tree=AccountTree.of(controller.book()),
             waited_s=waited(records, span, now),
         )
 

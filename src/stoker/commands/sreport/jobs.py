@@ -16,7 +16,8 @@ from stoker.commands.sreport.fields import OF_JOBS as FIELDS
 from stoker.commands.sreport.fields import Row
 from stoker.commands.sreport.scene import Lines, Report, Scene
 from stoker.commands.sreport.style import PERCENT, Style
-from stoker.commands.sreport.usage import ROOT, Piece
+from stoker.commands.sreport.usage import Piece
+from stoker.core.accounts import ROOT
 
 _SIZES: Final = ("50", "250", "500", "1000")
 _WIDTH: Final = 13

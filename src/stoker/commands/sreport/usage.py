@@ -13,12 +13,10 @@ from typing import Final, NamedTuple, TypeAlias
 import msgspec
 
 from stoker.commands.accounting import Line, Request, runs_of
+from stoker.core.accounts import ROOT
 from stoker.core.enums import Reason
 from stoker.core.models import Job
 from stoker.worker.controller import Record
-
-ROOT: Final = "root"
-"""The account of all accounts, and of those who named none."""
 
 Tally: TypeAlias = Counter[str]
 """Seconds by what was held: CPUs, MiB of memory, nodes."""
