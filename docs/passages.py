@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from docs import errors, failpoints, options, settings, states
+from docs import errors, failpoints, options, rest, settings, states
 
 PASSAGES: Final[Mapping[str, Callable[[], str]]] = {
     "settings": settings.all_settings,
@@ -26,6 +26,8 @@ PASSAGES: Final[Mapping[str, Callable[[], str]]] = {
     "wrong command lines": errors.wrong_command_lines,
     "failpoints of the daemon": failpoints.of_the_daemon,
     "failpoints of the shepherd": failpoints.of_the_shepherd,
+    "paths of the REST API": rest.paths,
+    "properties of the REST API": rest.properties,
 }
 
 _PASSAGE = re.compile(r"<!-- printed: (?P<name>[^\n]+) -->\n(?P<text>.*?)<!-- end -->", re.DOTALL)

@@ -9,7 +9,9 @@ from stoker.commands.rest import slurmrestd
 from stoker.commands.sacct import sacct
 from stoker.commands.sacctmgr import sacctmgr
 from stoker.commands.salloc import salloc
+from stoker.commands.sattach import sattach
 from stoker.commands.sbatch import sbatch
+from stoker.commands.sbcast import sbcast
 from stoker.commands.scancel import scancel
 from stoker.commands.scontrol import scontrol
 from stoker.commands.sdiag import sdiag
@@ -30,17 +32,21 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "sacct": sacct,
     "sacctmgr": sacctmgr,
     "salloc": salloc,
+    "sattach": sattach,
     "sbatch": sbatch,
+    "sbcast": sbcast,
     "scancel": scancel,
     "scontrol": scontrol,
     "sdiag": sdiag,
     "seff": seff,
     "sinfo": sinfo,
     "sprio": sprio,
-    "slurmrestd": slurmrestd,
     "squeue": squeue,
     "sreport": sreport,
     "srun": srun,
     "sshare": sshare,
     "sstat": sstat,
 }
+
+SERVED: Final[Mapping[str, Command]] = {**COMMANDS, "slurmrestd": slurmrestd}
+"""All that stokerd answers: commands, and what the gateway brings."""
