@@ -135,6 +135,20 @@ def test_who_asked_for_least_comes_first_and_a_turn_does_not_go_on_for_ever(
         assert lister.hear(b"X") == b"0"
 
 
+def test_who_is_left_for_the_next_turn_is_not_told_that_this_one_failed(tmp_path, service, path):
+    server = Server(path, service, limits=Limits(turn_s=0.0))
+    service.fails_with = StoreError("cannot write: the disk is full")
+    with server, RawClient(path) as first, RawClient(path) as second:
+        for number, client in enumerate((first, second)):
+            client.call("submit", key=f"key-{number}")
+        while not service.begun:
+            server.turn(timeout_s=5)
+        service.fails_with = None
+        server.turn(timeout_s=5)
+        told = {client.hear(b"X") for client in (first, second)}
+    assert told == {b"0", b"1"}
+
+
 def test_nobody_is_told_before_the_commit(server, service, path):
     committing, may_commit = threading.Event(), threading.Event()
     service.before_commit = lambda: (committing.set(), may_commit.wait(20))

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from errno import EISDIR, ENOENT
 from typing import Any
 
@@ -125,6 +125,9 @@ class FakeController:
 
     def active_jobs(self) -> Iterable[Job]:
         return [job for job in self.jobs.values() if not job.state.has_ended]
+
+    def look_through(self, read: Callable[[Sequence[Job]], Any]) -> Iterator[Any]:
+        return iter([read(list(self.active_jobs()))])
 
     def recent_jobs(self) -> Sequence[Job]:
         return [job for job in self.jobs.values() if job.state.has_ended]

@@ -135,7 +135,8 @@ class Conductor:
         self._touched = {}
         woken, self._woken = list(self._woken), {}
         left, self._left = self._left, []
-        served: set[Connection] = set()
+        unserved = sorted(due, key=_spent_s, reverse=True)
+        late: set[Connection] = set()
         try:
             with self._service.turn():
                 for talk in left:
@@ -143,15 +144,15 @@ class Conductor:
                 for talk in woken:
                     self._look_again(talk)
                 until = time.monotonic() + self._turn_s
-                for connection in sorted(due, key=_spent_s):
-                    served.add(connection)
-                    self._serve(connection)
+                while unserved:
+                    self._serve(unserved.pop())
                     if time.monotonic() > until:
+                        late = set(unserved)
                         break
         except Exception as error:  # noqa: BLE001 - the top of a turn
             _log.exception("a turn with %d calls was not committed", len(self._touched))
-            for connection in due:
-                if connection not in served:
+            for connection in unserved:
+                if connection not in late:
                     self._open_in_vain(connection)
             self._revoke_all(error)
             self._postpone(woken, left)

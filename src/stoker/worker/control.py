@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from stoker.core.accounts import Book, BookChange, Transaction
@@ -35,6 +35,7 @@ from stoker.worker.controller import (
     TrialStart,
 )
 from stoker.worker.intake import Intake
+from stoker.worker.looking import look_through
 from stoker.worker.nodes import NodeKeeper
 from stoker.worker.priorities import Priorities
 from stoker.worker.queue import JobQueue
@@ -44,6 +45,7 @@ from stoker.worker.steps import StepKeeper
 from stoker.worker.tokens import Tokens
 from stoker.worker.updates import Updates
 
+R = TypeVar("R")
 T = TypeVar("T", Allocation, Step)
 
 
@@ -165,6 +167,10 @@ class Control:
     def active_jobs(self) -> Iterable[Job]:
         """Return every record that waits or runs."""
         return list(self._queue.table)
+
+    def look_through(self, read: Callable[[Sequence[Job]], R]) -> Iterator[R]:
+        """Yield what *read* makes of the active records, some at a time, after this turn."""
+        return look_through(self._queue, read)
 
     def recent_jobs(self) -> Sequence[Job]:
         """Return the jobs that ended within MinJobAge, by id."""

@@ -6,8 +6,8 @@ errors of `stoker.core.errors`; changing ones must be called inside a turn of th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -17,6 +17,8 @@ from stoker.core.units import ArraySpec, Dependency, JobRef
 from stoker.scheduling.fairshare import Standing
 from stoker.scheduling.priority import Factors, Weights
 from stoker.scheduling.snapshot import Shape
+
+T = TypeVar("T")
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
@@ -222,6 +224,14 @@ class Controller(Protocol):
 
     def active_jobs(self) -> Iterable[Job]:
         """Return every record that waits or runs; an array's waiting rest is one record."""
+        ...
+
+    def look_through(self, read: Callable[[Sequence[Job]], T]) -> Iterator[T]:
+        """Yield what *read* makes of the active records, some at a time, each as it stands then.
+
+        It is gone through after the turn, for as long as it takes; records of an array come
+        together. A record is not to be kept: whoever shows it later copies it.
+        """
         ...
 
     def recent_jobs(self) -> Sequence[Job]:

@@ -106,6 +106,8 @@ def _prepare(
     )
     # Hundreds of thousands of waiting jobs hold no cycles: looking for some would stall a turn.
     gc.set_threshold(50_000, 20, 100)
+    # A turn lets other threads run at each statement; a listing must give way again at once.
+    sys.setswitchinterval(0.0005)
     return worker
 
 

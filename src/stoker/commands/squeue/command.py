@@ -1,7 +1,8 @@
 """squeue: what waits and runs, as a table in the asked format.
 
 Inside the turn only what may change is copied (`views_of`); sorting and rendering happen while the
-answer is read, so that a long listing delays nobody.
+answer is read. Of a long queue not even that is done at once (`squeue.gradual`): no listing delays
+anybody.
 
 Source: squeue(1), and the recorded behaviour of Slurm.
 """
@@ -20,6 +21,7 @@ from stoker.commands.jobview import JobView, Scene, views_of, with_last_allocati
 from stoker.commands.options import EarlyAnswer
 from stoker.commands.records import rendered
 from stoker.commands.squeue import fields
+from stoker.commands.squeue.gradual import LONG, gradually
 from stoker.commands.squeue.request import (
     DEFAULT_FORMAT,
     LONG_FORMAT,
@@ -28,7 +30,7 @@ from stoker.commands.squeue.request import (
     Request,
     read_request,
 )
-from stoker.commands.squeue.rows import UnknownKey, needs_starts, read_keys, rows
+from stoker.commands.squeue.rows import Key, UnknownKey, needs_starts, read_keys, rows
 from stoker.commands.squeue.steps import list_steps
 from stoker.core.enums import ENDED
 from stoker.core.errors import UnknownJob
@@ -60,8 +62,8 @@ def squeue(call: Call, controller: Controller) -> Answer:
 def _list_jobs(request: Request, call: Call, controller: Controller, above: str) -> Answer:
     layout = _layout(request)
     errors = [f"squeue: error: Invalid job format specification: {x}" for x in layout.unknown]
-    jobs, complaint = _selected(request, call, controller)
-    errors += complaint
+    tests, complaints = _tests(request, call, controller)
+    errors += complaints
     scene = Scene(call, controller)
     if request.has_date:
         above += clock_line(scene.now, scene.zone)
@@ -71,6 +73,11 @@ def _list_jobs(request: Request, call: Call, controller: Controller, above: str)
         keys = read_keys(request.sort)
     except UnknownKey as error:
         return Answer(out=above, err=_lines([*errors, f"squeue: error: {error}"]), code=1)
+    candidates = _candidates(request, controller)
+    if _is_long(request, candidates, layout, keys):
+        made = gradually(controller, _all_of(tests), keys, layout, scene)
+        return Answer(out=itertools.chain([above], made), err=_lines(errors))
+    jobs = _passing(request, candidates, tests, controller)
     with_starts = bool(layout.fields & fields.EXPECTING) or needs_starts(keys, jobs)
     views = views_of(jobs, scene, controller, with_starts=with_starts)
     shown = rows(views, keys, is_split=request.is_array_split)
@@ -92,26 +99,40 @@ def _layout(request: Request) -> Layout[JobView]:
 # Which jobs.
 
 
-def _selected(
-    request: Request, call: Call, controller: Controller
-) -> tuple[Sequence[Job], list[str]]:
-    """Return the jobs that pass all filters, and what is to be complained about."""
-    tests, complaints = _tests(request, call, controller)
-    found = _candidates(request, controller)
-    jobs = list(found)
-    for test in tests:
-        jobs = list(filter(test, jobs))
+def _passing(
+    request: Request, candidates: Iterable[Job], tests: Iterable[Test], controller: Controller
+) -> Sequence[Job]:
+    """Return the jobs that pass all filters."""
+    jobs = list(filter(_all_of(tests), candidates))
     if request.states & ENDED:
         jobs = with_last_allocations(controller, jobs)
-    return jobs, complaints
+    return jobs
 
 
-def _candidates(request: Request, controller: Controller) -> Iterable[Job]:
+def _all_of(tests: Iterable[Test]) -> Test:
+    together = tuple(tests)
+    return lambda job: all(test(job) for test in together)
+
+
+def _candidates(request: Request, controller: Controller) -> Sequence[Job]:
     if request.refs is not None:
-        return _by_refs(request, controller)
+        return list(_by_refs(request, controller))
     if request.states & ENDED:
         return [*controller.active_jobs(), *controller.recent_jobs()]
-    return controller.active_jobs()
+    return list(controller.active_jobs())
+
+
+def _is_long(
+    request: Request, candidates: Sequence[Job], layout: Layout[JobView], keys: Sequence[Key]
+) -> bool:
+    """Whether the list is so long that others would wait, and can be made gradually."""
+    is_plain = request.refs is None and not request.is_array_split and not request.states & ENDED
+    return (
+        len(candidates) > LONG
+        and is_plain
+        and not layout.fields & fields.EXPECTING
+        and not needs_starts(keys, ())
+    )
 
 
 def _by_refs(request: Request, controller: Controller) -> Iterable[Job]:

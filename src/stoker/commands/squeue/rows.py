@@ -65,8 +65,8 @@ def needs_starts(keys: Iterable[Key], jobs: Sequence[Job]) -> bool:
 def rows(views: list[JobView], keys: Sequence[Key], *, is_split: bool) -> Iterator[JobView]:
     """Return what is shown, in order; with *is_split* each waiting task of an array by itself."""
     if not is_split:
-        views = _combined(views)
-    views.sort(key=_latest_first)
+        views = combined(views)
+    views.sort(key=latest_first)
     for key in reversed(keys):
         views.sort(key=fields.SORT_KEYS[key.letter], reverse=key.is_down)
     for view in views:
@@ -76,12 +76,13 @@ def rows(views: list[JobView], keys: Sequence[Key], *, is_split: bool) -> Iterat
             yield view
 
 
-def _latest_first(view: JobView) -> tuple[int, int]:
+def latest_first(view: JobView) -> tuple[int, int]:
+    """Return the order in which views stand that the keys do not tell apart."""
     start = int(view.start_at)
     return -start, view.job.job_id if start else -view.job.job_id
 
 
-def _combined(views: Sequence[JobView]) -> list[JobView]:
+def combined(views: Sequence[JobView]) -> list[JobView]:
     """Return the views with waiting tasks taken into the rest of their array."""
     rests = {
         _kind(view.job): view

@@ -1,0 +1,54 @@
+"""Looking through the queue a little at a time, while it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from stoker.worker.looking import look_through
+from support.works import Works
+
+
+@pytest.fixture
+def works(tmp_path) -> Iterator[Works]:
+    made = Works(tmp_path)
+    yield made
+    made.close()
+
+
+def test_every_job_is_seen_once_and_nobody_is_kept_waiting_meanwhile(works):
+    ids = [works.submit(hold=True).job_id for _ in range(100)]
+    seen: list[int] = []
+    for some in look_through(works.worker.queue, lambda jobs: [job.job_id for job in jobs]):
+        assert len(some) <= 32
+        works.submit(hold=True)  # Takes a turn between two looks.
+        seen += some
+    assert seen == ids
+
+
+def test_who_has_ended_is_not_seen_any_more(works):
+    ids = [works.submit(hold=True).job_id for _ in range(40)]
+    looks = look_through(works.worker.queue, lambda jobs: [job.job_id for job in jobs])
+    first = next(looks)
+    works.ask("cancel", ids[0])
+    works.ask("cancel", ids[-1])
+    assert [*first, *next(looks)] == ids[:-1]
+
+
+def test_no_task_of_an_array_is_missed_or_seen_twice_though_it_starts_meanwhile(works):
+    for _ in range(40):
+        works.submit(hold=True)
+    array = works.submit(array="0-9").job_id
+    looks = look_through(
+        works.worker.queue, lambda jobs: [(job.array_task_id, job.array) for job in jobs]
+    )
+    next(looks)
+    works.schedule()
+    tasks = [
+        task
+        for number, rest in next(looks)[-9:]
+        for task in (rest if rest is not None else [number])
+    ]
+    assert sorted(tasks) == list(range(10))
+    assert works.worker.queue.table.is_active(array)
