@@ -308,7 +308,7 @@ class JobView:
         job = self.job
         if job.state is JobState.PENDING and job.begin_at > self.scene.now:
             return job.begin_at
-        if self.reason == Reason.JOB_ARRAY_TASK_LIMIT:
+        if self.reason == Reason.JOB_ARRAY_TASK_LIMIT or job.hold is not Hold.NONE:
             return 0.0
         if job.eligible_at:
             return job.eligible_at

@@ -354,7 +354,8 @@ class Ledger:
         if tasks is not None:
             job = self.part(turn, job, tasks)
         job.ended_by = by
-        self.end(turn, job, Outcome(state=JobState.CANCELLED, at=turn.now))
+        outcome = Outcome(state=JobState.CANCELLED, at=turn.now, reason=job.reason)
+        self.end(turn, job, outcome)
 
     def _release(self, turn: Turn, job: Job, state: JobState, at: float) -> None:
         """Give back what the job holds, or was about to hold."""
