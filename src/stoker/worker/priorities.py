@@ -33,15 +33,15 @@ _NO_STANDINGS: Final[Mapping[int, Standing]] = {}
 class Priorities:
     """Gives jobs their priorities and their places in the order."""
 
-    def __init__(self, admission: Admission, book: Callable[[], Book], now: float) -> None:
+    def __init__(self, admission: Admission, book: Callable[[], Book]) -> None:
         """Judge by *admission*'s machine and settings, and by the account book of the moment."""
         settings = admission.settings
         self.is_multifactor = settings.priority_type == "multifactor"
         self.weights = weights_of(settings, admission)
         self.standings: Mapping[int, Standing] = _NO_STANDINGS
         """By association, as of the last time; who is new has none yet."""
-        self.at = now
-        """When priorities were last worked out."""
+        self.at = 0.0
+        """When priorities were last worked out; 0: never, as under basic."""
         self.book = book
         self._admission = admission
         self._largest_of: tuple[Book, int, int] | None = None

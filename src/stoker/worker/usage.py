@@ -41,6 +41,12 @@ class UsageKeeper(DaemonThread):
         self._store = store
         self._then: UsageThen | None = None
 
+    def begin(self) -> None:
+        """Rank everybody by what is on record, before anybody finds a place in the order."""
+        then = self._then = self._recorded()
+        standings = fair_tree(self._priorities.book(), then.cpu_s)
+        self._priorities.take(standings, then.at)
+
     def do_work(self) -> None:
         """Work out use, standings and priorities as of now."""
         self._calculate()
@@ -50,11 +56,13 @@ class UsageKeeper(DaemonThread):
         then = self._then or self._recorded()
         with self._queue.lock:
             now = self._queue.now()
+            # A clock that was set back must not let use grow by itself.
+            since = min(then.at, now)
             running = _running(self._ledger)
         book = self._priorities.book()
-        spent = [*_spent(running, book, then.at, now), *self._ended(running, book, then.at, now)]
-        before = {} if self._is_reset_since(then.at, now) else then.cpu_s
-        usage = usage_after(before, now - then.at, spent, now, self._half_life_s)
+        spent = [*_spent(running, book, since, now), *self._ended(running, book, since, now)]
+        before = {} if self._is_reset_since(since, now) else then.cpu_s
+        usage = usage_after(before, now - since, spent, now, self._half_life_s)
         standings = fair_tree(book, usage)
         with self._queue.turn() as turn:
             if usage or then.cpu_s:
@@ -107,7 +115,7 @@ class UsageKeeper(DaemonThread):
 
 
 def _running(ledger: Ledger) -> dict[int, tuple[Job, Allocation]]:
-    """Return who holds resources, with a copy of what of it may change."""
+    """Return who holds resources, by job id."""
     found = {}
     for job_id in ledger.tracker.holdings():
         job = ledger.table.get(job_id)

@@ -84,7 +84,7 @@ class Worker:
         self.accounts = AccountKeeper(AccountStore(self.repository.database))
         self.admission = Admission(machine, settings)
         self.tracker = ResourceTracker(machine.nodes)
-        self.priorities = Priorities(self.admission, lambda: self.accounts.book, time.time())
+        self.priorities = Priorities(self.admission, lambda: self.accounts.book)
         table = JobTable(self.admission.shape, self.priorities.policy)
         self.queue = JobQueue(self.repository, table, IdMark(home))
         self.ledger = Ledger(self.queue, self.tracker, self.admission)
@@ -97,7 +97,7 @@ class Worker:
         self.intake = Intake(
             self.queue, self.ledger, self.admission, self.priorities, self.repository
         )
-        self._usage = UsageKeeper(self.ledger, self.priorities, UsageStore(repository.database))
+        self.usage = UsageKeeper(self.ledger, self.priorities, UsageStore(repository.database))
         self.household = DaemonHousehold(home, repository.database, engine, self)
         self._turns = _Turns(settings.check_interval_s, self.scheduler, self.reports)
         self._backups = BackupKeeper(
@@ -170,7 +170,7 @@ class Worker:
             stack.enter_context(self._turns)
             stack.enter_context(self._backups)
             if self.priorities.is_multifactor:
-                stack.enter_context(self._usage)
+                stack.enter_context(self.usage)
             watch = stack.enter_context(HomeWatch(self.home))
             on_ready()
             self._wait_for_stop(signals, watch)
@@ -225,6 +225,8 @@ class Worker:
 
     def _rebuild(self) -> None:
         self.accounts.load(self.queue.current)
+        if self.priorities.is_multifactor:
+            self.usage.begin()
         self.ledger.rebuild()
         self.nodes.load()
         self.steps.load(list(self.queue.table))
