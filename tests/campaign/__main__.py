@@ -56,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _here(asked: argparse.Namespace, seed: int) -> list[Row]:
     names = asked.only or list(PARTS)
     parts = dict(PARTS)
+    if asked.jobs:
+        measured = partial(crowd.crowd, jobs=asked.jobs)
+        parts["crowd"] = Part(measured, PARTS["crowd"].share)
     if asked.submissions:
         loop = partial(crashloop.stoker_crash_loops, submissions=asked.submissions)
         parts["crash-loop"] = Part(loop, PARTS["crash-loop"].share)
@@ -87,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--submissions", type=int, help="end the crash loop when so many ids were printed"
     )
+    parser.add_argument("--jobs", type=int, help="measure memory over so many jobs")
     parser.add_argument("--only", action="append", choices=PARTS, help="this part; repeatable")
     parser.add_argument(
         "--daemon-pid-file", type=Path, help="run the crash loop on another scheduler: its daemon"

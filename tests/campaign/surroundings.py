@@ -1,4 +1,4 @@
-"""What the machine may do to us: no room, no descriptors, signals, a home that goes away."""
+"""What may be done to a live daemon: no descriptors, signals, no home; and to its machine."""
 
 from __future__ import annotations
 
@@ -8,82 +8,25 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from campaign.disks import RELIEF_S, full_disk, read_only_disk
+from campaign.machine import machine
 from campaign.tally import Row
 from support.daemon import PrivateStoker, until, wait_gone
 
-RELIEF_S: Final = 5.0
 NOTICED_S: Final = 5.0
 SIGNALS: Final = 1000
-DISK: Final = "8m"
+WITHOUT_S: Final = 2.0
+"""For how long the daemon has no descriptors."""
 _STORM: Final = (
     signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGCONT,
     signal.SIGPIPE, signal.SIGURG, signal.SIGALRM, signal.SIGCHLD, signal.SIGIO,
 )  # fmt: skip
-_INSIDE: Final = "STOKER_CAMPAIGN_DISK"
-
-
-def full_disk() -> Row:
-    """Fill the disk that the home is on; it is a small one, in a mount namespace of its own."""
-    name = f"disk full ({DISK} tmpfs): refused in words, jobs unharmed, well after relief"
-    script = 'mount -t tmpfs -o size="$1" none "$2" && exec "$3" -m campaign.surroundings'
-    argv = ["unshare", "-rm", "sh", "-c", script, "sh", DISK]
-    with tempfile.TemporaryDirectory() as directory:
-        environment = os.environ | {
-            _INSIDE: directory,
-            "TMPDIR": directory,
-            "PYTHONPATH": str(Path(__file__).resolve().parents[1]),
-        }
-        argv += [directory, sys.executable]
-        done = subprocess.run(
-            argv, env=environment, capture_output=True, text=True, timeout=120.0, check=False
-        )
-    if "unshare" in done.stderr or "mount" in done.stderr:
-        return Row(f"disk full: skipped, since no disk can be made here ({done.stderr.strip()})")
-    row = Row(name, tries=1)
-    if done.returncode:
-        row.wrong, row.notes = 1, [(done.stdout + done.stderr)[-1000:]]
-    return row
-
-
-def _inside(directory: Path) -> None:
-    with PrivateStoker(total_cpus=2, total_memory="2000M") as stoker:
-        fifo = stoker.directory / "fifo"
-        os.mkfifo(fifo)
-        running = stoker.sbatch("--output=/dev/null", script=f"read -r _ < {fifo}; exit 4\n")
-        stoker.wait_running(running)
-        filler = directory / "filler"
-        _fill(filler)
-        refused = stoker.run("sbatch", "--wrap", "# " + "x" * 100_000)
-        assert refused.returncode != 0, "a submission was taken with no room for it"
-        assert "full" in refused.stderr, f"refused, but not in words: {refused.stderr}"
-        assert str(running) in stoker.ok("squeue"), "a look at the queue needs no room"
-        with fifo.open("w") as pipe:
-            pipe.write("go\n")
-        filler.unlink()
-        until(
-            lambda: stoker.run("sbatch", "--output=/dev/null", "--wrap=true").returncode == 0,
-            lambda: "no submission is taken after relief",
-            RELIEF_S,
-        )
-        assert stoker.wait_for(running) == "FAILED"
-        assert stoker.accounting(running) == ["FAILED", "4:0"], f"{stoker.accounting(running)}"
-
-
-def _fill(path: Path) -> None:
-    with path.open("wb", buffering=0) as file:
-        for size in (65536, 4096, 1):
-            try:
-                while file.write(b"x" * size):
-                    pass
-            except OSError:
-                continue
 
 
 def no_descriptors() -> Row:
@@ -94,10 +37,14 @@ def no_descriptors() -> Row:
         before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (16, before[1]))
         stoker.environment["STOKER_AUTOSTART"] = "0"
-        for _ in range(5):
-            stoker.run("squeue")
+        waiting = [stoker.start("squeue") for _ in range(5)]
+        # How long a client waits before it gives up is longer.
+        with suppress(subprocess.TimeoutExpired):
+            waiting[0].wait(WITHOUT_S)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
-        until(lambda: stoker.run("squeue").returncode == 0, lambda: "no answer", RELIEF_S)
+        codes = [each.wait(RELIEF_S) for each in waiting]
+        row.held(codes == [0] * 5, f"who asked meanwhile got {codes}")
+        row.held(stoker.run("squeue").returncode == 0, "no answer")
         row.held(stoker.stokerd == pid, "the daemon did not survive it")
         _ends_well(row, stoker, job_id)
     return row
@@ -151,8 +98,11 @@ def _ends_well(row: Row, stoker: PrivateStoker, job_id: int) -> None:
 
 def surroundings(rng: random.Random, _: float) -> list[Row]:
     """Run all."""
-    return [full_disk(), no_descriptors(), signal_storm(rng), home_deleted()]
-
-
-if __name__ == "__main__":
-    _inside(Path(os.environ[_INSIDE]))
+    return [
+        full_disk(),
+        read_only_disk(),
+        no_descriptors(),
+        signal_storm(rng),
+        home_deleted(),
+        *machine(),
+    ]

@@ -65,13 +65,16 @@ def can_trace() -> bool:
 
 
 @contextmanager
-def injected(stoker: PrivateStoker, sweep: Sweep, n: int) -> Iterator[list[bool]]:
-    """Have the n-th such call met from now on; the list that is given says afterwards if it was."""
-    pid = stoker.stokerd if sweep.part == "daemon" else stoker.shepherd
+def injected(stoker: PrivateStoker, sweep: Sweep, when: int | str) -> Iterator[list[bool]]:
+    """Have such calls met inside: the n-th from now, or ``1+``, which is all.
+
+    The list that is given says afterwards whether one was.
+    """
+    pid = stoker.stokerd if sweep.part == "daemon" else stoker.shepherd_pid
     # The shepherd has one thread, and what it starts shall be left alone.
     follow = ["-f"] if sweep.part == "daemon" else []
     log = stoker.home / "strace"
-    rule = f"inject={sweep.call}:{sweep.what}:when={n}"
+    rule = f"inject={sweep.call}:{sweep.what}:when={when}"
     argv = ["strace", *follow, "-o", log, "-e", f"trace={sweep.call}", "-e", rule, "-p", str(pid)]
     met: list[bool] = []
     with (stoker.home / "strace.err").open("w") as errors:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from campaign import crowd, failpoints, simulation, surroundings, sweeps
+from campaign import crowd, disks, endurance, failpoints, machine, simulation, surroundings, sweeps
 from campaign.crashloop import crash_loop
 from campaign.driver import StokerDriver
 from campaign.tally import Row
@@ -27,17 +27,20 @@ def check(*rows: Row) -> None:
 
 @pytest.mark.parametrize("parts", [("daemon",), ("daemon", "shepherd")])
 def test_killed_at_random_while_four_clients_work_nothing_is_lost_or_run_twice(parts) -> None:
+    """R1, R2, R3, R10, R11, R19, H3, H5."""
     with PrivateStoker(total_cpus=8, total_memory="4000M") as stoker:
         check(crash_loop(StokerDriver(stoker), random.Random(SEED), 3.0, "killed", parts))
 
 
 def test_two_failpoints_at_once_do_no_harm() -> None:
+    """R10, H1."""
     row, is_met = failpoints.try_points("reserve.after-commit=kill@1,ended.before-commit=kill@2")
     assert is_met
     check(row)
 
 
 def test_a_shepherd_that_cannot_fork_tries_again() -> None:
+    """R22, H2."""
     if not sweeps.can_trace():
         pytest.skip("strace is not here or may not trace")
     sweep = next(each for each in sweeps.SWEEPS if "EAGAIN" in each.what)
@@ -83,20 +86,56 @@ def test_the_simulation_notices_an_attempt_that_runs_twice(monkeypatch) -> None:
 
 
 def test_on_a_full_disk_submissions_are_refused_and_all_else_goes_on() -> None:
-    check(surroundings.full_disk())
+    """R24."""
+    check(disks.full_disk())
+
+
+def test_on_a_read_only_disk_submissions_are_refused_and_all_else_goes_on() -> None:
+    """R24: the kernel remounts a disk that is in trouble, and takes it back when it is mended."""
+    check(disks.read_only_disk())
+
+
+def test_without_descriptors_the_daemon_lives_and_serves_again_at_once() -> None:
+    """R26."""
+    check(surroundings.no_descriptors())
 
 
 def test_stray_signals_end_neither_daemon_nor_shepherd() -> None:
+    """R28: SIGHUP among them, which makes the daemon read its settings again."""
     check(surroundings.signal_storm(random.Random(SEED)))
 
 
-def test_many_clients_are_answered_beside_half_open_ones() -> None:
-    check(crowd.clients(50, 200))
+def test_after_a_reboot_jobs_run_again_or_failed_and_no_stranger_is_taken_for_one() -> None:
+    """R14, R15: the boot id is another one; there is a process with a recorded pid and time."""
+    check(machine.reboot())
+
+
+def test_while_no_process_can_be_made_jobs_wait_and_say_why() -> None:
+    """R22."""
+    check(machine.forks_refused())
+
+
+@pytest.mark.parametrize("by_s", [-machine.DAY_S, machine.DAY_S])
+def test_time_limits_hold_when_the_clock_is_set_by_a_day(by_s) -> None:
+    """R27: the shepherd measures with the monotonic clock, the daemon notices that it was set."""
+    check(machine.clock_set(by_s))
+
+
+def test_a_thousand_clients_at_once_are_answered_beside_half_open_ones() -> None:
+    """R29: with the usual limit of 1024 descriptors, which the daemon raises for itself."""
+    check(crowd.clients(200, 1000))
 
 
 def test_a_tree_of_processes_that_ignore_sigterm_is_gone_at_once() -> None:
+    """R16."""
     check(crowd.tree(200))
 
 
 def test_running_jobs_are_adopted_and_their_ends_are_true() -> None:
+    """R12, R13."""
     check(crowd.adoption(20))
+
+
+def test_memory_stays_what_it_was_while_jobs_come_and_go() -> None:
+    """R30."""
+    check(endurance.memory(1000))

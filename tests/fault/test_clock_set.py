@@ -7,8 +7,9 @@ from errno import EAGAIN
 
 import pytest
 
+from stoker.core.enums import JobState
 from stoker.engines.base import Withdrawn
-from support.works import Works
+from support.works import ROOT, Works
 
 DAY_S = 86400.0
 
@@ -58,6 +59,37 @@ def test_nobody_stands_behind_a_long_job_because_the_clock_was_set_back(works) -
     works.clock.jump(-DAY_S)
     works.schedule()
     assert {type(event) for event in works.engine.outbox} == {Withdrawn}
+
+
+@pytest.mark.parametrize("by_s", [-DAY_S, DAY_S])
+def test_an_allocation_ends_after_its_time_whatever_the_wall_clock_says(works, by_s) -> None:
+    """R27: no shepherd watches the time of an allocation without a script; the daemon does."""
+    job_id = works.submit(time_limit_s=60.0, interactive=True).job_id
+    works.clock.pass_by(30.0)
+    works.schedule()
+    works.clock.jump(by_s)
+    works.clock.pass_by(29.0)
+    works.schedule()
+    assert works.job(job_id).state is JobState.RUNNING
+    works.clock.pass_by(1.5)
+    works.schedule()
+    ended = works.job(job_id)
+    assert ended.state is JobState.TIMEOUT
+    assert ended.end_at - ended.start_at == pytest.approx(60.5)
+    assert ended.submit_at <= ended.start_at
+
+
+def test_a_pause_that_the_clock_was_set_in_is_as_long_as_it_was(works) -> None:
+    """R27: how long a job was suspended is no matter of the wall clock, either."""
+    job_id = works.submit(time_limit_s=60.0).job_id
+    works.schedule()
+    works.run(job_id)
+    works.ask("suspend", job_id, by=ROOT)
+    works.clock.jump(DAY_S)
+    works.schedule()
+    works.clock.pass_by(5.0)
+    works.ask("resume", job_id, by=ROOT)
+    assert works.job(job_id).suspended_s == pytest.approx(5.0)
 
 
 def _scheduled(works: Works) -> int:

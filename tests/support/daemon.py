@@ -28,6 +28,7 @@ class PrivateStoker:
         self.home = Path(tempfile.mkdtemp(prefix="stoker-"))
         self.directory = self.home / "work"
         self.directory.mkdir()
+        self._started: list[subprocess.Popen[bytes]] = []
         self.bin = ensure_names(self.home)
         self.environment = {
             "PATH": f"{self.bin}:{os.environ['PATH']}",
@@ -73,6 +74,20 @@ class PrivateStoker:
         done = self.run(*argv, **options)
         assert done.returncode == 0, f"{argv}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
+
+    def start(self, *argv: str) -> subprocess.Popen[bytes]:
+        """Start a command, and let it run; `close` ends it, too."""
+        nowhere = subprocess.DEVNULL
+        started = subprocess.Popen(
+            argv,
+            stdin=nowhere,
+            stdout=nowhere,
+            stderr=nowhere,
+            cwd=self.directory,
+            env=self.environment,
+        )
+        self._started.append(started)
+        return started
 
     def sbatch(self, *argv: str, script: str | None = None, **options: Any) -> int:
         """Submit; return the job's id. *script* is the text behind ``#!/bin/bash``."""
@@ -121,6 +136,11 @@ class PrivateStoker:
     # Processes.
 
     @property
+    def log(self) -> str:
+        """Return what the daemon has logged."""
+        return (self.home / "log" / "stokerd.log").read_text()
+
+    @property
     def stokerd(self) -> int:
         """Return the daemon's pid, 0 if none has the lock."""
         return _pid_in(self.home / "run" / "stokerd.lock")
@@ -151,6 +171,8 @@ class PrivateStoker:
                     os.kill(pid, signal.SIGKILL)
             for pid in left:
                 wait_gone(pid)
+        for started in self._started:
+            started.wait(LIMIT_S)
         shutil.rmtree(self.home, ignore_errors=True)
         assert not left, f"processes of {self.home} cannot be ended: {left}"
 

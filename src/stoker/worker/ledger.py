@@ -40,6 +40,9 @@ _SHARED: Final = (
 )
 """What the waiting tasks of one record have in common."""
 
+_TIMES_OF_JOB: Final = ("submit_at", "eligible_at", "start_at", "suspended_at")
+_TIMES_OF_ALLOCATION: Final = ("reserved_at", "allocated_at")
+
 
 class Ledger:
     """The changes that a job can undergo; all of them need an open turn."""
@@ -244,6 +247,23 @@ class Ledger:
         turn.tell(job.job_id)
         self.watch(job)
         self._tell_dependents(turn, job)
+
+    def shift(self, turn: Turn, by_s: float) -> None:
+        """Let all that holds resources have come so much later, since the clock was set.
+
+        For how long it has run, and when its time is up, does not change by that.
+        """
+        for job in self.table:
+            allocation = job.allocation
+            if allocation is None:
+                continue
+            for record, names in ((job, _TIMES_OF_JOB), (allocation, _TIMES_OF_ALLOCATION)):
+                for name in names:
+                    if at := getattr(record, name):
+                        setattr(record, name, at + by_s)
+            turn.touch(job)
+            turn.touch_allocation(allocation)
+            self.watch(job)
 
     def unreserve(self, turn: Turn, job: Job) -> None:
         """Take back a reservation whose process never started: the job waits again.

@@ -11,6 +11,7 @@ import gc
 import logging
 import logging.handlers
 import os
+import resource
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -42,6 +43,7 @@ from stoker.worker.worker import Worker
 log = logging.getLogger(__name__)
 
 _LOG_BYTES_MAX = 8 << 20
+_DESCRIPTORS = 16384
 _IGNORED = (
     signal.SIGUSR1,
     signal.SIGUSR2,
@@ -84,6 +86,7 @@ def _prepare(
     # Until it is handled, SIGHUP would end us: the terminal may close while we start.
     for number in (RELOAD_SIGNAL, *_IGNORED):
         signal.signal(number, signal.SIG_IGN)
+    _take_descriptors()
     stack.enter_context(only_daemon(home))
     _start_log(home, to_file=options.background)
     arm(os.environ)
@@ -109,6 +112,14 @@ def _prepare(
     # A turn lets other threads run at each statement; a listing must give way again at once.
     sys.setswitchinterval(0.0005)
     return worker
+
+
+def _take_descriptors() -> None:
+    """Have as many descriptors as we may: each client holds one, and the usual 1024 are few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _read_settings(home: Path, options: argparse.Namespace) -> tuple[Settings, Machine, Detected]:

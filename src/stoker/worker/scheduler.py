@@ -21,6 +21,7 @@ from stoker.scheduling.placement import place
 from stoker.scheduling.plan import Plan, plan
 from stoker.scheduling.policy import Order
 from stoker.scheduling.snapshot import Running, Shape, Snapshot, Waiting
+from stoker.worker.clockset import ClockWatch
 from stoker.worker.launching import BATCH, Launcher
 from stoker.worker.ledger import Ledger
 from stoker.worker.queue import JobQueue, Turn
@@ -99,6 +100,7 @@ class ResourceScheduler:
         self._engine = engine
         self._depth_max = ledger.admission.settings.follow_depth_max
         self._blocked_until = 0.0
+        self._clock_watch = ClockWatch(queue.now, queue.monotonic)
 
     def schedule_pending_jobs(self) -> list[int]:
         """Start every waiting job that can; return their ids, in the order of their start."""
@@ -107,6 +109,9 @@ class ResourceScheduler:
 
     def schedule(self, turn: Turn) -> list[int]:
         """Do the same inside a turn that is open already."""
+        if set_by_s := self._clock_watch.set_by_s():
+            log.warning("the clock was set by %+.0f s; what runs has begun as long ago", set_by_s)
+            self._ledger.shift(turn, set_by_s)
         self._look_at_due(turn)
         if self._blocked_s > 0:
             return []
