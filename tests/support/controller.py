@@ -37,6 +37,7 @@ from stoker.worker.controller import (
     Record,
     StepRequest,
     Submission,
+    TaskSample,
     TrialStart,
 )
 from support.machines import free_node
@@ -76,6 +77,7 @@ class FakeController:
         self.calls: list[tuple[Any, ...]] = []
         self.refusals: dict[str, Exception] = {}
         """What the method of that name raises."""
+        self.sampled: dict[int, Mapping[str, Sequence[TaskSample]]] = {}
         self.next_id = 1
         self.starts_at_once = False
         """Whether an interactive job runs from its submission on."""
@@ -157,6 +159,12 @@ class FakeController:
 
     def expected_starts(self, job_ids: Sequence[int]) -> Mapping[int, float]:
         return {}
+
+    def samples(self, job: Job) -> Mapping[str, Sequence[TaskSample]]:
+        return self.sampled.get(job.job_id, {})
+
+    def cpu_frequency_khz(self) -> int:
+        return 2_600_000
 
     def script(self, job: Job) -> bytes:
         return self.submissions[-1].script if self.submissions else b""

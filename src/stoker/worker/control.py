@@ -32,6 +32,7 @@ from stoker.worker.controller import (
     Record,
     StepRequest,
     Submission,
+    TaskSample,
     TrialStart,
 )
 from stoker.worker.intake import Intake
@@ -39,6 +40,7 @@ from stoker.worker.looking import look_through
 from stoker.worker.nodes import NodeKeeper
 from stoker.worker.priorities import Priorities
 from stoker.worker.queue import JobQueue
+from stoker.worker.samples import cpu_frequency_khz, samples_of
 from stoker.worker.scheduler import ResourceScheduler
 from stoker.worker.selection import Selection, was_dropped
 from stoker.worker.steps import StepKeeper
@@ -324,6 +326,14 @@ class Control:
         if job.state.has_ended:
             return self._repository.steps([job.job_id])
         return self._steps.steps(job)
+
+    def samples(self, job: Job) -> Mapping[str, Sequence[TaskSample]]:
+        """Return by step what the tasks of a running job use now."""
+        return samples_of(job.allocation.token) if job.allocation is not None else {}
+
+    def cpu_frequency_khz(self) -> int:
+        """Return how fast the machine's cores are at this moment."""
+        return cpu_frequency_khz()
 
     def signal_step(self, job: Job, step_id: str, by: Owner, signal: int) -> None:
         """Send a signal to every task of a step."""

@@ -86,6 +86,22 @@ class Record(msgspec.Struct, frozen=True):
     steps: Sequence[Step]
 
 
+class TaskSample(msgspec.Struct, frozen=True):
+    """What the processes of one task of a running step use at this moment, added up.
+
+    ``pages`` are major faults; bytes are those of read(2) and write(2), whatever was behind them.
+    """
+
+    task: int
+    pids: tuple[int, ...]
+    cpu_s: float
+    rss_kib: int
+    size_kib: int
+    pages: int
+    read_bytes: int
+    written_bytes: int
+
+
 class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which records sacct wants; empty means all, a job counts if it lived between the times."""
 
@@ -353,6 +369,14 @@ class Controller(Protocol):
 
     def steps(self, job: Job) -> Sequence[Step]:
         """Return the steps of the job's present attempt, by number."""
+        ...
+
+    def samples(self, job: Job) -> Mapping[str, Sequence[TaskSample]]:
+        """Return by step what the tasks of a running job use now; the script is ``batch``."""
+        ...
+
+    def cpu_frequency_khz(self) -> int:
+        """Return how fast the machine's cores are at this moment; 0 if nobody can tell."""
         ...
 
     def signal_step(self, job: Job, step_id: str, by: Owner, signal: int) -> None:

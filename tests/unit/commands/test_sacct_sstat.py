@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,10 +14,18 @@ from stoker.core.errors import UnknownJob
 from stoker.core.models import Job, Step
 from stoker.core.units import JobRef
 from stoker.worker.call import Answer, Call
+from stoker.worker.controller import TaskSample
 from support.recorded_cluster import ALICE, BOB, RecordedCluster
 
 ROOM = Path(__file__).resolve().parents[3]
 REFERENCE = Path(os.environ.get("STOKER_REFERENCE", ROOM.parent / "shared" / "reference"))
+
+
+SAMPLES = {
+    "batch": [TaskSample(0, (31_600, 31_601), 0.4, 10_828, 219_792, 1, 30_042, 1_079)],
+    "0": [TaskSample(0, (31_649,), 0.0, 1_780, 2_920, 0, 6_977, 1 << 20)],
+}
+"""What the recorded steps of job 37 used."""
 
 
 class RunningCluster(RecordedCluster):
@@ -33,6 +41,12 @@ class RunningCluster(RecordedCluster):
 
     def steps(self, job: Job) -> Sequence[Step]:
         return self._record(job).steps
+
+    def samples(self, job: Job) -> Mapping[str, Sequence[TaskSample]]:
+        return SAMPLES
+
+    def cpu_frequency_khz(self) -> int:
+        return 2_600_000
 
     def _record(self, job: Job):
         return next(record for record in self.records if record.job is job)
@@ -51,18 +65,20 @@ def recorded() -> dict[str, dict]:
     return {case["id"]: case for case in cases if case["topic"] == "sstat"}
 
 
-WITHOUT_FIGURES = (
+AS_RECORDED = (
     "sacct-sstat-unknown",
     "sacct-sstat-bad",
     "sacct-sstat-field",
     "sacct-sstat-helpformat",
     "sacct-sstat-e",
     "sacct-sstat-version",
+    "sacct-sstat-P",
+    "sacct-sstat-i",
 )
 
 
 @pytest.mark.skipif(not recorded(), reason="the recordings are not here (STOKER_REFERENCE)")
-@pytest.mark.parametrize("name", WITHOUT_FIGURES)
+@pytest.mark.parametrize("name", AS_RECORDED)
 def test_answers_as_a_real_sstat_did(name: str) -> None:
     case = recorded()[name]
     answer = ask(*case["cmd"][1:])
@@ -83,3 +99,24 @@ def test_a_step_that_does_not_run_is_named_on_standard_error() -> None:
 def test_without_jobs_there_is_nothing_to_show() -> None:
     answer = ask()
     assert (answer.err, answer.code) == ("sstat: error: You didn't give me any jobs to stat.\n", 1)
+
+
+def test_figures_of_several_tasks_are_compared_and_averaged(monkeypatch) -> None:
+    tasks = [
+        TaskSample(0, (7,), 3.0, 1024, 4096, 0, 10, 1),
+        TaskSample(1, (8, 9), 1.0, 3072, 1024, 5, 30, 1),
+    ]
+    monkeypatch.setattr(RunningCluster, "samples", lambda *_: {"0": tasks})
+    fields = "maxrss,maxrsstask,averss,mincpu,mincputask,avecpu,avepages,pids,maxvmsizetask"
+    assert ask("-n", "-P", "-j", "37.0", "-o", fields).out == (
+        "3M|1|2M|00:00:01|1|00:00:02|2|7,8,9|0\n"
+    )
+    totals = ask("-n", "-P", "-j", "37.0", "-o", "tresusageintot,tresusageoutmax").out
+    assert totals == "cpu=00:00:04,energy=0,fs/disk=40,mem=4M,pages=5,vmem=5M|energy=0,fs/disk=1\n"
+    assert ask("-n", "-P", "-j", "37.0", "--noconvert", "-o", "maxrss").out == "3072K\n"
+
+
+def test_a_step_whose_processes_nobody_sees_has_no_figures(monkeypatch) -> None:
+    monkeypatch.setattr(RunningCluster, "samples", lambda *_: {})
+    fields = "jobid,maxrss,avecpu,tresusageintot,pids,avecpufreq,ntasks"
+    assert ask("-n", "-P", "-j", "37.0", "-o", fields).out == "37.0||||||1\n"

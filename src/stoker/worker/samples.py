@@ -1,0 +1,104 @@
+"""What the processes of a running job use now, step by step and task by task.
+
+Nothing is sampled while nobody asks: a look costs a walk through /proc. A process belongs to the
+step and the task that its environment names; what the script itself started belongs to the script.
+
+Source: proc(5); the figures are those that Slurm's jobacct_gather/linux adds up.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from stoker.core.enums import StepState
+from stoker.core.processes import TOKEN_VARIABLE
+from stoker.worker.controller import TaskSample
+
+_PAGE_KIB: Final = os.sysconf("SC_PAGE_SIZE") // 1024
+_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
+_CPU_INFO: Final = Path("/proc/cpuinfo")
+
+# Places behind the name in /proc/PID/stat, where field 3 of proc(5) is the first.
+_FAULTS, _TIMES, _SIZE, _PAGES = 9, slice(11, 15), 20, 21
+
+
+def samples_of(token: str) -> Mapping[str, Sequence[TaskSample]]:
+    """Return by step, in the order of the tasks, what an attempt's processes use."""
+    entry = f"{TOKEN_VARIABLE}={token}".encode()
+    found: dict[tuple[str, int], list[_Figures]] = defaultdict(list)
+    for pid in _pids():
+        environment = _read(pid, "environ").split(b"\0")
+        if entry in environment and (figures := _figures_of(pid)) is not None:
+            found[_task_of(environment)].append(figures)
+    steps: dict[str, list[TaskSample]] = defaultdict(list)
+    for (step_id, task), processes in sorted(found.items()):
+        steps[step_id].append(_together(task, processes))
+    return steps
+
+
+def cpu_frequency_khz() -> int:
+    """Return how fast the cores are on average at this moment; 0 if the kernel does not say."""
+    try:
+        lines = _CPU_INFO.read_text().splitlines()
+        speeds = [float(line.partition(":")[2]) for line in lines if line.startswith("cpu MHz")]
+    except (OSError, ValueError):
+        return 0
+    return round(1000 * sum(speeds) / len(speeds)) if speeds else 0
+
+
+_Figures = TaskSample
+"""What one process uses, as the sample of a task that has no other."""
+
+
+def _pids() -> Iterator[int]:
+    return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
+
+
+def _read(pid: int, what: str) -> bytes:
+    """Return a file of a process; nothing where it is gone, or not ours to look at."""
+    try:
+        return Path(f"/proc/{pid}/{what}").read_bytes()
+    except OSError:
+        return b""
+
+
+def _task_of(environment: Sequence[bytes]) -> tuple[str, int]:
+    values = dict(entry.partition(b"=")[::2] for entry in environment)
+    step, task = values.get(b"SLURM_STEP_ID", b""), values.get(b"SLURM_PROCID", b"0")
+    if not step.isdigit():
+        return StepState.BATCH.value, 0
+    return str(int(step)), int(task) if task.isdigit() else 0
+
+
+def _figures_of(pid: int) -> _Figures | None:
+    fields = _read(pid, "stat").rpartition(b")")[2].split()
+    if len(fields) <= _PAGES:
+        return None
+    amounts = dict(line.split(b": ") for line in _read(pid, "io").splitlines())
+    return TaskSample(
+        task=0,
+        pids=(pid,),
+        cpu_s=sum(map(int, fields[_TIMES])) / _TICKS_PER_S,
+        rss_kib=int(fields[_PAGES]) * _PAGE_KIB,
+        size_kib=int(fields[_SIZE]) // 1024,
+        pages=int(fields[_FAULTS]),
+        read_bytes=int(amounts.get(b"rchar", 0)),
+        written_bytes=int(amounts.get(b"wchar", 0)),
+    )
+
+
+def _together(task: int, processes: Sequence[_Figures]) -> TaskSample:
+    return TaskSample(
+        task=task,
+        pids=tuple(sorted(pid for each in processes for pid in each.pids)),
+        cpu_s=sum(each.cpu_s for each in processes),
+        rss_kib=sum(each.rss_kib for each in processes),
+        size_kib=sum(each.size_kib for each in processes),
+        pages=sum(each.pages for each in processes),
+        read_bytes=sum(each.read_bytes for each in processes),
+        written_bytes=sum(each.written_bytes for each in processes),
+    )
