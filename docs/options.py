@@ -38,7 +38,7 @@ TABLES: Final[Mapping[str, Sequence[Option]]] = {
     "sacct": sacct_options.OPTIONS,
     "sstat": sstat.OPTIONS,
     "seff": seff.OPTIONS,
-    "sacctmgr": sacctmgr.OPTIONS,
+    "sacctmgr": sacctmgr.command.OPTIONS,
     "sprio": sprio.OPTIONS,
     "sshare": sshare.OPTIONS,
     "sreport": sreport.command.OPTIONS,

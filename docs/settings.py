@@ -13,6 +13,8 @@ from docs.markdown import code, table
 from stoker.core.settings import RESERVED_NAMES, PartitionSettings, setting_fields
 
 _NOTATIONS: Final[Mapping[str, str]] = {
+    "accounting_storage_enforce": "words, ...",
+    "administrators": "names, ...",
     "cluster_name": "text",
     "database_url": "URL",
     "default_mem_per_cpu": "memory",

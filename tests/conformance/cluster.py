@@ -56,7 +56,14 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
     },
     "sacct": {"kill_wait_s": "3", "min_job_age_s": "10"},
     "more": {"kill_wait_s": "5", "min_job_age_s": "10", "batch_sched_delay_s": "1"},
-    "limits": {"max_job_count": "50", "max_array_size": "101"},
+    "limits": {
+        "max_job_count": "50",
+        "max_array_size": "101",
+        "administrators": "root",
+        "accounting_storage_enforce": "associations,limits,qos",
+    },
+    "misc": {"administrators": "root"},
+    "misc2": {"administrators": "root"},
 }
 """What is said of each file's cluster in the recordings' index."""
 

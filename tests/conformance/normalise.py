@@ -56,6 +56,7 @@ _RULES: tuple[_Rule, ...] = (
     (re.compile(r"/proc/\d+"), "/proc/PID"),
     (re.compile(r"(127\.0\.0\.1[| ]+)\d+"), r"\1PORT"),
     (re.compile(r"\b(CPULoad|FreeMem|Port)=\S+"), r"\1=X"),
+    (re.compile(r"\b((?:control|last)_port)=\d+"), r"\1=PORT"),
     (re.compile(r"\bOS=Linux .*"), "OS=Linux"),
     (re.compile(r"AllocNode:Sid=\S+"), "AllocNode:Sid=SID"),
     (re.compile(r"\b(Priority)=\d+"), r"\1=PRIORITY"),

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from conformance.cases import Case, Group, Step, steps_of
+from conformance.furnishings import furnishings
 from conformance.cluster import COMMAND_LIMIT_S, Cluster
 from conformance.ids import learnt, translated, translated_argv
 
@@ -32,6 +33,7 @@ class Replay:
     def __init__(self, group: Group) -> None:
         self.group = group
         self.steps = steps_of(group.setup)
+        self.furnishings = dict(furnishings(group))
         self.cluster = Cluster(group.file, self._first_id())
         self.setup_ids: dict[int, int] = {}
         self.foreign: list[int] = []
@@ -52,11 +54,19 @@ class Replay:
             self.cluster.start()
             self._set_up()
             for case in self.group.cases:
+                self._furnish(case)
                 yield self._guarded(case)
         finally:
             self.cluster.close()
 
+    def _furnish(self, case: Case) -> None:
+        """Enter into the account book what was there before a case."""
+        for words in self.furnishings.pop(case.id, ()):
+            self.cluster.run(["sacctmgr", "-i", *words], user="root")
+
     def _set_up(self) -> None:
+        if self.steps and self.group.cases:
+            self._furnish(self.group.cases[0])
         late: list[int] = []
         for step, following in itertools.zip_longest(self.steps, self.steps[1:]):
             if step.file:

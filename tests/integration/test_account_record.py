@@ -20,6 +20,7 @@ from stoker.core.accounts import (
 from stoker.core.accountstore import AccountStore
 from stoker.core.database import Database
 from stoker.core.repository import Repository
+from stoker.core.settings import Settings
 from stoker.worker.accounts import AccountKeeper
 from stoker.worker.queue import Turn
 
@@ -47,7 +48,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 
 
 def load(database: Database) -> AccountKeeper:
-    keeper = AccountKeeper(AccountStore(database))
+    keeper = AccountKeeper(AccountStore(database), Settings())
     turn = Turn(1.0)
     keeper.load(turn)
     turn.record(Repository(database))
@@ -87,4 +88,5 @@ def test_changes_are_found_by_their_time(database: Database):
     change(keeper, database, CHANGE)
     found = keeper.transactions(6.0, 9.0)
     assert [each.action for each in found] == ["Add Users"]
-    assert [each.where for each in keeper.transactions(0.0, 9.0)] == ["phys", "alice"]
+    whole = [each.where for each in keeper.transactions(0.0, 9.0)]
+    assert whole == ["stoker", "id_assoc=2", "name='stoker'", "phys", "alice"]

@@ -84,6 +84,7 @@ class FakeController:
         self.free_steps: list[bool] = []
         """For each step that is asked for, whether it can begin; then all can."""
         self.accounts = first_book()
+        self.administrators = {"root"}
         self.changes_of_book: list[BookChange] = []
 
     # Looking.
@@ -116,6 +117,9 @@ class FakeController:
 
     def book(self) -> Book:
         return self.accounts
+
+    def is_administrator(self, by: Owner) -> bool:
+        return by.user_name in self.administrators
 
     def change_book(self, change: BookChange) -> None:
         self.accounts = self.accounts.after(change)

@@ -172,6 +172,20 @@ class Settings(PrioritySettings, frozen=True, kw_only=True, forbid_unknown_field
         bool,
         Meta(description="Whether jobs are bound to cores; never if more are stated than exist."),
     ] = True
+    administrators: Annotated[
+        str,
+        Meta(
+            description="Users who may change the account book, besides root; empty: whoever runs "
+            "stokerd."
+        ),
+    ] = ""
+    accounting_storage_enforce: Annotated[
+        str,
+        Meta(
+            description="What of the account book jobs must keep to: none, associations, limits, "
+            "qos, safe, or several of them; limits and qos bring associations with them."
+        ),
+    ] = "none"
     log_level: Annotated[str, Meta(description="DEBUG, INFO, WARNING or ERROR.")] = "INFO"
     partitions: Annotated[
         tuple[PartitionSettings, ...], Meta(description="Partitions; none: one named debug.")

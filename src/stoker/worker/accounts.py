@@ -5,25 +5,26 @@ Source: the book itself and what it means stand in `core.accounts`.
 
 from __future__ import annotations
 
+import os
 from functools import partial
 
-from stoker.core.accounts import (
-    Book,
-    BookChange,
-    Transaction,
-    first_book,
-)
+from stoker.core.accounts import Book, BookChange, Transaction, first_book
 from stoker.core.accountstore import AccountStore
+from stoker.core.accounttext import begun_book
+from stoker.core.models import Owner
+from stoker.core.settings import Settings
 from stoker.worker.queue import Turn
 
 
 class AccountKeeper:
     """Keeps the account book; whoever reads `book` may keep what it got."""
 
-    def __init__(self, store: AccountStore) -> None:
+    def __init__(self, store: AccountStore, settings: Settings) -> None:
         """Keep what *store* has on record."""
         self.book: Book = first_book()
         self._store = store
+        self._cluster = settings.cluster_name
+        self._administrators = frozenset(filter(None, settings.administrators.split(",")))
 
     def load(self, turn: Turn) -> None:
         """Take the book from the record; the first time, put it there."""
@@ -32,6 +33,8 @@ class AccountKeeper:
             book = first_book()
             turn.writes.append(partial(self._store.save, entries=tuple(book)))
             turn.writes.append(partial(self._store.save_next_ids, book=book))
+            begun = begun_book(turn.now, self._cluster, book)
+            turn.writes.append(partial(self._store.add_transactions, done=begun))
         self.book = book
 
     def change(self, turn: Turn, change: BookChange) -> None:
@@ -43,6 +46,12 @@ class AccountKeeper:
             partial(self._store.save_next_ids, book=book),
             partial(self._store.add_transactions, done=change.transactions),
         ]
+
+    def is_administrator(self, by: Owner) -> bool:
+        """Whether somebody may change what belongs to all: root, and whom the settings name."""
+        if self._administrators:
+            return by.user_id == 0 or by.user_name in self._administrators
+        return by.user_id in (0, os.geteuid())
 
     def transactions(self, since: float, until: float) -> list[Transaction]:
         """Return the changes on record between two times, the older first."""

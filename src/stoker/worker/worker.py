@@ -81,7 +81,7 @@ class Worker:
         self.settings = settings
         self.engine = engine
         self.repository = repository
-        self.accounts = AccountKeeper(AccountStore(self.repository.database))
+        self.accounts = AccountKeeper(AccountStore(self.repository.database), settings)
         self.admission = Admission(machine, settings)
         self.tracker = ResourceTracker(machine.nodes)
         self.priorities = Priorities(self.admission, lambda: self.accounts.book)

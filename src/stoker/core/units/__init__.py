@@ -30,11 +30,21 @@ from stoker.core.units.memory import format_memory, format_size, parse_memory
 from stoker.core.units.patterns import PatternFields, expand_pattern, shown_pattern
 from stoker.core.units.signals import parse_signal, signal_name
 from stoker.core.units.times import format_time, is_time_style, parse_begin
+from stoker.core.units.tres import (
+    NO_AMOUNT,
+    TRES_NAMES,
+    UnknownTres,
+    format_tres,
+    format_tres_numbers,
+    parse_tres,
+)
 from stoker.core.units.zones import LOCAL_ZONE, zone_of
 
 __all__ = [
     "FOREVER",
     "LOCAL_ZONE",
+    "NO_AMOUNT",
+    "TRES_NAMES",
     "ArraySpec",
     "Condition",
     "Dependency",
@@ -42,6 +52,7 @@ __all__ = [
     "NotationError",
     "PatternFields",
     "TaskSet",
+    "UnknownTres",
     "as_shown",
     "compress_hosts",
     "elapsed_between",
@@ -56,6 +67,8 @@ __all__ = [
     "format_size",
     "format_time",
     "format_time_limit",
+    "format_tres",
+    "format_tres_numbers",
     "is_time_style",
     "parse_array",
     "parse_begin",
@@ -66,6 +79,7 @@ __all__ = [
     "parse_memory",
     "parse_signal",
     "parse_time_limit",
+    "parse_tres",
     "show_dependency",
     "shown_pattern",
     "signal_name",

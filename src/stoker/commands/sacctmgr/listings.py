@@ -1,0 +1,247 @@
+"""The listings: which records of the account book a request asks for, as lines.
+
+Source: sacctmgr(1) of Slurm 22.05, as recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+
+import msgspec
+
+from stoker.commands.sacctmgr.desk import Desk
+from stoker.commands.sacctmgr.fields import Row
+from stoker.commands.sacctmgr.records import (
+    NO_ASSOCIATION,
+    association_row,
+    by_place,
+    cluster_row,
+    event_rows,
+    problem_rows,
+    qos_row,
+    tres_rows,
+)
+from stoker.core.accounts import Association
+from stoker.core.units import FOREVER, NotationError, format_time, parse_begin, zone_of
+
+
+class Wanted(msgspec.Struct):
+    """What a request asks for: values by what they are conditions on, and flags."""
+
+    values: dict[str, list[str]] = {}
+    flags: set[str] = set()
+    formats: list[str] = []
+
+    def has(self, what: str, text: str) -> bool:
+        """Whether a text is among the values that are asked for, if any are."""
+        names = self.values.get(what)
+        return names is None or text.lower() in names
+
+    def add(self, what: str, names: Iterable[str]) -> None:
+        """Ask for more values."""
+        self.values.setdefault(what, []).extend(names)
+
+
+def clusters(desk: Desk, wanted: Wanted) -> Iterator[Row]:
+    """Yield the one cluster."""
+    if wanted.has("names", desk.cluster):
+        yield cluster_row(desk.controller)
+
+
+def accounts(desk: Desk, wanted: Wanted) -> Iterator[Row]:
+    """Yield accounts, by name."""
+    for name, account in sorted(desk.book.accounts.items()):
+        own = {
+            "Account": name,
+            "Descr": account.description,
+            "Org": account.organization,
+            "Coord Accounts": ",".join(account.coordinators),
+        }
+        if not (
+            wanted.has("names", name)
+            and wanted.has("descriptions", account.description)
+            and wanted.has("organizations", account.organization)
+        ):
+            continue
+        if "withassoc" not in wanted.flags:
+            yield own
+            continue
+        of_account = [each for each in desk.book.associations.values() if each.account == name]
+        yield from _with_associations(desk, wanted, own, of_account)
+
+
+def users(desk: Desk, wanted: Wanted) -> Iterator[Row]:
+    """Yield users, by name."""
+    book = desk.book
+    for name, user in sorted(book.users.items()):
+        level = user.admin_level
+        if not (wanted.has("names", name) and wanted.has("levels", level)):
+            continue
+        of_user = [each for each in book.associations.values() if each.user == name]
+        found = [each for each in of_user if _is_wanted(each, wanted)]
+        shows = "withassoc" in wanted.flags
+        default = next(
+            (each.account for each in (found if shows else of_user) if each.is_default), ""
+        )
+        if not wanted.has("defaults", default):
+            continue
+        leads = [each.name for each in book.accounts.values() if name in each.coordinators]
+        own = {
+            "User": name,
+            "Name": name,
+            "Def Acct": default,
+            "Def WCKey": user.default_wckey,
+            "Admin": level,
+            "Coord Accounts": ",".join(leads),
+        }
+        if shows:
+            yield from _with_associations(desk, wanted, own, found)
+        else:
+            yield own
+
+
+def _with_associations(
+    desk: Desk, wanted: Wanted, own: Row, associations: Sequence[Association]
+) -> Iterator[Row]:
+    """Yield a line for each association of a user or an account, or one for none."""
+    if not associations:
+        yield {**NO_ASSOCIATION, **own}
+    with_parents = not wanted.flags & {"woplimits", "wopinfo"}
+    for each in by_place(desk.book, associations):
+        row = association_row(desk.cluster, desk.book, each, with_parents=with_parents)
+        yield {**row, **own}
+
+
+def _is_wanted(association: Association, wanted: Wanted) -> bool:
+    return (
+        wanted.has("accounts", association.account)
+        and wanted.has("users", association.user)
+        and wanted.has("partitions", association.partition)
+        and wanted.has("parents", association.parent)
+        and wanted.has("ids", str(association.id))
+    )
+
+
+def associations(desk: Desk, wanted: Wanted) -> Iterator[Row]:
+    """Yield associations, as a tree or as they stand in the record."""
+    if not wanted.has("clusters", desk.cluster):
+        return
+    book = desk.book
+    _widen(desk, wanted)
+    if wanted.flags & {"wopinfo", "woplimits"}:
+        placed = by_place(book, book.associations.values())
+        ordered = [(0, each) for each in sorted(placed, key=lambda each: not each.user)]
+    else:
+        ordered = list(book.tree())
+    with_parents = not wanted.flags & {"wopinfo", "woplimits"}
+    for depth, each in ordered:
+        if not _is_wanted(each, wanted):
+            continue
+        if "onlydefaults" in wanted.flags and not each.is_default:
+            continue
+        row = association_row(desk.cluster, book, each, with_parents=with_parents)
+        if "tree" in wanted.flags:
+            row["Account"] = " " * depth + row["Account"]
+        yield row
+
+
+def _widen(desk: Desk, wanted: Wanted) -> None:
+    """Let bare words name users, and let accounts stand for those below, if asked to."""
+    if names := wanted.values.pop("names", None):
+        wanted.add("users", names)
+    accounts = wanted.values.get("accounts")
+    if accounts and "withsubaccounts" in wanted.flags:
+        below = [each.account for name in accounts for each in desk.book.below(name)]
+        accounts.extend(below)
+
+
+def qos(desk: Desk, wanted: Wanted) -> Iterator[Row]:
+    """Yield qualities of service, the older first."""
+    for qos in sorted(desk.book.qos.values(), key=lambda each: each.id):
+        if (
+            wanted.has("names", qos.name)
+            and wanted.has("ids", str(qos.id))
+            and wanted.has("descriptions", qos.description)
+        ):
+            yield qos_row(qos)
+
+
+def tres(_: Desk, wanted: Wanted) -> Iterator[Row]:
+    """Yield the resources that are counted."""
+    for row in tres_rows():
+        whole = f"{row['Type']}/{row['Name']}" if row["Name"] else row["Type"]
+        if (
+            wanted.has("types", row["Type"])
+            and wanted.has("ids", row["ID"])
+            and (wanted.has("names", row["Name"]) or wanted.has("names", whole))
+        ):
+            yield row
+
+
+def events(desk: Desk, wanted: Wanted) -> Iterator[Row]:
+    """Yield what has happened and still lasts."""
+    for row in event_rows(desk.controller, desk.call):
+        if (
+            wanted.has("nodes", row.get("NodeName", ""))
+            and wanted.has("clusters", row["Cluster"])
+            and wanted.has("events", row["Event"])
+            and wanted.has("reasons", row["Reason"])
+            and wanted.has("states", row.get("State", ""))
+            and wanted.has("users", row.get("User", ""))
+        ):
+            yield row
+
+
+def problems(desk: Desk, _: Wanted) -> Iterator[Row]:
+    """Yield accounts and users that nobody can use."""
+    yield from problem_rows(desk.controller)
+
+
+def transactions(desk: Desk, wanted: Wanted) -> Iterator[Row]:
+    """Yield the record of changes, the older first."""
+    zone = zone_of(desk.call.environment.get("TZ", ""))
+    now = desk.controller.now()
+
+    def moment(what: str, otherwise: float) -> float:
+        try:
+            return parse_begin(wanted.values[what][-1], now, zone, past=True)
+        except (KeyError, NotationError):
+            return otherwise
+
+    for each in desk.controller.transactions(moment("starts", 0.0), moment("ends", FOREVER)):
+        if (
+            wanted.has("actors", each.actor)
+            and wanted.has("actions", each.action)
+            and _concerns(wanted, "users", each.users)
+            and _concerns(wanted, "accounts", each.accounts)
+        ):
+            yield {
+                "Time": format_time(each.at, zone, "", now),
+                "Action": each.action,
+                "Actor": each.actor,
+                "Where": each.where,
+                "Info": each.info,
+                "Account": ",".join(each.accounts),
+                "User": ",".join(each.users),
+                "Cluster": desk.cluster,
+            }
+
+
+def _concerns(wanted: Wanted, what: str, names: Sequence[str]) -> bool:
+    return what not in wanted.values or any(wanted.has(what, name) for name in names)
+
+
+def configuration(desk: Desk) -> str:
+    """Return what is configured."""
+    controller = desk.controller
+    zone = zone_of(desk.call.environment.get("TZ", ""))
+    now = datetime.fromtimestamp(int(controller.now()), zone).strftime("%Y-%m-%dT%H:%M:%S")
+    lines = [f"Configuration data as of {now}"]
+    lines += [f"{name:<23}= {value}" for name, value in controller.configuration().items()]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def runaway(desk: Desk) -> str:
+    """Say that no job is on record as running that is not."""
+    return f"Runaway Jobs: No runaway jobs found on cluster {desk.cluster}\n"
