@@ -70,10 +70,11 @@ _REASONS: Final[Mapping[Reason, str]] = {
     Reason.BAD_CONSTRAINTS: "No node has the features that it asks for.",
     Reason.DEADLINE: "It cannot end before its deadline any more.",
     Reason.NODE_DOWN: "A node that it needs is down.",
-    Reason.JOB_LAUNCH_FAILURE: "It could not be started; its message says why.",
+    Reason.JOB_LAUNCH_FAILURE: (
+        "It could not be started, and its message says why; or a signal ended it."
+    ),
     Reason.LAUNCH_FAILED_HELD: "It could not be started, and is held until somebody looks.",
     Reason.NON_ZERO_EXIT_CODE: "It ended with an exit code other than 0.",
-    Reason.RAISED_SIGNAL: "A signal ended it; its number follows.",
     Reason.OUT_OF_MEMORY: "It ran into its memory limit.",
     Reason.TIME_LIMIT: "It ran into its time limit.",
     Reason.SYSTEM_FAILURE: "Its exit status could not be had.",

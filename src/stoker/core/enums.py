@@ -99,7 +99,6 @@ class Reason(StrEnum):
     JOB_LAUNCH_FAILURE = "JobLaunchFailure"
     LAUNCH_FAILED_HELD = "launch_failed_requeued_held"
     NON_ZERO_EXIT_CODE = "NonZeroExitCode"
-    RAISED_SIGNAL = "RaisedSignal"
     OUT_OF_MEMORY = "OutOfMemory"
     TIME_LIMIT = "TimeLimit"
     SYSTEM_FAILURE = "SystemFailure"

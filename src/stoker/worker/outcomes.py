@@ -90,8 +90,8 @@ def _verdict(job: Job, end: Ended) -> tuple[JobState, int, int, str, str]:
         text = "worker exited abnormally: the exit status could not be had"
         return JobState.FAILED, WORKER_DIED, 0, Reason.SYSTEM_FAILURE, text
     if end.signal:
-        reason = f"{Reason.RAISED_SIGNAL}:{end.signal}"
-        return JobState.FAILED, end.exit_code, end.signal, reason, ""
+        # Slurm's word for it, as recorded; the exit code tells which signal it was.
+        return JobState.FAILED, end.exit_code, end.signal, Reason.JOB_LAUNCH_FAILURE, ""
     if end.exit_code:
         return JobState.FAILED, end.exit_code, 0, Reason.NON_ZERO_EXIT_CODE, ""
     return JobState.COMPLETED, 0, 0, Reason.NONE, ""

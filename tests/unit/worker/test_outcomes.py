@@ -26,7 +26,7 @@ def summary(outcome):
         (ended(), ("COMPLETED", "0:0", "None")),
         (ended(3), ("FAILED", "3:0", "NonZeroExitCode")),
         (ended(255), ("FAILED", "255:0", "NonZeroExitCode")),
-        (ended(0, 9), ("FAILED", "0:9", "RaisedSignal:9")),
+        (ended(0, 9), ("FAILED", "0:9", "JobLaunchFailure")),
         (ended(5, 0, why="timeout"), ("TIMEOUT", "0:0", "TimeLimit")),
         (ended(0, 15, why="timeout"), ("TIMEOUT", "0:0", "TimeLimit")),
         (ended(0, 0, oom=True), ("OUT_OF_MEMORY", "0:125", "OutOfMemory")),
