@@ -150,6 +150,13 @@ class Settings(PrioritySettings, frozen=True, kw_only=True, forbid_unknown_field
         float, Meta(ge=0, description="Hours between automatic backups of the records; 0: none.")
     ] = 24.0
     backup_keep: Annotated[int, Meta(ge=0, description="How many automatic backups are kept.")] = 7
+    history_days: Annotated[
+        float, Meta(ge=0, description="Days for which ended jobs stay on record; 0: for ever.")
+    ] = 0.0
+    history_archive: Annotated[
+        bool,
+        Meta(description="Whether jobs are written to a file before they leave the records."),
+    ] = True
     batch_sched_delay_s: Annotated[
         float,
         Meta(

@@ -16,6 +16,8 @@ CHANGEABLE: Final = (
     "backup_interval_hours",
     "backup_keep",
     "check_interval_s",
+    "history_archive",
+    "history_days",
     "job_requeue",
     "kill_invalid_depend",
     "kill_wait_s",

@@ -41,6 +41,7 @@ from stoker.worker.recovery import RecoveryManager, RecoveryResult
 from stoker.worker.reload import Reloaded, reloaded
 from stoker.worker.reports import Reports
 from stoker.worker.resources import ResourceTracker
+from stoker.worker.retention import RetentionKeeper
 from stoker.worker.rpc import ReadDraft, Rpc
 from stoker.worker.scheduler import ResourceScheduler
 from stoker.worker.selection import Selection
@@ -106,6 +107,9 @@ class Worker:
             interval_s=settings.backup_interval_hours * 3600,
             keep=settings.backup_keep,
         )
+        self._retention = RetentionKeeper(
+            self.queue, home, days=settings.history_days, archives=settings.history_archive
+        )
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._server = Server(home / "run" / "stokerd.sock", self._service(commands, read_draft))
         self.queue.rebuild = self._rebuild
@@ -169,6 +173,7 @@ class Worker:
             stack.callback(self._server.stop)
             stack.enter_context(self._turns)
             stack.enter_context(self._backups)
+            stack.enter_context(self._retention)
             if self.priorities.is_multifactor:
                 stack.enter_context(self.usage)
             watch = stack.enter_context(HomeWatch(self.home))
@@ -182,6 +187,7 @@ class Worker:
             self.settings = self.admission.settings = now = found.settings
         self._turns.interval_s = now.check_interval_s
         self._backups.change(now.backup_interval_hours * 3600, now.backup_keep)
+        self._retention.change(now.history_days, archives=now.history_archive)
         return found
 
     def request_stop(self) -> None:
