@@ -102,7 +102,11 @@ class FakeController:
         return Host("vm", "x86_64", "Linux")
 
     def configuration(self) -> Mapping[str, str]:
-        return {"ClusterName": self.cluster_name, "MaxArraySize": "1001"}
+        return {
+            "ClusterName": self.cluster_name,
+            "MaxArraySize": "1001",
+            "TaskPlugin": "task/affinity" if self.machine.binds_cores else "task/none",
+        }
 
     def user_id(self, name: str) -> int | None:
         return {"alice": 2001, "bob": 2002, "root": 0}.get(name)

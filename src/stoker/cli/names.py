@@ -18,8 +18,8 @@ from pathlib import Path
 from stoker.core.errors import UserError
 
 SLURM_NAMES = (
-    *("sacct", "sacctmgr", "salloc", "sbatch", "scancel", "scontrol", "sdiag"),
-    *("seff", "sinfo", "sprio", "squeue", "sreport", "srun", "sshare", "sstat"),
+    *("sacct", "sacctmgr", "salloc", "sattach", "sbatch", "sbcast", "scancel", "scontrol"),
+    *("sdiag", "seff", "sinfo", "sprio", "squeue", "sreport", "srun", "sshare", "sstat"),
 )
 
 _SHEBANG_MAX = 127

@@ -1,5 +1,7 @@
 """srun's pipes: copies standard input to tasks, and shows what they write in whole lines.
 
+Also what sattach looks at: files to which the tasks of others write.
+
 Streams are named by letters: ``i``, ``o``, ``e``; after ``O`` and ``E`` each line has the number of
 its task before it.
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 _CHUNK = 65536
 _PENDING_MAX = 1 << 20
 """Bytes of input that one task may be behind before no more is read."""
+_LOOK_MS = 200
+"""Between two looks at files that others write."""
 _FAREWELL_MS = 5000
 """How long a pipe may stay open and silent after its tasks have ended."""
 
@@ -31,10 +35,14 @@ class Pump:
     Args:
         write: Shows bytes on descriptor 1 or 2.
         ntasks: Of the step: the highest number says how wide labels are.
+        in_pieces: Show what comes at once; under a label each piece gets a line of its own.
     """
 
-    def __init__(self, write: "Callable[[int, bytes], None]", ntasks: int) -> None:
+    def __init__(
+        self, write: "Callable[[int, bytes], None]", ntasks: int, *, in_pieces: bool = False
+    ) -> None:
         self._write = write
+        self._in_pieces = in_pieces
         self._width = len(str(ntasks - 1))
         self._outputs: dict[int, _Lines] = {}
         self._inputs: dict[int, bytes] = {}
@@ -53,7 +61,9 @@ class Pump:
                     ends.append(reading)
                 else:
                     label = b"%*d: " % (self._width, task) if stream.isupper() else b""
-                    self._outputs[reading] = _Lines("ioe".index(stream.lower()), label)
+                    self._outputs[reading] = _Lines(
+                        "ioe".index(stream.lower()), label, in_pieces=self._in_pieces
+                    )
                     posix.set_blocking(reading, False)
                     ends.append(writing)
         return ends
@@ -154,17 +164,78 @@ class Pump:
         self._inputs.clear()
 
 
+class Follower:
+    """Shows what others write to files, as long as the call lasts."""
+
+    def __init__(self, write: "Callable[[int, bytes], None]", request: bytes) -> None:
+        """Follow the files of a ``Y`` frame: each with an offset, and a label for its lines."""
+        words = request.split(b"\0")
+        self._write = write
+        self._files = [
+            _Followed(path, int(offset), _Lines(1, label))
+            for path, offset, label in zip(words[::3], words[1::3], words[2::3], strict=True)
+        ]
+
+    def run_until(self, descriptor: int) -> None:
+        """Show what comes until there is something to read on *descriptor*."""
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        while not poll.poll(_LOOK_MS):
+            self.drain()
+
+    def drain(self) -> None:
+        """Show what has been written since the last look."""
+        for file in self._files:
+            self._write(1, b"".join(file.fresh()))
+
+    def finish(self) -> None:
+        """Show the rest, also a last line that is not whole."""
+        self.drain()
+        for file in self._files:
+            self._write(1, file.lines.feed(b""))
+
+
+class _Followed:
+    """A file, how far it was shown, and its lines."""
+
+    def __init__(self, path: bytes, offset: int, lines: "_Lines") -> None:
+        self.lines = lines
+        self._path = path
+        self._offset = offset
+
+    def fresh(self) -> "Iterator[bytes]":
+        """Yield the whole lines that have come; a file may yet have to be made."""
+        try:
+            reading = posix.open(self._path, posix.O_RDONLY | posix.O_CLOEXEC)
+        except OSError:
+            return
+        try:
+            while data := posix.pread(reading, _CHUNK, self._offset):
+                self._offset += len(data)
+                yield self.lines.feed(data)
+        except OSError:
+            return  # It is no file any more.
+        finally:
+            posix.close(reading)
+
+
 class _Lines:
     """Bytes of a task, cut into lines that carry its label."""
 
-    def __init__(self, target: int, label: bytes) -> None:
+    def __init__(self, target: int, label: bytes, *, in_pieces: bool = False) -> None:
         self.target = target
+        self._in_pieces = in_pieces
         self._label = label
         self._rest = b""
 
     def feed(self, data: bytes) -> bytes:
         """Return the whole lines there are; at the end, b"", also one that is not whole."""
+        if self._in_pieces and not self._label:
+            return data
         *lines, self._rest = (self._rest + data).split(b"\n")
+        if self._in_pieces and self._rest:
+            lines.append(self._rest)
+            self._rest = b""
         text = b"".join(self._label + line + b"\n" for line in lines)
         if data or not self._rest:
             return text

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from stoker.cli.errands import Child
-    from stoker.cli.pump import Pump
+    from stoker.cli.pump import Follower, Pump
 
 _RLIMITS = [
     "cpu",
@@ -111,7 +111,7 @@ class Caller:
         self._buffer = b""
         self._child: Child | None = None
         self._unanswered = 0
-        self._pump: Pump | None = None
+        self._pump: Pump | Follower | None = None
 
     @property
     def may_try_again(self) -> bool:
@@ -240,12 +240,13 @@ class Caller:
 
     def _pipes(self, request: bytes) -> list[int]:
         streams, *numbers = request.decode().split(" ")
-        first, end, ntasks = map(int, numbers)
+        first, end, ntasks, *pieces = map(int, numbers)
         if streams == "-" or (streams == "i" and _is_device(0, alone=ntasks == 1)):
             return [0] * (end - first) if streams == "i" else []
         if self._pump is None:
-            self._pump = _new_pump(ntasks)
-        return self._pump.open(streams, range(first, end))
+            self._pump = _pumps().Pump(_show, ntasks, in_pieces=pieces == [1])
+        ends: list[int] = self._pump.open(streams, range(first, end))  # type: ignore[union-attr]
+        return ends
 
     def _run_program(self, request: bytes) -> None:
         """Run a program once: another attempt finds how it ended, and does not run it again."""
@@ -260,6 +261,11 @@ class Caller:
         if request not in self._done:
             self._done[request] = _errands().copied(request)
         self._send(_frame(b"S", self._done[request]))
+
+    def _follow(self, request: bytes) -> None:
+        """Show what is written to files; what was shown in an earlier attempt is passed over."""
+        if self._pump is None:
+            self._pump = _pumps().Follower(_show, request)
 
     def _send(self, data: bytes) -> None:
         """Send all of it; if the connection breaks, the next receive says so."""
@@ -304,19 +310,20 @@ class Caller:
         b"P": _run_program,
         b"K": _signal_program,
         b"T": _copy_file,
+        b"Y": _follow,
         b"W": _start_forwarding,
         b"B": _go_away,
     }
     """What a frame has us do, but for text, which comes most often."""
 
 
-def _new_pump(ntasks: int) -> "Pump":
+def _pumps() -> "ModuleType":
     try:
         import pump  # type: ignore[import-not-found]  # noqa: PLC0415 - seldom needed
     except ImportError:  # We were not run by a launcher, or have turned to the whole library.
         from stoker.cli import pump  # noqa: PLC0415 - likewise
-    made: Pump = pump.Pump(_show, ntasks)
-    return made
+    module: ModuleType = pump
+    return module
 
 
 def _errands() -> "ModuleType":

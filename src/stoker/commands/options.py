@@ -63,6 +63,8 @@ _PROGRAMS = {
     "srun": _Program("COMMAND [ARG ...]", 255),
     "salloc": _Program("[COMMAND [ARG ...]]", 255),
     "sacct": _Program("", has_hint=False),
+    "sattach": _Program("JOB_ID.STEP"),
+    "sbcast": _Program("SOURCE TARGET"),
     "scancel": _Program("[JOB_ID[_TASK][.STEP] ...]"),
     "scontrol": _Program("[COMMAND [WORD ...]]"),
 }

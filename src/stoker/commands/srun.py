@@ -8,8 +8,9 @@ Source: srun(1); messages and exit codes are recorded.
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from signal import SIGCONT, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2
 from typing import Any, Final, NoReturn
 
@@ -54,6 +55,7 @@ from stoker.worker.call import (
     Attach,
     Call,
     Conversation,
+    CopyFile,
     Expired,
     Interrupted,
     ReadFile,
@@ -65,6 +67,7 @@ from stoker.worker.call import (
 from stoker.worker.controller import Controller, StepRequest
 
 _REFUSED: Final = "Unable to allocate resources"
+_NO_BINDING: Final = "task/none"
 _DESCRIPTORS_MAX: Final = 240
 """Of pipes in one message."""
 _ABORT_WITHIN_S: Final = 1.0
@@ -95,7 +98,7 @@ def _run(call: Call, controller: Controller) -> Conversation:
     wishes = wishes_of(call)
     take_variables(wishes, _variables(call, is_inside=job_id is not None))
     take_all(wishes, parsed.values)
-    check_step_options(wishes)
+    check_step_options(wishes, binds=controller.configuration().get("TaskPlugin") != _NO_BINDING)
     check_cluster(wishes, controller)
     if not parsed.operands:
         wishes.fail("fatal: No command given to execute.")
@@ -190,6 +193,15 @@ def _surrounding_job(call: Call, controller: Controller, job_id: int) -> Job:
     return job
 
 
+def _candidates(call: Call, request: StepRequest) -> Iterator[str]:
+    """Yield where the program may be: here, and for a bare name in the directories of PATH."""
+    name = request.argv[0]
+    yield posixpath.join(request.work_dir, name)
+    if "/" not in name:
+        for directory in filter(None, call.environment.get("PATH", "").split(":")):
+            yield posixpath.join(request.work_dir, directory, name)
+
+
 class _Run:
     """One step from its request to its end. ``status`` is the code and signal it ended with."""
 
@@ -214,6 +226,8 @@ class _Run:
         request = step_request(self.call, self.wishes, words, job, is_inside=self.is_inside)
         if "multi-prog" in self.wishes.shown:
             request = yield from self._with_programs(request, words)
+        elif "bcast" in self.wishes.shown:
+            request = yield from self._with_copy(job, request)
         request = yield from self._attached(job, request)
         step = yield from self._created(job, request)
         step = yield from self._ended(job, step)
@@ -234,6 +248,28 @@ class _Run:
         programs = programs_of(text, path, words[1:], request.ntasks, self.wishes)
         return msgspec.structs.replace(request, programs=programs)
 
+    def _with_copy(self, job: Job, request: StepRequest) -> Generator[Request, Any, StepRequest]:
+        """Return the request to run a copy of the program; one that is not there is left to it."""
+        assert job.allocation is not None, f"job {job.job_id} does not run"
+        node = job.allocation.nodes[0]
+        target = self.wishes.shown["bcast"]
+        if target == "set":
+            number = len(self.controller.steps(job))
+            target = f"slurm_bcast_{job.job_id}.{number}_{node}"
+        target = posixpath.join(request.work_dir, target)
+        for source in _candidates(self.call, request):
+            try:
+                yield CopyFile(source, target, replaces=True, preserves=True)
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                continue
+            except OSError as error:
+                self.wishes.fail(
+                    f"error: REQUEST_FILE_BCAST({node}): {error.strerror}\nsrun: error: "
+                    f"Failed to broadcast '{request.argv[0]}'. Step launch aborted."
+                )
+            return msgspec.structs.replace(request, argv=(target, *request.argv[1:]))
+        return request
+
     def job(self, job: Job) -> Job:
         """Return the job as it stands now."""
         try:
@@ -245,12 +281,14 @@ class _Run:
     def _attached(self, job: Job, request: StepRequest) -> Generator[Request, Any, StepRequest]:
         """Return the request with the caller's descriptors: the kernel passes not all at once."""
         pumped = pumped_streams(self.wishes, request)
+        in_pieces = "unbuffered" in self.wishes.shown
         share = _DESCRIPTORS_MAX // len(pumped) if pumped else request.ntasks
         handles = []
         try:
             for first in range(0, request.ntasks, share):
                 tasks = first, min(first + share, request.ntasks)
-                handles.append((yield Attach(job.job_id, pumped, tasks, request.ntasks)))
+                attach = Attach(job.job_id, pumped, tasks, request.ntasks, in_pieces=in_pieces)
+                handles.append((yield attach))
         except OSError as error:
             self.wishes.fail(f"error: cannot pass on the standard streams: {error}")
         return msgspec.structs.replace(request, descriptors=tuple(handles))

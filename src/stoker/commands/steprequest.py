@@ -10,26 +10,25 @@ import re
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
+from stoker.commands.bindings import binding_variables, check_bindings
 from stoker.commands.exports import entries, exported, is_partial
+from stoker.commands.options import EarlyAnswer
 from stoker.commands.submission import absolute, limits_of, work_dir_of
 from stoker.commands.wishes import Wishes
 from stoker.core.models import FOREVER, Job
 from stoker.core.units import expand_hosts
-from stoker.worker.call import Call
+from stoker.worker.call import Answer, Call
 from stoker.worker.controller import StepRequest
 from stoker.worker.environment import repeated
 
-_CPU_BINDINGS: Final = re.compile(
-    r"(?:q(?:uiet)?|v(?:erbose)?|no(?:ne)?|rank(?:_ldom)?|help|sockets|cores|threads|ldoms|boards"
-    r"|(?:map|mask)_(?:cpu|ldom):\S+)(?:,.*)?"
-)
 _MPI_TYPES: Final = re.compile(r"none|openmpi|pmi2|pmix(?:_v\d)?|cray_shasta")
 
 
-def check_step_options(wishes: Wishes) -> None:
+def check_step_options(wishes: Wishes, *, binds: bool) -> None:
     """Refuse values of srun's own options that say nothing, and what is not there.
 
     Raises:
+        EarlyAnswer: They ask for help.
         OptionError: In srun's words.
     """
     for name, default in (("kill-on-bad-exit", "set"), ("wait", "")):
@@ -38,13 +37,10 @@ def check_step_options(wishes: Wishes) -> None:
             wishes.fail(f'error: Invalid numeric value "{value}" for --{name}.')
     if re.fullmatch(r"\d{1,9}", wishes.shown.get("relative", "0"), re.ASCII) is None:
         wishes.fail(f'error: Invalid numeric value "{wishes.shown["relative"]}" for --relative.')
-    binding = wishes.shown.get("cpu-bind", "none").lower()
-    if _CPU_BINDINGS.fullmatch(binding) is None:
-        wishes.fail(
-            f'error: unrecognized --cpu-bind argument "{wishes.shown["cpu-bind"]}"\n'
-            "srun: fatal: Failed to parse --cpu-bind= values."
-        )
+    check_bindings(wishes, binds=binds)
     mpi = wishes.shown.get("mpi", "none")
+    if mpi == "list":
+        raise EarlyAnswer(Answer(out="MPI plugin types are...\n\tnone\n"))
     if _MPI_TYPES.fullmatch(mpi) is None:
         _refuse_mpi(wishes, mpi)
 
@@ -128,6 +124,7 @@ def _told_by_srun(wishes: Wishes, job: Job, ntasks: int, *, is_inside: bool) -> 
         found["SLURM_LABELIO"] = "1"
     if "overcommit" in shown:
         found["SLURM_OVERCOMMIT"] = "1"
+    found |= binding_variables(wishes)
     if is_inside:
         cpus = repeated(len(share.cpus) for share in shares)
         found["SLURM_JOB_CPUS_PER_NODE_PACK_GROUP_0"] = cpus

@@ -272,6 +272,14 @@ class TaskEnd(msgspec.Struct, frozen=True, gc=False):
     message: str = ""
 
 
+class StepOutput(msgspec.Struct, frozen=True, gc=False):
+    """A file to which a step writes, from ``offset`` on; ``task`` is whose it is, -1: several's."""
+
+    path: str
+    offset: int
+    task: int = -1
+
+
 class Step(msgspec.Struct, gc=False):
     """A step of a job: one srun. ``cpus`` is how many its tasks may use, over all nodes.
 
@@ -303,6 +311,8 @@ class Step(msgspec.Struct, gc=False):
     layout: tuple[int, ...] = ()
     overlaps: bool = False
     """Whether it keeps nothing from other steps."""
+    outputs: tuple[StepOutput, ...] = ()
+    """The files to which all its tasks write; () if any of them writes elsewhere."""
 
     def node_of(self, task: int) -> str:
         """Return the node on which a task runs."""

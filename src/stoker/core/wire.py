@@ -10,6 +10,7 @@ A frame is a type byte, the payload's length (four bytes, big-endian) and the pa
     S  how a program of yours has ended           P  please run this program yourself
     J  a typed request (msgpack)                  K  send your program this signal
                                                   T  please copy this file
+                                                  Y  show what is written to these files
                                                   W  the call waits: send me these signals
                                                   X  exit status: the call has ended
                                                   B  not now, and why: try again in a while
@@ -27,6 +28,7 @@ nothing larger than its type allows is kept.
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from errno import EFBIG
@@ -51,7 +53,9 @@ CLIENT_LIMITS: Mapping[bytes, int] = {
 """Types that a client may send, and their largest payloads."""
 
 DAEMON_LIMITS: Mapping[bytes, int] = {
-    **dict.fromkeys((b"O", b"E", b"R", b"A", b"P", b"K", b"T", b"W", b"X", b"B"), PAYLOAD_MAX),
+    **dict.fromkeys(
+        (b"O", b"E", b"R", b"A", b"P", b"K", b"T", b"Y", b"W", b"X", b"B"), PAYLOAD_MAX
+    ),
     b"J": (1 << 32) - 1,
 }
 """Types that stokerd may send, and their largest payloads."""
@@ -280,16 +284,19 @@ def decode_file(payload: bytes, path: str, size_max: int) -> bytes:
     return content
 
 
-def encode_attach(pumped: str, first: int, end: int, ntasks: int) -> bytes:
+def encode_attach(
+    pumped: str, first: int, end: int, ntasks: int, *, in_pieces: bool = False
+) -> bytes:
     """Return the ``A`` frame: please send descriptors, with pipes for tasks *first* to *end*."""
-    return encode(b"A", b"%s %d %d %d" % (pumped.encode() or b"-", first, end, ntasks))
+    numbers = b"%d %d %d %d" % (first, end, ntasks, in_pieces)
+    return encode(b"A", (pumped.encode() or b"-") + b" " + numbers)
 
 
 def decode_attach(payload: bytes) -> tuple[str, int, int, int]:
-    """Read the payload of an ``A`` frame: what `encode_attach` took."""
+    """Read the payload of an ``A`` frame: what `encode_attach` took first."""
     try:
         pumped, *numbers = payload.split(b" ")
-        first, end, ntasks = map(_number, numbers)
+        first, end, ntasks, _ = map(_number, numbers)
     except ValueError:
         raise WireError(f"cannot read a request for descriptors: {payload!r}") from None
     return pumped.decode().strip("-"), first, end, ntasks
@@ -322,6 +329,22 @@ def decode_copy(payload: bytes) -> tuple[str, str, bool, bool]:
     if not separator:
         raise WireError("cannot read what to copy: two names are needed")
     return source, target, b"f" in flags, b"p" in flags
+
+
+def encode_follow(files: Iterable[tuple[str, int, str]]) -> bytes:
+    """Return the ``Y`` frame: paths, each with its offset and what stands before its lines."""
+    words = (word for path, offset, label in files for word in (path, str(offset), label))
+    return encode(b"Y", to_bytes("\0".join(words)))
+
+
+def decode_follow(payload: bytes) -> list[tuple[str, int, str]]:
+    """Read the payload of a ``Y`` frame: what `encode_follow` took."""
+    words = to_text(payload).split("\0")
+    if len(words) % 3:
+        raise WireError("cannot read what to follow: three words are needed of each")
+    if not all(re.fullmatch(r"\d{1,18}", word, re.ASCII) for word in words[1::3]):
+        raise WireError("cannot read what to follow: an offset is no number")
+    return list(zip(words[::3], map(int, words[1::3]), words[2::3], strict=True))
 
 
 def encode_ending(code: int, signal: int = 0, errno: int = 0, interrupt: int = 0) -> bytes:

@@ -69,6 +69,15 @@ class Say(msgspec.Struct, frozen=True):
     err: str = ""
 
 
+class Follow(msgspec.Struct, frozen=True):
+    """From now on, and to the end of the call, show what is written to files of the caller's.
+
+    Each is a path, the offset to begin at, and what to put before each line.
+    """
+
+    files: tuple[tuple[str, int, str], ...]
+
+
 class UntilEnded(msgspec.Struct, frozen=True):
     """Wait until all of these jobs (an array's id: all its tasks) have ended. Gives the jobs."""
 
@@ -135,6 +144,8 @@ class Attach(msgspec.Struct, frozen=True):
     """The first of the tasks that get descriptors, and the one after the last."""
     ntasks: int = 1
     """Of the step: the highest number says how wide labels are."""
+    in_pieces: bool = False
+    """Whether what comes out of pipes is shown at once instead."""
 
     @property
     def count(self) -> int:
@@ -206,5 +217,5 @@ Until: TypeAlias = UntilEnded | UntilStarted | UntilStepFree | UntilStepEnded
 
 With ``within_s`` it is woken after that many seconds at the latest, by `Expired`.
 """
-Request: TypeAlias = ReadFile | Say | Attach | RunProgram | CopyFile | Until
+Request: TypeAlias = ReadFile | Say | Follow | Attach | RunProgram | CopyFile | Until
 Conversation: TypeAlias = Generator[Request, Any, Answer]

@@ -32,6 +32,7 @@ from stoker.worker.call import (
     Call,
     CopyFile,
     Expired,
+    Follow,
     Interrupted,
     ProgramEnd,
     ReadFile,
@@ -337,6 +338,9 @@ class Conductor:
         """Do what a conversation asks for; return the value, or `_WAITS`."""
         if isinstance(request, Say):
             talk.say(request)
+            return None
+        if isinstance(request, Follow):
+            talk.follow(request)
             return None
         if isinstance(request, Until):
             outcome = self._service.outcome(request)

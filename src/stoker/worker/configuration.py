@@ -25,6 +25,7 @@ def slurm_configuration(settings: Settings, machine: Machine) -> Mapping[str, st
         "SchedulerType": "sched/backfill",
         "SelectType": "select/cons_tres",
         "SelectTypeParameters": "CR_CORE_MEMORY",
+        "TaskPlugin": "task/affinity" if machine.binds_cores else "task/none",
         "SlurmctldHost[0]": machine.nodes[0].name,
         "max_script_size": str(settings.max_script_size),
     }

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import count
@@ -37,6 +37,7 @@ from stoker.worker.call import Attach
 from stoker.worker.controller import StepRequest
 from stoker.worker.outcomes import usage_of
 from stoker.worker.queue import Turn
+from stoker.worker.stepoutputs import outputs_of
 from stoker.worker.stepplaces import place_tasks
 from stoker.worker.taskunits import TaskUnits
 
@@ -187,13 +188,26 @@ class StepKeeper:
         )
         digest = turn.keep_content(environment)
         units = self._units.of_step(job, step, request, digest)
-        turn.afterwards(lambda: self._send(units, request.descriptors))
+        descriptors = self._descriptors_of(units, request.descriptors)
+        step.outputs = outputs_of(units, descriptors)
+        turn.afterwards(lambda: self._send(units, descriptors, request.descriptors))
 
-    def _send(self, units: Sequence[Unit], handles: Sequence[int]) -> None:
-        descriptors: dict[str, tuple[int, ...]] = {}
+    def _descriptors_of(
+        self, units: Sequence[Unit], handles: Sequence[int]
+    ) -> dict[str, tuple[int, ...]]:
+        """Return, by unit key, what becomes 0, 1 and 2 of each task."""
+        found: dict[str, tuple[int, ...]] = {}
         for request, numbers in filter(None, map(self._descriptors.get, handles)):
             for task in range(*request.tasks):
-                descriptors[units[task].key] = request.of_task(task, numbers)
+                found[units[task].key] = request.of_task(task, numbers)
+        return found
+
+    def _send(
+        self,
+        units: Sequence[Unit],
+        descriptors: Mapping[str, Sequence[int]],
+        handles: Sequence[int],
+    ) -> None:
         try:
             self._engine.launch(units, descriptors)
         finally:

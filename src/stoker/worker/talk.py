@@ -21,6 +21,7 @@ from stoker.core.wire import (
     encode_attach,
     encode_copy,
     encode_failure,
+    encode_follow,
     encode_program,
     encode_read,
     encode_result,
@@ -32,6 +33,7 @@ from stoker.worker.call import (
     Call,
     Conversation,
     CopyFile,
+    Follow,
     Interrupted,
     ReadFile,
     Request,
@@ -178,7 +180,11 @@ class Talk(ABC):
             self.announce_wait()
         if isinstance(request, Attach):
             first, end = request.tasks
-            self.held.append(encode_attach(request.pumped, first, end, request.ntasks))
+            self.held.append(
+                encode_attach(
+                    request.pumped, first, end, request.ntasks, in_pieces=request.in_pieces
+                )
+            )
         elif isinstance(request, RunProgram):
             self.held.append(encode_program(request.work_dir, request.argv, request.environment))
         elif isinstance(request, CopyFile):
@@ -201,6 +207,10 @@ class Talk(ABC):
     def say(self, said: Say) -> None:
         """Show text now."""
         self.held += [encode_text(b"O", said.out), encode_text(b"E", said.err)]
+
+    def follow(self, request: Follow) -> None:
+        """Have the caller show what is written to its files."""
+        self.held.append(encode_follow(request.files))
 
     def close(self) -> None:
         """Let the command clean up; what goes wrong there is only logged."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from stoker.cli.pump import Pump
+from stoker.cli.pump import Follower, Pump
 
 
 @contextmanager
@@ -114,3 +115,40 @@ def test_a_task_that_reads_nothing_harms_nobody() -> None:
     assert os.read(stays, 2000) == b"x" * 1000
     for end in (stays, reading, writing):
         os.close(end)
+
+
+def test_a_follower_shows_what_has_come_since_the_offset_in_whole_lines(tmp_path: Path) -> None:
+    shown = Shown()
+    file, late = tmp_path / "a", tmp_path / "late"
+    file.write_bytes(b"before\nafter")
+    request = b"\0".join([bytes(file), b"7", b"0: ", bytes(late), b"0", b""])
+    follower = Follower(shown, request)
+    follower.drain()
+    assert shown.text[1] == b""
+    with file.open("ab") as more:
+        more.write(b" that\nhalf")
+    late.write_bytes(b"late\n")
+    follower.drain()
+    assert shown.text[1] == b"0: after that\nlate\n"
+    follower.finish()
+    assert shown.text[1] == b"0: after that\nlate\n0: half\n"
+
+
+def test_a_follower_is_not_broken_by_what_is_no_file(tmp_path: Path) -> None:
+    shown = Shown()
+    Follower(shown, b"\0".join([bytes(tmp_path), b"0", b""])).finish()
+    assert shown.text[1] == b""
+
+
+def test_in_pieces_all_is_shown_at_once_and_labelled_pieces_are_lines_of_their_own() -> None:
+    shown = Shown()
+    pump = Pump(shown, 1, in_pieces=True)
+    labelled, plain = pump.open("Oe", [0])
+    for piece in (b"a", b"b\nc", b"d\n"):
+        os.write(labelled, piece)
+        os.write(plain, piece)
+        pump.drain()
+    assert shown.text == {1: b"0: a\n0: b\n0: c\n0: d\n", 2: b"ab\ncd\n"}
+    os.close(labelled)
+    os.close(plain)
+    pump.finish()

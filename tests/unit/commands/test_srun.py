@@ -18,6 +18,7 @@ from stoker.core.errors import InvalidSpec
 from stoker.core.models import Job, Step, TaskEnd
 from stoker.worker.call import (
     Attach,
+    CopyFile,
     Expired,
     Interrupted,
     Request,
@@ -33,7 +34,6 @@ from support.recordings import cases, parameters
 UNLIKE = {
     "srun-e-n-17": "it waits for ever",
     "srun-e-N-3": "it waits for ever",
-    "srun-e-cpu-bind": "that cluster could not bind",
     "srun-e-partition-down-immediate": "the partition is the controller's",
     "srun-e-partition-inactive-immediate": "the partition is the controller's",
     "srun-e-partition-drain-immediate": "the partition is the controller's",
@@ -56,6 +56,8 @@ class Caller:
         self.interrupts = list(interrupts)
         self.early = early
         """How many tasks end before the others."""
+        self.copies: list[Exception] = []
+        """What comes of copying files; then all goes well."""
         self.on_start: Callable[[Job], object] = controller.start
         self.when_waiting: Callable[[], object] = lambda: None
 
@@ -63,6 +65,8 @@ class Caller:
         match request:
             case Attach():
                 return HANDLE
+            case CopyFile():
+                return self.copies.pop(0) if self.copies else None
             case _ if self.interrupts:
                 return Interrupted(self.interrupts.pop(0))
             case UntilStarted():
@@ -600,3 +604,52 @@ def test_nothing_raises(argv: list[str], environment: dict[str, str]) -> None:
     heard, controller = ran(*argv, environment=environment)
     assert 0 <= heard.code <= 255
     assert len(controller.called("finish_allocation")) >= len(controller.called("create_step"))
+
+
+@pytest.mark.parametrize(
+    ("binding", "expected"),
+    [
+        ("none", "quiet,none"),
+        ("v,threads", "verbose,threads"),
+        ("verbose", "verbose"),
+        ("cores,rank", "quiet,cores,rank"),
+        ("map_cpu:0,1", "quiet,map_cpu:0,1"),
+    ],
+)
+def test_tasks_are_told_of_the_binding_that_was_asked_for(binding: str, expected: str) -> None:
+    heard, controller = ran(f"--cpu-bind={binding}", "a")
+    assert f"SLURM_CPU_BIND={expected}" in request_of(controller).environment
+    assert heard.err == "srun: cluster configuration lacks support for cpu binding\n"
+
+
+def test_the_copy_of_a_program_is_run_and_path_is_searched_for_it() -> None:
+    controller = FakeController()
+    controller.starts_at_once = True
+    caller = Caller(controller)
+    caller.copies = [FileNotFoundError(2, "none"), FileNotFoundError(2, "none")]
+    call = call_of("srun", "--bcast=/there", "prog", "word", environment={"PATH": "/a:/b"})
+    heard = converse(srun(call, controller), replies=caller)
+    assert [each.source for each in heard.requests if isinstance(each, CopyFile)] == [
+        *("/home/alice/work/prog", "/a/prog", "/b/prog"),
+    ]
+    assert request_of(controller).argv == ("/there", "word")
+
+
+def test_a_copy_that_cannot_be_made_ends_srun_and_its_job() -> None:
+    controller = FakeController()
+    controller.starts_at_once = True
+    caller = Caller(controller)
+    caller.copies = [PermissionError(13, "Permission denied")]
+    heard = converse(srun(call_of("srun", "--bcast", "/bin/a"), controller), replies=caller)
+    assert heard.err == (
+        "srun: error: REQUEST_FILE_BCAST(node1): Permission denied\n"
+        "srun: error: Failed to broadcast '/bin/a'. Step launch aborted.\n"
+    )
+    assert controller.called("finish_allocation")
+
+
+@pytest.mark.parametrize(("option", "code"), [("--mpi=list", 0), ("--mem-bind=help", 255)])
+def test_what_is_only_asked_for_is_told_without_a_job(option: str, code: int) -> None:
+    heard, controller = ran(option)
+    assert (bool(heard.out), heard.err, heard.code) == (True, "", code)
+    assert not controller.called("submit")

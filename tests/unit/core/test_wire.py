@@ -26,6 +26,7 @@ from stoker.core.wire import (
     decode_copy,
     decode_ending,
     decode_file,
+    decode_follow,
     decode_number,
     decode_read,
     decode_request,
@@ -35,6 +36,7 @@ from stoker.core.wire import (
     encode_ending,
     encode_failure,
     encode_file,
+    encode_follow,
     encode_read,
     encode_request,
     encode_result,
@@ -255,3 +257,10 @@ def test_what_is_no_ending_and_no_copy_is_refused_and_nothing_worse(payload):
 def test_how_a_program_ended_comes_back(code, signal, errno, interrupt):
     (frame,) = frames(encode_ending(code, signal, errno, interrupt))
     assert decode_ending(frame.payload) == (code, signal, errno, interrupt)
+
+
+@given(st.lists(st.tuples(WORDS, st.integers(0, 1 << 40), WORDS), min_size=1, max_size=3))
+def test_what_is_to_be_followed_comes_back(files):
+    (frame,) = frames(encode_follow(files), DAEMON_LIMITS)
+    assert frame.kind == b"Y"
+    assert decode_follow(frame.payload) == files
