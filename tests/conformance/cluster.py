@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from conformance.sandbox import ALICE
 from stoker.cli.names import ensure_names
 from stoker.core.database import Database
 from stoker.core.repository import NEXT_JOB_ID, Repository
+from stoker.worker.idmark import NAME as MARK
 
 PARTITIONS = """\
 cluster_name = "test"
@@ -68,6 +67,11 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
 """What is said of each file's cluster in the recordings' index."""
 
 DATABASE = "stoker.db"
+HTTP_FILES = ("rest", "rest2")
+"""Files whose cases ask over HTTP, at the places where the recorded slurmrestd listened."""
+TOKEN_PLACES = ("unix:/tmp/rest-jwt.sock", "127.0.0.1:26890")
+"""Where the recorded slurmrestd asked for tokens."""
+
 COMMAND_LIMIT_S = 60.0
 SETTLE_LIMIT_S = 12.0
 TIMEOUT_LIMIT_S = 120.0
@@ -80,13 +84,16 @@ class Ran(dict[str, Any]):
 class Cluster:
     """One home, its commands, and a working directory; `close` ends what it started."""
 
-    def __init__(self, file: str, first_id: int) -> None:
+    def __init__(self, file: str, first_id: int, token_places: Sequence[str] = ()) -> None:
         self.in_world = os.environ.get("CONFORMANCE_WORLD") == "1"
         self.as_root = os.geteuid() == 0 and self.in_world
         self.home, self.directory = self._places(file)
         (self.home / "stoker.toml").write_text(_settings_text(file) + PARTITIONS)
-        self._begin_ids_at(first_id)
+        self._first_id = max(1, first_id)
+        self._begin_ids_at(self._first_id)
         self.bin = ensure_names(self.home)
+        self._token_places = token_places
+        self._gateways: list[subprocess.Popen[bytes]] = []
         if self.as_root:
             for path in (self.home, *self.home.rglob("*"), self.directory):
                 os.chown(path, ALICE, ALICE)
@@ -115,7 +122,7 @@ class Cluster:
     def _begin_ids_at(self, first_id: int) -> None:
         """Let ids begin where they did in the recording: they stand in the cases' commands."""
         with Database.at(self.home / DATABASE) as database, database.transaction() as connection:
-            Repository(database).set_counter(connection, NEXT_JOB_ID, max(1, first_id))
+            Repository(database).set_counter(connection, NEXT_JOB_ID, first_id)
 
     def run(
         self,
@@ -158,6 +165,30 @@ class Cluster:
     def start(self) -> None:
         """Start the daemon: the first command that does says so."""
         self.run(["sinfo"])
+        if self.speaks_http:
+            self._start_gateway(f"unix:{self.home}/rest/slurmrestd.sock", "rest_auth/local")
+            for place in self._token_places:
+                self._start_gateway(place, "rest_auth/jwt")
+
+    @property
+    def speaks_http(self) -> bool:
+        """Whether the cases ask over HTTP."""
+        return self.directory.name in HTTP_FILES
+
+    def _start_gateway(self, place: str, types: str) -> None:
+        """Start a slurmrestd, and wait until it listens."""
+        gateway = subprocess.Popen(
+            [sys.executable, "-m", "stoker.gateway", "-a", types, place],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            **({"user": ALICE, "group": ALICE, "extra_groups": []} if self.as_root else {}),
+        )
+        assert gateway.stderr is not None
+        said = gateway.stderr.readline().decode()
+        if "listening" not in said:
+            raise RuntimeError(f"no slurmrestd at {place}: it said {said!r}")
+        self._gateways.append(gateway)
 
     def states(self) -> dict[str, str]:
         """Return the states of all jobs that squeue knows."""
@@ -221,13 +252,17 @@ class Cluster:
             self.wait_until(lambda: not left(), 10.0)
 
     def next_id(self) -> int:
-        """Return an id above all that were given out: what is accepted is in the record."""
-        with closing(sqlite3.connect(f"file:{self.home / DATABASE}?mode=ro", uri=True)) as record:
-            (highest,) = record.execute("SELECT max(job_id) FROM jobs").fetchone()
-        return (highest or 0) + 1
+        """Return the id that is given out next: Stoker marks it beside its record."""
+        try:
+            return int((self.home / MARK).read_text())
+        except FileNotFoundError:
+            return self._first_id
 
     def close(self) -> None:
         """End the daemon and what runs; where there is a world of its own, it ends with us."""
+        for gateway in self._gateways:
+            gateway.terminate()
+            gateway.communicate(timeout=COMMAND_LIMIT_S)
         self.run([sys.executable, "-m", "stoker.cli.people", "down", "--cancel"], limit_s=20.0)
 
 

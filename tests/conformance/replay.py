@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from conformance.cases import Case, Group, Step, steps_of
+from conformance.cluster import COMMAND_LIMIT_S, TOKEN_PLACES, Cluster
 from conformance.furnishings import furnishings
-from conformance.cluster import COMMAND_LIMIT_S, Cluster
 from conformance.ids import learnt, translated, translated_argv
 
 NO_JOB = 999_999
 """The id of a job that cannot be made here."""
 _SUBMIT = "sbatch"
+_POST = "POST "
 _KILLED = re.compile(r"still running after (\d+) s")
 
 
@@ -34,10 +35,16 @@ class Replay:
         self.group = group
         self.steps = steps_of(group.setup)
         self.furnishings = dict(furnishings(group))
-        self.cluster = Cluster(group.file, self._first_id())
+        self.cluster = Cluster(group.file, self._first_id(), self._token_places())
         self.setup_ids: dict[int, int] = {}
         self.foreign: list[int] = []
         self.kept_files: set[str] = set()
+
+    def _token_places(self) -> list[str]:
+        """Return where the cases ask with tokens."""
+        lines = [case.line for case in self.group.cases]
+        places = {place: place.removeprefix("unix:") for place in TOKEN_PLACES}
+        return [place for place, name in places.items() if any(name in line for line in lines)]
 
     def _first_id(self) -> int:
         """Return the id that the recording's first job of this group had, as far as we can tell."""
@@ -74,6 +81,9 @@ class Replay:
             elif step.user == "bob" and self.group.file == "sacct":
                 # One user's daemon: a second user's job would be taken for one of the first's.
                 self.setup_ids[step.job_id] = NO_JOB
+            elif _is_waited_for(step, following):
+                self._do(step)
+                self.cluster.wait_for_job(self.setup_ids[step.job_id], "RUNNING")
             elif _starts_late(step, following):
                 self._do(
                     Step(f"{_SUBMIT} -H{step.command[len(_SUBMIT) :]}", step.user, step.job_id)
@@ -89,13 +99,30 @@ class Replay:
         self.kept_files = {path.name for path in self.cluster.directory.iterdir()}
 
     def _do(self, step: Step) -> None:
-        ran = self.cluster.run(translated(step.command, self.setup_ids), user=step.user)
+        command = translated(step.command, self.setup_ids)
+        if step.command.startswith(_POST):
+            command = self._post(step.command)
+        ran = self.cluster.run(command, user=step.user)
         if step.job_id:
-            found = re.search(r"job (\d+)", ran["stdout"] + ran["stderr"])
-            ours = int(found[1]) if found else self.cluster.next_id() - 1
+            found = re.search(r"job (\d+)|\"job_id\": (\d+)", ran["stdout"] + ran["stderr"])
+            ours = int(found[1] or found[2]) if found else self.cluster.next_id() - 1
             self.setup_ids[step.job_id] = ours
             if step.user == "bob":
                 self.foreign.append(ours)
+
+    def _post(self, step: str) -> list[str]:
+        """Return the command that posts what a step like ``POST /job/submit {...}`` says."""
+        path, body = step.removeprefix(_POST).split(" ", 1)
+        socket = f"{self.cluster.home}/rest/slurmrestd.sock"
+        head = ["-H", "Content-Type: application/json", "-d", body]
+        return [
+            "curl",
+            "-s",
+            "--unix-socket",
+            socket,
+            *head,
+            f"http://localhost/slurm/v0.0.38{path}",
+        ]
 
     def _guarded(self, case: Case) -> dict[str, Any]:
         try:
@@ -120,7 +147,10 @@ class Replay:
         _learn(ids, raw["stdout"] + raw["stderr"], ran["stdout"] + ran["stderr"], given)
         then = [self._follow(each, ids, given) for each in raw.get("then") or []]
         files = self._files(raw.get("files") or {}, ids, given)
-        if not self.steps:
+        if self.cluster.speaks_http:
+            # Later cases ask for the jobs of earlier ones.
+            self.setup_ids = ids
+        elif not self.steps:
             self.cluster.clear(set())
         self._remove_new_files()
         return {
@@ -222,15 +252,19 @@ def _starts_late(step: Step, following: Step | None) -> bool:
 
     Slurm looks at arrays only in its next cycle, seconds later; Stoker starts them at once.
     """
+    return following is not None and _is_array(step) and following.job_id == step.job_id + 1
+
+
+def _is_waited_for(step: Step, following: Step | None) -> bool:
+    """Whether an array's tasks started before the next job came: they have taken ids."""
+    return following is not None and _is_array(step) and following.job_id > step.job_id + 1
+
+
+def _is_array(step: Step) -> bool:
+    """Whether a step submits an array that may start."""
     is_array = re.match(rf"{_SUBMIT} .*(-a|--array)\b", step.command) is not None
     is_held = re.search(r" (-H|--hold)\b", step.command) is not None
-    return (
-        is_array
-        and not is_held
-        and following is not None
-        and step.job_id > 0
-        and following.job_id == step.job_id + 1
-    )
+    return is_array and not is_held and step.job_id > 0
 
 
 def _follows_at_once(case: Case) -> bool:
@@ -241,7 +275,10 @@ def _follows_at_once(case: Case) -> bool:
 def _learn(ids: dict[int, int], theirs: str, ours: str, given: range) -> None:
     """Take in the ids that two texts teach, but of each of our jobs only what was learnt first."""
     known = set(ids.values())
-    ids |= {one: other for one, other in learnt(theirs, ours, given).items() if other not in known}
+    for one, other in learnt(theirs, ours, given).items():
+        if other not in known:
+            known.add(other)
+            ids[one] = other
 
 
 def _with_our_ids(name: str, ids: Mapping[int, int]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from conformance.cases import Case
+from conformance.cases import Case, steps_of
 from conformance.normalise import RECORDED, Side, canonical, same
 
 ACCEPTED = Path(__file__).with_name("differences.toml")
@@ -97,12 +98,22 @@ def _differences(case: Case, result: Mapping[str, Any]) -> Iterator[_Difference]
             continue
         command = theirs["cmd"] if isinstance(theirs["cmd"], str) else " ".join(theirs["cmd"])
         yield from _of_command(f"then {number} ", command, theirs, ours, side)
-    for name, text in (case.raw.get("files") or {}).items():
+    for name, text in _own_files(case):
         ours = result["files"].get(name)
         if ours is None:
             yield f"file {name}", case.line, text, "(it is not there)"
         elif not same(text, ours, side, case.line):
             yield f"file {name}", case.line, text, ours
+
+
+def _own_files(case: Case) -> Iterator[tuple[str, str]]:
+    """Yield name and text of the files that a case's own jobs left, not those of jobs before."""
+    own = {int(job_id) for job_id in re.findall(r"\bjob (\d+)", case.raw["stdout"])}
+    own |= {step.job_id for step in steps_of(case.setup)}
+    for name, text in (case.raw.get("files") or {}).items():
+        named = re.fullmatch(r"slurm-(\d+)\.out", name)
+        if not own or named is None or int(named[1]) in own:
+            yield name, text
 
 
 def _of_command(
