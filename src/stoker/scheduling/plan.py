@@ -53,6 +53,7 @@ class Pass:
         self.stuck: set[str] = set()
         self.limited: set[int] = set()
         self.is_cut = False
+        self.backfilled = 0
         self._lines = lines
         self._room = room
         self.running = list(running)
@@ -132,6 +133,7 @@ class Pass:
     def _start(self, line: Line, shares: tuple[NodeShare, ...]) -> None:
         shape, job = line.shape, line.first
         self.starts.append(Start(job.job_id, shape, shares))
+        self.backfilled += bool(self.heads)
         self._room.take(shares)
         self._cpus -= sum([len(share.cpus) for share in shares])
         self.running.append(Running(job.job_id, shares, self._now + shape.time_limit_s))
@@ -170,6 +172,8 @@ class Plan:
         self.starts: Sequence[Start] = done.starts
         self.is_cut = done.is_cut
         """Whether more could start: ask again."""
+        self.backfilled = done.backfilled
+        """How many of those that start go before a job that has a reservation."""
         self.heads = done.heads
         """By partition, the first job that does not fit: it has a reservation."""
         self._stuck = done.stuck

@@ -43,6 +43,7 @@ from stoker.worker.queue import JobQueue
 from stoker.worker.samples import cpu_frequency_khz, samples_of
 from stoker.worker.scheduler import ResourceScheduler
 from stoker.worker.selection import Selection, was_dropped
+from stoker.worker.statistics import Statistics, clock_latency_us
 from stoker.worker.steps import StepKeeper
 from stoker.worker.tokens import Tokens
 from stoker.worker.updates import Updates
@@ -87,6 +88,7 @@ class Control:
         self._priorities = priorities
         self._machine: Machine = admission.machine
         self._started_at = queue.now()
+        scheduler.statistics.since = self._started_at
 
     @property
     def cluster_name(self) -> str:
@@ -119,6 +121,16 @@ class Control:
             booted_at=self._queue.now() - time.clock_gettime(time.CLOCK_BOOTTIME),
             started_at=self._started_at,
         )
+
+    def statistics(self) -> Statistics:
+        """Return what was counted since the start, or since the counters were reset."""
+        found = self._scheduler.statistics
+        found.latency_us = clock_latency_us()
+        return found
+
+    def reset_statistics(self) -> None:
+        """Begin to count anew."""
+        self._scheduler.statistics.reset(self._queue.current.now)
 
     def user_id(self, name: str) -> int | None:
         """Return the id of the machine's user of that name; None if there is none."""

@@ -17,6 +17,7 @@ from stoker.core.units import ArraySpec, Dependency, JobRef
 from stoker.scheduling.fairshare import Standing
 from stoker.scheduling.priority import Factors, Weights
 from stoker.scheduling.snapshot import Shape
+from stoker.worker.statistics import Statistics
 
 T = TypeVar("T")
 
@@ -186,6 +187,14 @@ class Controller(Protocol):
 
     def configuration(self) -> Mapping[str, str]:
         """Return Slurm's names for what is configured, for ``scontrol show config``."""
+        ...
+
+    def statistics(self) -> Statistics:
+        """Return what was counted since the start, or since the counters were reset."""
+        ...
+
+    def reset_statistics(self) -> None:
+        """Begin to count anew."""
         ...
 
     def user_id(self, name: str) -> int | None:

@@ -24,6 +24,7 @@ from stoker.worker.lanes import Lanes
 from stoker.worker.outcomes import Outcome, hopeless, lost, missed, on_request
 from stoker.worker.queue import JobQueue, Turn
 from stoker.worker.resources import ResourceTracker
+from stoker.worker.statistics import Statistics
 from stoker.worker.times import due_at, is_waiting, latest_start_at
 
 _SHARED: Final = (
@@ -55,6 +56,7 @@ class Ledger:
         self.admission = admission
         self.lanes = Lanes()
         self.dependencies = Dependencies(queue)
+        self.statistics = Statistics()
 
     def rebuild(self) -> None:
         """Fill memory, books and lanes from the record, and let waiting jobs find their places."""
@@ -80,6 +82,7 @@ class Ledger:
 
     def enter(self, turn: Turn, job: Job) -> None:
         """Take a new job into the queue."""
+        self.statistics.submitted += len(job.array) if job.array is not None else 1
         self.table.add(job)
         self.watch(job)
         self.refresh(turn, job)
@@ -240,6 +243,7 @@ class Ledger:
         job.state = next_state(job.state, Event.STARTED)
         job.reason = Reason.NONE
         job.start_at = at
+        self.statistics.started += 1
         if job.ending is not None:
             job.state = next_state(job.state, Event.ENDING)
         turn.touch(job)
@@ -331,6 +335,7 @@ class Ledger:
     def end(self, turn: Turn, job: Job, outcome: Outcome) -> None:
         """Record the end of a job that holds nothing (any more)."""
         job.state = next_state(job.state, END_EVENTS[outcome.state])
+        self.statistics.note_end(job.state)
         job.exit_code, job.exit_signal = outcome.code, outcome.signal
         job.reason, job.message = outcome.reason, outcome.message or job.message
         job.end_at = max(outcome.at, job.start_at)

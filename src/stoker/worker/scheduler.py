@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
+from time import perf_counter
 from typing import Any, Final, NamedTuple
 
 from stoker.core.enums import JobState
@@ -25,6 +26,7 @@ from stoker.worker.clockset import ClockWatch
 from stoker.worker.launching import BATCH, Launcher
 from stoker.worker.ledger import Ledger
 from stoker.worker.queue import JobQueue, Turn
+from stoker.worker.statistics import Statistics
 from stoker.worker.times import ends_at, overdue
 
 log = logging.getLogger(__name__)
@@ -102,6 +104,11 @@ class ResourceScheduler:
         self._blocked_until = 0.0
         self._clock_watch = ClockWatch(queue.now, queue.monotonic)
 
+    @property
+    def statistics(self) -> Statistics:
+        """Return what has been counted."""
+        return self._ledger.statistics
+
     def schedule_pending_jobs(self) -> list[int]:
         """Start every waiting job that can; return their ids, in the order of their start."""
         with self._queue.turn() as turn:
@@ -115,7 +122,9 @@ class ResourceScheduler:
         self._look_at_due(turn)
         if self._blocked_s > 0:
             return []
+        begun = perf_counter()
         decided = self.last_plan = plan(self.snapshot(), turn.now)
+        self._ledger.statistics.note_plan(decided, perf_counter() - begun, turn.now)
         started = []
         for start in decided.starts:
             job = self._ledger.table.jobs[start.job_id]

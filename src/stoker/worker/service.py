@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from time import perf_counter
 from typing import Final, Protocol, TypeAlias
 
 from stoker.core.errors import StoreError
@@ -25,6 +26,7 @@ from stoker.worker.controller import Controller
 from stoker.worker.failpoints import hit
 from stoker.worker.queue import JobQueue
 from stoker.worker.rpc import Rpc
+from stoker.worker.statistics import Statistics
 from stoker.worker.steps import StepKeeper
 from stoker.worker.talk import RpcConversation
 
@@ -54,6 +56,7 @@ class DaemonService:
         commands: Mapping[str, Command],
         rpc: Rpc,
         steps: StepKeeper,
+        statistics: Statistics,
         on_turn: Callable[[], None],
     ) -> None:
         """Serve *commands* and *rpc*; *on_turn* is called after a turn that changed something."""
@@ -63,6 +66,7 @@ class DaemonService:
         self._commands = commands
         self._rpc = rpc
         self._steps = steps
+        self._statistics = statistics
         self._on_turn = on_turn
         self._has_submitted = False
 
@@ -94,7 +98,11 @@ class DaemonService:
                 f"{', '.join(sorted(self._commands))}\n",
                 code=1,
             )
-        return command(call, self._controller)
+        begun = perf_counter()
+        try:
+            return command(call, self._controller)
+        finally:
+            self._statistics.note_call(call.program, call.owner, perf_counter() - begun)
 
     def failed(self, call: Call, error: StoreError) -> Answer | None:
         """Return the answer to a call whose turn was not committed."""

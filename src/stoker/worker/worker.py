@@ -6,7 +6,6 @@ import logging
 import os
 import select
 import threading
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -51,8 +50,8 @@ from stoker.worker.signal_handler import SignalHandler
 from stoker.worker.steps import StepKeeper
 from stoker.worker.table import JobTable
 from stoker.worker.taskunits import TaskUnits
-from stoker.worker.updates import Updates
 from stoker.worker.tokens import Tokens
+from stoker.worker.updates import Updates
 from stoker.worker.usage import UsageKeeper
 from stoker.worker.watch import ProcessWatch
 
@@ -130,9 +129,7 @@ class Worker:
             intake=self.intake,
             selection=selection,
             changes=self.changes,
-            updates=Updates(
-                self.ledger, selection, self.admission, self.priorities, self.engine
-            ),
+            updates=Updates(self.ledger, selection, self.admission, self.priorities, self.engine),
             steps=self.steps,
             nodes=self.nodes,
             scheduler=self.scheduler,
@@ -147,6 +144,7 @@ class Worker:
             commands=commands,
             rpc=Rpc(self.control, self.household, read_draft),
             steps=self.steps,
+            statistics=self.ledger.statistics,
             on_turn=self._turns.wake,
         )
 

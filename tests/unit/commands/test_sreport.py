@@ -14,9 +14,9 @@ from stoker.commands.sreport.jobs import groups_of
 from stoker.commands.sreport.style import MINUTES, Style, unit_of
 from stoker.commands.sreport.usage import Piece
 from stoker.core.accounts import Book, first_book
-from stoker.core.models import Job, JobSpec
+from stoker.core.models import Job, JobSpec, Owner
 from stoker.worker.call import Answer, Call, ReadFile
-from support.recorded_cluster import ALICE, BOB, RecordedCluster
+from support.recorded_cluster import ALICE, BOB, ROOT, RecordedCluster
 
 SPAN = "start=2026-11-24T00:00:00 end=2026-11-24T05:00:00"
 
@@ -27,11 +27,14 @@ class Cluster(RecordedCluster):
     def book(self) -> Book:
         return first_book()
 
+    def is_administrator(self, by: Owner) -> bool:
+        return by.user_id == 0
 
-def ask(line: str, *, stdin: bytes = b"") -> Answer:
+
+def ask(line: str, *, stdin: bytes = b"", owner: Owner = ALICE) -> Answer:
     cluster = Cluster()
     argv = tuple(line.split())
-    answer = sreport(Call("sreport", argv, {}, "/", ALICE, cluster.now()), cluster)  # type: ignore[arg-type]
+    answer = sreport(Call("sreport", argv, {}, "/", owner, cluster.now()), cluster)  # type: ignore[arg-type]
     if inspect.isgenerator(answer):
         assert next(answer) == ReadFile("-")
         with pytest.raises(StopIteration) as done:
@@ -146,6 +149,15 @@ def test_everything_counted_has_a_line_of_its_own() -> None:
     assert len(rows("-T all user top topcount=1")) == 8
     answer = ask(f"-T cpu,mem job sizesbyaccount {SPAN}")
     assert (answer.out, answer.code) == ("", 1)
+
+
+def test_what_was_used_by_wckey_is_for_operators() -> None:
+    privilege = "sreport: error: Your user doesn't have privilege to perform this action\n"
+    refused = ask("cluster WCKeyUtilizationByUser")
+    assert (refused.out, refused.code) == ("", 1)
+    assert refused.err.startswith(privilege)
+    assert ask("-n job sizesbywckey") == Answer("", privilege, 0)
+    assert ask("-n cluster uw", owner=ROOT).err == ""
 
 
 def test_an_end_to_come_is_now_and_spans_are_whole_hours() -> None:

@@ -175,6 +175,8 @@ USERS_BY_WCKEY: Final = Report(
     "Cluster,Login,Proper,WCKey,Used",
     "Cluster,Login,Proper,WCKey,TresName,Used",
     _by_user_and_wckey,
+    is_for_operators=True,
+    failure="slurmdb_report_cluster_user_by_wckey: Problem with get query.\n",
 )
 WCKEYS_BY_USER: Final = Report(
     "Cluster/WCKey/User Utilization",
@@ -183,6 +185,8 @@ WCKEYS_BY_USER: Final = Report(
     "Cluster,WCKey,Login,Proper,Used",
     "Cluster,WCKey,Login,Proper,TresName,Used",
     _by_wckey,
+    is_for_operators=True,
+    failure="slurmdb_report_cluster_wckey_by_user: Problem with get query.\n",
 )
 RESERVATIONS: Final = Report(
     "Reservation Utilization",

@@ -62,6 +62,7 @@ OPTIONS: Final = (
 )
 
 _PROMPT: Final = "sreport: "
+_PRIVILEGE: Final = "sreport: error: Your user doesn't have privilege to perform this action\n"
 
 
 class _Name(NamedTuple):
@@ -247,6 +248,12 @@ class _Session:
         if complaint := said.error + users.complaint(said):
             self._complain(complaint)
             said.error = ""
+        is_allowed = not report.is_for_operators or self._is_operator()
+        if not is_allowed:
+            self.err += _PRIVILEGE
+            if report.failure:
+                self._complain(report.failure)
+                return
         is_of_jobs = report.grammar is OF_JOBS
         if is_of_jobs and len(self.style.counted) > 1:
             self._complain(
@@ -255,7 +262,7 @@ class _Session:
             )
             return
         scene = self._scene(said)
-        lines = report.lines(scene) if self._is_meant(said) else Lines()
+        lines = report.lines(scene) if is_allowed and self._is_meant(said) else Lines()
         heads = _size_head if is_of_jobs else _head
         head = heads(report, scene, self._zone) if self.style.has_header else ""
         columns = self._columns(report, scene, lines)
@@ -264,6 +271,12 @@ class _Session:
         self.err += said.error
         table = Table(columns, has_header=self.style.has_header, ending=self.style.ending)
         self.out += head + "".join(table.text(lines.rows))
+
+    def _is_operator(self) -> bool:
+        owner = self._call.owner
+        user = self._controller.book().users.get(owner.user_name)
+        level = user.admin_level if user is not None else "None"
+        return level != "None" or self._controller.is_administrator(owner)
 
     def _scene(self, said: Conditions) -> Scene:
         controller = self._controller

@@ -155,6 +155,7 @@ SIZES_BY_WCKEY: Final = Report(
     "Cluster,Wckey",
     "Cluster,Wckey",
     _by_wckey,
+    is_for_operators=True,
 )
 SIZES_BY_ACCOUNT_AND_WCKEY: Final = Report(
     "Job Sizes",
@@ -163,4 +164,5 @@ SIZES_BY_ACCOUNT_AND_WCKEY: Final = Report(
     "Cluster,Account%-20",
     "Cluster,Account%-20",
     _by_account_and_wckey,
+    is_for_operators=True,
 )

@@ -70,6 +70,9 @@ class Report(NamedTuple):
     has_length: bool = True
     kind: str = ""
     """How the heading calls what is counted, if it is always the same."""
+    is_for_operators: bool = False
+    failure: str = ""
+    """What is said to others, instead of an empty report."""
 
 
 def used_lines(scene: Scene, rows: Sequence[Row], tallies: Sequence[Tally]) -> Lines:
