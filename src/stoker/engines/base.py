@@ -62,8 +62,9 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
         executable: What is executed as ``argv``; None: its first word.
         search_path: Whether a name without slash is looked for in the unit's own PATH.
         search_cwd: Whether it is looked for where the unit runs, before that.
-        environment_key: Names a content (NUL-joined ``K=V``) that stands beneath ``environment``,
-            in which a None removes a variable.
+        environment_key, common, environment: What the process finds in its environment: the
+            content (NUL-joined ``K=V``) of that name, over it what units that are alike have in
+            common, over it what is the unit's own. A None removes a variable.
         cwd: Where it runs; if it cannot, in /tmp, and its output says so, as Slurm does.
         stdin, stdout, stderr: A path, or ``{"fd": n}``: the nth descriptor that comes with the
             unit. ``stderr`` None: the same as ``stdout``.
@@ -75,7 +76,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
         time_limit_s: Elapsed since the start; suspended time does not count.
         memory_mib: Enforced where control groups with memory are at hand.
         notices: By ``why``: what is written into the output when the unit is ended for it;
-            ``{time}`` stands for the local time.
+            ``{time}`` stands for the local time, ``{job}`` for the job's number in its key.
     """
 
     key: str
@@ -102,6 +103,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     warnings: Sequence[Warn]
     memory_mib: int | None
     notices: Mapping[str, str | None]
+    common: Mapping[str, str | None] = {}
     pid_variable: str | None = None
     search_cwd: bool = False
 

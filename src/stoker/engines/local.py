@@ -14,11 +14,10 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -27,77 +26,28 @@ from stoker.engines.base import (
     Ended,
     EngineEvent,
     Evidence,
-    Failed,
     Listener,
     Lost,
     Started,
     Unit,
     Withdrawn,
 )
-from stoker.engines.channel import DESCRIPTORS_MAX, Channel, decode, encode
+from stoker.engines.channel import Channel, encode
+from stoker.engines.messages import Event, Events, Replaced, Status, Welcome, expect, read
+from stoker.engines.orders import Orders, batches
 from stoker.engines.starting import Orphans, become_subreaper, reap, start_shepherd
 
 log = logging.getLogger(__name__)
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the protocol; a shepherd that outlived an upgrade may speak another."""
 
-_UNITS_PER_FRAME = 512
-_ENVIRONMENTS_MAX = 256
-_ENVIRONMENTS_SIZE_MAX = 32 << 20
-_ANSWER_TIMEOUT_S = 10.0
 _CLOSE_TIMEOUT_S = 10.0
 _GOING_S = 0.5
 _ORPHANS_INTERVAL_S = 2.0
 _PAUSES_S = (0.0, 0.1, 0.5, 1.0, 5.0)
 
 _T = TypeVar("_T")
-Event: TypeAlias = Started | Failed | Ended | Withdrawn | Lost
-
-
-class _Events(msgspec.Struct, tag_field="type", tag="events"):
-    events: list[Event]
-
-
-class _KnownUnit(msgspec.Struct):
-    key: str
-    state: str
-    pid: int = 0
-    start_ticks: int = 0
-    started_at: float = 0.0
-    end: Event | None = None
-
-    def started(self) -> Started:
-        return Started(self.key, self.pid, self.start_ticks, self.started_at)
-
-
-class _Welcome(msgspec.Struct, tag_field="type", tag="welcome"):
-    version: int
-    pid: int
-    boot_id: str
-    remembers_since: float
-    units: list[_KnownUnit]
-
-    def evidence(self) -> Evidence:
-        return Evidence(
-            boot_id=self.boot_id,
-            queued=frozenset(unit.key for unit in self.units if unit.state == "queued"),
-            running={unit.key: unit.started() for unit in self.units if unit.state == "running"},
-            events=[unit.end for unit in self.units if unit.end is not None],
-            remembers_since=self.remembers_since,
-        )
-
-
-class _Status(msgspec.Struct, tag_field="type", tag="status"):
-    status: dict[str, Any]
-
-
-class _Replaced(msgspec.Struct, tag_field="type", tag="replaced"):
-    """Somebody else has said hello: we are not told anything any more."""
-
-
-_Message: TypeAlias = _Events | _Welcome | _Status | _Replaced
-_decoder: msgspec.json.Decoder[_Message] = msgspec.json.Decoder(_Message)
 
 
 class LocalEngine:
@@ -120,7 +70,7 @@ class LocalEngine:
             environment: Of this process; little of it reaches a shepherd.
         """
         self._home = home
-        self._content = content
+        self._orders = Orders(content)
         self._cgroup = cgroup
         self._environment = environment
         self._listener: Listener = lambda _: None
@@ -137,7 +87,6 @@ class LocalEngine:
         self._is_replaced = False
         self._orphans = Orphans()
         self._unsettled: dict[str, Started | None] = {}
-        self._sent: OrderedDict[str, int] = OrderedDict()
 
     # --- Open and closed.
 
@@ -179,12 +128,12 @@ class LocalEngine:
         if channel is not None:
             channel.close()
 
-    def _connect(self) -> _Welcome:
+    def _connect(self) -> Welcome:
         """Connect to a shepherd, started if need be; the lock is held."""
         channel = self._reach()
         try:
             channel.send(encode({"type": "hello", "version": VERSION}))
-            welcome = _expect(channel, _Welcome)
+            welcome = expect(channel, Welcome)
         except (EOFError, OSError) as error:
             channel.close()
             raise EngineError(f"cannot talk to the shepherd: {error}") from None
@@ -202,7 +151,7 @@ class LocalEngine:
         self._boot_id = welcome.boot_id
         self._has_gap = welcome.remembers_since > self._remembers_since
         self._remembers_since = welcome.remembers_since
-        self._sent.clear()
+        self._orders.clear()
         return welcome
 
     def _reach(self) -> Channel:
@@ -241,10 +190,10 @@ class LocalEngine:
             self._orphans.look()
         events: list[Event] = []
         for frame in frames:
-            message = decode(frame, _decoder, _Message)
-            if isinstance(message, _Events):
+            message = read(frame)
+            if isinstance(message, Events):
                 events += message.events
-            elif isinstance(message, _Replaced):
+            elif isinstance(message, Replaced):
                 self._is_replaced = True
         if events:
             self._tell(events)
@@ -326,47 +275,14 @@ class LocalEngine:
 
     def launch(self, units: Sequence[Unit], descriptors: Mapping[str, Sequence[int]]) -> None:
         """Run units; one that is known already is not run again. *descriptors* by unit key."""
-        for batch in _batches(units, descriptors):
+        for batch in batches(units, descriptors):
             with self._lock:
-                body, passed = self._frame(batch, descriptors)
+                if environments := self._orders.environments(batch):
+                    self._put(environments)
+                body, passed = self._orders.launch(batch, descriptors)
                 for unit in batch:
                     self._unsettled.setdefault(unit.key, None)
                 self._put(body, passed)
-
-    def _frame(
-        self, units: Sequence[Unit], descriptors: Mapping[str, Sequence[int]]
-    ) -> tuple[bytes, list[int]]:
-        passed: list[int] = []
-        orders = []
-        for unit in units:
-            own = descriptors.get(unit.key, ())
-            orders.append(_order(unit, len(passed), len(own)))
-            passed += own
-        environments, forgotten = self._environments(units)
-        head = encode({"environments": environments, "forget": forgotten})
-        body = b'{"type":"launch","descriptors":%d,"units":[%b],%b' % (
-            len(passed),
-            b",".join(orders),
-            head[1:],
-        )
-        return body, passed
-
-    def _environments(self, units: Sequence[Unit]) -> tuple[dict[str, str], list[str]]:
-        """Return the contents that the shepherd has yet to get, and keys that it may forget."""
-        fresh: dict[str, str] = {}
-        keys = {unit.environment_key: None for unit in units if unit.environment_key}
-        for key in keys:
-            if key in self._sent:
-                self._sent.move_to_end(key)
-            else:
-                fresh[key] = self._content(key).decode("utf-8", "surrogateescape")
-                self._sent[key] = len(fresh[key])
-        forgotten = []
-        while len(self._sent) > len(keys) and (
-            len(self._sent) > _ENVIRONMENTS_MAX or sum(self._sent.values()) > _ENVIRONMENTS_SIZE_MAX
-        ):
-            forgotten.append(self._sent.popitem(last=False)[0])
-        return fresh, forgotten
 
     def withdraw(self, keys: Sequence[str]) -> None:
         """Take back units that have not been spawned; each answers with Withdrawn or Started."""
@@ -410,12 +326,12 @@ class LocalEngine:
         Raises:
             EngineError: The shepherd does not answer.
         """
-        return self._ask("survey", _Welcome).evidence()
+        return self._ask("survey", Welcome).evidence()
 
     def status(self) -> Mapping[str, Any]:
         """Return what `stoker status` shows of the engine."""
         try:
-            return self._ask("status", _Status).status
+            return self._ask("status", Status).status
         except EngineError as error:
             return {"pid": 0, "trouble": str(error)}
 
@@ -424,7 +340,7 @@ class LocalEngine:
         try:
             with closing(Channel(self._home)) as channel:
                 channel.send(encode({"type": kind}))
-                return _expect(channel, answer)
+                return expect(channel, answer)
         except (OSError, EOFError) as error:
             raise EngineError(f"cannot ask the shepherd: {error}") from None
 
@@ -440,38 +356,3 @@ class LocalEngine:
             self._channel.send(body, descriptors)
         except OSError as error:
             log.warning("cannot reach the shepherd %d: %s", self._shepherd_pid, error)
-
-
-def _expect(channel: Channel, kind: type[_T]) -> _T:
-    frame = channel.receive(_ANSWER_TIMEOUT_S)
-    if frame is None:
-        raise EngineError("cannot talk to the shepherd: it does not answer; look into its log")
-    message = decode(frame, _decoder, _Message)
-    if not isinstance(message, kind):
-        raise EngineError(f"cannot talk to the shepherd: it answers {message!r}")
-    return message
-
-
-def _order(unit: Unit, first: int, count: int) -> bytes:
-    """Return a unit's JSON; its descriptors are *count* of the frame's from *first* on."""
-    body = encode(unit)
-    if not count:
-        return body
-    return b'%b,"descriptors":%b}' % (body[:-1], encode(list(range(first, first + count))))
-
-
-def _batches(
-    units: Sequence[Unit], descriptors: Mapping[str, Sequence[int]]
-) -> Iterator[list[Unit]]:
-    """Cut units into frames, none with more descriptors than the kernel passes."""
-    batch: list[Unit] = []
-    passed = 0
-    for unit in units:
-        count = len(descriptors.get(unit.key, ()))
-        if batch and (len(batch) == _UNITS_PER_FRAME or passed + count > DESCRIPTORS_MAX):
-            yield batch
-            batch, passed = [], 0
-        batch.append(unit)
-        passed += count
-    if batch:
-        yield batch

@@ -7,8 +7,10 @@ is, reap, end what is left, write the end, tell. What it has not been told to fo
     main        arguments, the lock, signals, the socket: from nothing to a running loop
     loop        one turn: descriptors, children, timers, one sync, reports
     requests    what stokerd asks; connection: frames and descriptors on the private socket
-    herd        units, groups and lanes: who runs, who waits, who has ended; units: what they are
-    spawn       from a unit to a process; processes: what /proc says; trees: who belongs to whom
+    herd        all units and groups; units: what they are; telling: what is said of them, in JSON
+    births      from an intent to a process; lanes: who follows whom; deaths: from there to an end
+    spawn       makes processes, in native's way (posix_spawn) or forking's
+    processes   what /proc says of processes; trees: who belongs to whom
     endings     ends groups: TERM, KILL, until nothing is left; limits, timers: when it is time to
     cgroups     the kernel's own grouping, where we may use it
     journal     what survives us; adoption: what it means to the next shepherd

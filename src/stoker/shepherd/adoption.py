@@ -19,18 +19,21 @@ import os
 import time
 from time import monotonic
 
+from stoker.shepherd.journal import text_of
 from stoker.shepherd.processes import census, is_alive, token_of
-from stoker.shepherd.units import DEAD, ENDED, RUNNING, Unit
+from stoker.shepherd.telling import lost
+from stoker.shepherd.units import DEAD, ENDED, RUNNING, Recipe, Unit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
+    from stoker.shepherd.deaths import Deaths
     from stoker.shepherd.herd import Herd
     from stoker.shepherd.journal import Record
     from stoker.shepherd.processes import Process
     from stoker.shepherd.trees import Trees
-    from stoker.shepherd.units import Event
 
 _EXEC_S_MAX = 1.0
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
@@ -41,23 +44,24 @@ class _Story:
 
     __slots__ = ("cgroup", "end", "intent", "is_begun", "start")
 
-    def __init__(self, intent: Event) -> None:
+    def __init__(self, intent: dict[str, Any]) -> None:
         self.intent = intent
         self.is_begun = False
         self.cgroup = ""
         self.start: Record | None = None
-        self.end: Event | None = None
+        self.end: dict[str, Any] | None = None
 
 
 class Adoption:
     """Makes units of what a shepherd before us wrote."""
 
-    def __init__(self, herd: Herd, trees: Trees, boot_id: str) -> None:
+    def __init__(self, herd: Herd, deaths: Deaths, trees: Trees, boot_id: str) -> None:
         """Fill *herd*; *boot_id* is this boot's."""
         self.damage: list[str] = []
         self.since: float | None = None
         """From when on the journal tells all, in epoch seconds; None if it does not say."""
         self._herd = herd
+        self._deaths = deaths
         self._trees = trees
         self._boot_id = boot_id
         self._everybody: dict[str, list[Process]] | None = None
@@ -67,7 +71,8 @@ class Adoption:
         stories, pauses, boot_id = self._read(records)
         is_same_boot = boot_id == self._boot_id
         for story in stories.values():
-            unit = Unit(story.intent, self._herd.group_of(story.intent["group"]), [])
+            intent = story.intent
+            unit = Unit(intent, Recipe(intent), self._herd.group_of(intent["group"]))
             self._herd.admit(unit)
             self._judge(unit, story, is_same_boot=is_same_boot)
         for key, (paused_s, paused_at) in pauses.items():
@@ -81,7 +86,7 @@ class Adoption:
     def settle(self) -> None:
         """Let end what has ended while nobody watched."""
         groups = self._herd.groups.values()
-        self._herd.settle_all(
+        self._deaths.settle_all(
             [each for each in groups if any(unit.state == DEAD for unit in each.units.values())]
         )
 
@@ -96,8 +101,8 @@ class Adoption:
                 match record:
                     case ["journal", _, boot_id, *since]:
                         self.since = float(since[0]) if since else None
-                    case ["intent", intent]:
-                        stories[intent["key"]] = _Story(intent)
+                    case ["launch" | "intent", said]:
+                        stories |= {each["key"]: _Story(each) for each in _intents(said)}
                     case ["pause", group, paused_s, paused_at]:
                         pauses[group] = (paused_s, paused_at)
                     case ["forget", keys]:
@@ -113,7 +118,7 @@ class Adoption:
 
     def _judge(self, unit: Unit, story: _Story, *, is_same_boot: bool) -> None:
         if story.end is not None:
-            unit.state, unit.event = ENDED, story.end
+            unit.state, unit.event = ENDED, text_of(story.end)
             del unit.group.units[unit.key]
         elif not is_same_boot:
             self._lose(unit)
@@ -121,7 +126,7 @@ class Adoption:
             unit.group.cgroup = story.cgroup
             self._take_over(unit, *story.start)
         elif not story.is_begun:
-            self._herd.withdraw(unit)
+            self._deaths.withdraw(unit)
         elif process := self._find(unit.token):
             unit.group.cgroup = story.cgroup
             self._take_over(unit, process.pid, process.ticks, *_times(process))
@@ -129,7 +134,7 @@ class Adoption:
             self._lose(unit)
 
     def _lose(self, unit: Unit) -> None:
-        self._herd.finish(unit, {"event": "lost", "key": unit.key})
+        self._deaths.finish(unit, lost(unit))
 
     def _take_over(self, unit: Unit, pid: int, ticks: int, at: float, clock: float) -> None:
         unit.pid, unit.ticks, unit.started_at, unit.clock = pid, ticks, at, clock
@@ -153,6 +158,12 @@ class Adoption:
         candidates = [each for each in self._everybody.get(token, ()) if each.pid not in known]
         leaders = [each for each in candidates if each.session == each.pid]
         return min(leaders or candidates, key=lambda each: each.ticks, default=None)
+
+
+def _intents(said: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what was said of each unit: by a launch message, or of one alone."""
+    recipes = said.get("recipes")
+    return [said] if recipes is None else [recipes[each["recipe"]] | each for each in said["units"]]
 
 
 def _tell(story: _Story | None, kind: str, rest: Record) -> None:

@@ -1,6 +1,6 @@
 r"""Frames and descriptors on the private socket.
 
-A frame is its length (four bytes, big-endian) and JSON in ASCII; bytes of a path or variable that
+A frame is its length (four bytes, big-endian) and JSON; bytes of a path or variable that
 are no UTF-8 travel as ``\udcXX``. A frame may say ``"descriptors": n``: they come by SCM_RIGHTS
 with its first byte, and belong to it in order; -1 stands for one that the kernel could not give us.
 Nothing a peer sends costs more than its own connection.
@@ -75,8 +75,8 @@ class Connection:
         self._descriptors.clear()
         self.socket.close()
 
-    def receive(self) -> Iterator[tuple[dict[str, Any], list[int]]]:
-        """Yield the messages that have come in whole, each with its descriptors.
+    def receive(self) -> Iterator[tuple[dict[str, Any], str, list[int]]]:
+        """Yield the messages that have come in whole, each with its text and its descriptors.
 
         Raises:
             ProtocolError: The peer broke off, or sent what cannot be read.
@@ -84,9 +84,9 @@ class Connection:
         is_open = self._fill()
         start = 0
         while (end := self._frame_end(start)) > 0:
-            message = _decode(self._received[start + _HEAD.size : end])
+            message, text = _decode(self._received[start + _HEAD.size : end])
             start = end
-            yield message, self._take_descriptors(message)
+            yield message, text, self._take_descriptors(message)
         del self._received[:start]
         if not self._received and self._descriptors:
             raise ProtocolError("descriptors came with no frame that names them")
@@ -167,11 +167,12 @@ class Connection:
             raise ProtocolError(str(error)) from None
 
 
-def _decode(body: bytearray) -> dict[str, Any]:
+def _decode(body: bytearray) -> tuple[dict[str, Any], str]:
     try:
-        message = json.loads(body)
+        text = body.decode()
+        message = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ProtocolError(f"a frame that is no JSON: {error}") from None
     if not isinstance(message, dict):
         raise ProtocolError("a frame that is no message")
-    return message
+    return message, text

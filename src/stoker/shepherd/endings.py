@@ -97,7 +97,7 @@ class Endings:
 
     def _notify(self, unit: Unit, why: str | None) -> None:
         """Write into a unit's output what Slurm writes there when it ends a job."""
-        text = unit.notices.get(why) if why else None
+        text = unit.notice(why)
         if not text or not unit.stderr or unit.state != RUNNING:
             return
         text = text.replace("{time}", time.strftime("%Y-%m-%dT%H:%M:%S"))

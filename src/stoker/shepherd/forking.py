@@ -15,6 +15,7 @@ from errno import EINVAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import NoReturn
 
 _EXIT_CODE = 127
@@ -24,7 +25,7 @@ def fork_exec(
     program: str,
     argv: list[str],
     environment: dict[str, str],
-    streams: list[int],
+    streams: Sequence[int],
     limits: dict[int, tuple[int, int]],
     nice: int,
     pid_variable: str | None = None,
@@ -76,11 +77,10 @@ def _become(
     program: str,
     argv: list[str],
     environment: dict[str, str],
-    streams: list[int],
+    streams: Sequence[int],
     limits: dict[int, tuple[int, int]],
     nice: int,
 ) -> NoReturn:
-    signal.set_wakeup_fd(-1)
     os.setsid()
     for target, source in enumerate(streams):
         os.dup2(source, target)

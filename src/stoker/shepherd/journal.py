@@ -1,9 +1,12 @@
 """What survives the shepherd: one file, a line a record, each with its checksum.
 
     ["journal", version, boot_id, since] heads the file; since then nothing was lost of it
-    ["intent", {...}]                    a unit was taken on; synced before anything is spawned
+    ["launch", {...}]                    units were taken on, as stokerd's message says it; synced
+                                         before anything is spawned
+    ["intent", {...}]                    the same of one unit
     ["begin", key]                       it is about to be spawned
     ["start", key, pid, ticks, at, clock]
+    ["death", key, status, at, why, {...}] its process was reaped; noted by who will not go on
     ["end", key, {...}]                  the last event of a unit; synced before it is told
     ["pause", group, seconds, since]     how long a group has been suspended, and since when it is
     ["limit", key, seconds]
@@ -50,7 +53,8 @@ def line_of(record: Record) -> bytes:
 
 
 def _line(text: str) -> bytes:
-    body = text.encode("ascii")
+    # A record may be what stokerd said, whose JSON leaves letters of all languages as they are.
+    body = text.encode()
     return b"%08x %s\n" % (crc32(body), body)
 
 
@@ -99,8 +103,8 @@ class Journal:
         trouble: Why the file cannot be relied on, or None.
     """
 
-    def __init__(self, directory: int, dump: Callable[[], Iterable[Record]]) -> None:
-        """Write in *directory*; *dump* gives the records of all that is of use now."""
+    def __init__(self, directory: int, dump: Callable[[], Iterable[str]]) -> None:
+        """Write in *directory*; *dump* gives the records of all that is of use now, as JSON."""
         self.trouble: OSError | None = OSError("not yet written")
         self.size = 0
         self._directory = directory
@@ -166,7 +170,7 @@ class Journal:
 
     def renew(self) -> bool:
         """Write the file anew, with what is of use; return whether that is safe now."""
-        content = b"".join(map(line_of, self._dump()))
+        content = b"".join(map(_line, self._dump()))
         try:
             descriptor = self._write_fresh(content)
         except OSError as error:

@@ -60,6 +60,6 @@ class Limits:
     def _end(self, unit: Unit) -> None:
         leader = unit.group.leader
         if unit is leader:
-            self._endings.end(unit.group, "timeout", unit.kill_wait_s)
+            self._endings.end(unit.group, "timeout", unit.recipe.kill_wait_s)
         else:
-            self._endings.end_unit(unit, "timeout", unit.kill_wait_s)
+            self._endings.end_unit(unit, "timeout", unit.recipe.kill_wait_s)

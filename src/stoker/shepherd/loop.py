@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import socket
+import struct
 from contextlib import suppress
 from errno import EMFILE, ENFILE, ENOBUFS, ENOMEM
 from time import monotonic, sleep
@@ -21,6 +22,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from stoker.shepherd.births import Births
+    from stoker.shepherd.deaths import Deaths
     from stoker.shepherd.endings import Endings
     from stoker.shepherd.herd import Herd
     from stoker.shepherd.reports import Reports
@@ -32,7 +35,8 @@ IDLE_S = 60.0
 _CONNECTIONS_MAX = 64
 _PAUSE_S = 0.5
 _AFTER_DEFECT_S = 0.1
-_CHILD_ENDED = bytes([signal.SIGCHLD])
+_SIGNAL = struct.Struct("=I124x")
+"""What signalfd(2) tells of a signal: its number, and much else."""
 
 
 def say(text: str) -> None:
@@ -64,18 +68,22 @@ class Loop:
         listener: socket.socket,
         wake_fd: int,
         herd: Herd,
+        births: Births,
+        deaths: Deaths,
         endings: Endings,
         timers: Timers,
         reports: Reports,
         requests: Requests,
     ) -> None:
-        """Wait for connections at *listener* and for signals' numbers at *wake_fd*."""
+        """Wait for connections at *listener* and for signals at *wake_fd*."""
         self.wants_to_go = False
         self.reap_is_due = True
         self._is_mending = False
         self._listener = listener
         self._wake_fd = wake_fd
         self._herd = herd
+        self._births = births
+        self._deaths = deaths
         self._endings = endings
         self._timers = timers
         self._reports = reports
@@ -100,7 +108,7 @@ class Loop:
         try:
             unit.pidfd = os.pidfd_open(unit.pid)
         except OSError:
-            self._herd.lose_sight(unit)
+            self._deaths.lose_sight(unit)
             return
         self._watch(unit.pidfd, lambda _: self._lose_sight(unit))
 
@@ -123,26 +131,31 @@ class Loop:
     def _turn(self) -> None:
         if self._is_mending:
             self._is_mending = False
-            self._herd.settle_all(list(self._herd.groups.values()))
+            self._deaths.settle_all(list(self._herd.groups.values()))
         if self.reap_is_due:
-            self._herd.reap()
+            self._deaths.reap()
             self.reap_is_due = False
-            self._herd.start_ready()
-        self._herd.settle_bereft()
+            self._births.start_ready()
+        self._deaths.settle_bereft()
         self._timers.run()
         if self._endings.active and self._endings.is_due():
             self._endings.act()
-        if self._herd.arrivals:
-            self._herd.commit_arrivals()
-        self._herd.start_ready()
+        if self._births.arrivals:
+            self._births.commit_arrivals()
+        self._births.start_ready()
         if self._reports.is_due():
             self._reports.flush()
         self._wait_for_takers()
 
     # --- When to go.
 
+    @property
+    def _is_idle(self) -> bool:
+        """Whether nothing runs and nothing waits."""
+        return not self._herd.groups
+
     def _is_over(self) -> bool:
-        if not self._herd.is_idle:
+        if not self._is_idle:
             self._unneeded_since = 0.0
             return False
         if self.wants_to_go:
@@ -159,7 +172,7 @@ class Loop:
         return now >= self._unneeded_since + IDLE_S
 
     def _go_if_unneeded(self) -> None:
-        self.wants_to_go = self._herd.is_idle and not self._herd.units
+        self.wants_to_go = self._is_idle and not self._herd.units
 
     # --- What is ready.
 
@@ -172,18 +185,18 @@ class Loop:
         self._epoll.unregister(descriptor)
 
     def _take_signals(self, _: int) -> None:
-        numbers = os.read(self._wake_fd, 4096)
+        told = os.read(self._wake_fd, 32 * _SIGNAL.size)
         self.reap_is_due = True
-        if numbers.strip(_CHILD_ENDED):
+        if any(number != signal.SIGCHLD for (number,) in _SIGNAL.iter_unpack(told)):
             self.wants_to_go = True
-            if not self._herd.is_idle:
+            if not self._is_idle:
                 say("asked to go; jobs are running: will go when they have ended")
 
     def _lose_sight(self, unit: Unit) -> None:
         self._unwatch(unit.pidfd)
         os.close(unit.pidfd)
         unit.pidfd = -1
-        self._herd.lose_sight(unit)
+        self._deaths.lose_sight(unit)
 
     def _accept(self, _: int) -> None:
         try:
@@ -213,8 +226,8 @@ class Loop:
             if events & select.EPOLLOUT:
                 connection.flush()
             if events & ~select.EPOLLOUT:
-                for message, descriptors in connection.receive():
-                    self._requests.serve(connection, message, descriptors)
+                for message, text, descriptors in connection.receive():
+                    self._requests.serve(connection, message, text, descriptors)
         except ProtocolError as error:
             self._drop(connection, str(error))
 

@@ -16,9 +16,12 @@ from contextlib import suppress
 
 from stoker.shepherd import failpoints, journal, processes
 from stoker.shepherd.adoption import Adoption
+from stoker.shepherd.births import Births
 from stoker.shepherd.cgroups import AUTO, Cgroups
+from stoker.shepherd.deaths import Deaths
 from stoker.shepherd.endings import UNKILLABLE_TRIES, Endings
 from stoker.shepherd.herd import Herd
+from stoker.shepherd.lanes import Lanes
 from stoker.shepherd.limits import Limits
 from stoker.shepherd.loop import Loop, say
 from stoker.shepherd.reports import Reports
@@ -33,7 +36,11 @@ _LOCK, _SOCKET = "shepherd.lock", "shepherd.sock"
 _LOCK_S = 3.0
 _LOCK_PAUSE_S = 0.01
 _BACKLOG = 64
+_GARBAGE_MAX = 20_000
+"""Nothing that we make often is in a circle: to look for circles is a waste of time."""
 _GOING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_MASK_SIZE = 128
+"""Bytes of a set of signals, in any C library."""
 _FATAL = {
     signal.SIGKILL,
     signal.SIGSTOP,
@@ -90,6 +97,7 @@ def _run(home: str, cgroup: str, ready_fd: int) -> None:
     house = _House(home, home_fd, cgroup, listener, wake_fd)
     house.adopt(*journal.read(home_fd))
     gc.freeze()
+    gc.set_threshold(_GARBAGE_MAX)
     _tell(ready_fd, "1")
     say(f"looks after {home}; ends trees by {house.mode}")
     house.loop.run()
@@ -115,22 +123,47 @@ class _House:
         self.endings = Endings(self.trees, self.cgroups, self.timers)
         self.journal = journal.Journal(home_fd, self._records)
         self.reports = Reports(self.journal, self.timers)
-        self.herd = Herd(
+        self.limits = Limits(self.timers, self.endings)
+        self.herd = Herd(self.journal, self.limits, self.reports)
+        self.endings.on_pause = self.herd.note_pause
+        lanes = Lanes()
+        self.deaths = Deaths(
+            herd=self.herd,
+            lanes=lanes,
+            journal=self.journal,
+            trees=self.trees,
+            cgroups=self.cgroups,
+            endings=self.endings,
+            limits=self.limits,
+            reports=self.reports,
+        )
+        births = Births(
+            herd=self.herd,
+            lanes=lanes,
             journal=self.journal,
             spawner=self.spawner,
             trees=self.trees,
             cgroups=self.cgroups,
-            endings=self.endings,
-            limits=Limits(self.timers, self.endings),
+            limits=self.limits,
             reports=self.reports,
+            deaths=self.deaths,
         )
         self.requests = Requests(
-            self.herd, self.endings, self.spawner, self.reports, self.status, self._boot_id
+            herd=self.herd,
+            births=births,
+            deaths=self.deaths,
+            endings=self.endings,
+            spawner=self.spawner,
+            reports=self.reports,
+            status=self.status,
+            boot_id=self._boot_id,
         )
         self.loop = Loop(
             listener=listener,
             wake_fd=wake_fd,
             herd=self.herd,
+            births=births,
+            deaths=self.deaths,
             endings=self.endings,
             timers=self.timers,
             reports=self.reports,
@@ -142,13 +175,13 @@ class _House:
         """Return by what the trees of processes are ended."""
         return "cgroup" if self.cgroups.base else "scan"
 
-    def _records(self) -> list[journal.Record]:
+    def _records(self) -> list[str]:
         head = ["journal", journal.VERSION, self._boot_id, self.requests.remembers_since]
-        return [head, *self.herd.records()]
+        return [journal.text_of(head), *self.herd.records()]
 
     def adopt(self, records: list[journal.Record], damage: list[str]) -> None:
         """Take over what a shepherd before us wrote, and write it anew."""
-        adoption = Adoption(self.herd, self.trees, self._boot_id)
+        adoption = Adoption(self.herd, self.deaths, self.trees, self._boot_id)
         running = adoption.adopt(records)
         for text in damage + adoption.damage:
             say(text)
@@ -159,7 +192,7 @@ class _House:
         self.cgroups.keep_only({group.cgroup for group in self.herd.groups.values()})
         for unit in running:
             self.loop.watch_unit(unit)
-            self.herd.limits.watch(unit)
+            self.limits.watch(unit)
         adoption.settle()
 
     def status(self) -> dict[str, object]:
@@ -249,16 +282,25 @@ def _listen(run_fd: int) -> socket.socket:
 
 
 def _hear_signals() -> int:
-    """Have signals write their numbers into a pipe; return its reading end.
+    """Have the signals that we heed kept for us; return the descriptor that tells of them.
 
-    A person's signal does not take the jobs' parent away, and no stray one ends it.
+    No signal of a person takes the jobs' parent away, and no stray one ends it. The kernel keeps
+    them (signalfd(2)): a handler would cost each job two system calls more.
     """
-    reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     for number in signal.valid_signals() - _FATAL:
         with suppress(OSError):
             signal.signal(number, signal.SIG_IGN)
-    for number in (signal.SIGCHLD, *_GOING):
-        signal.signal(number, lambda *_: None)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    return reading
+    heeded = {signal.SIGCHLD, *_GOING}
+    for number in heeded:
+        # Children of who ignores SIGCHLD end without a word.
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, heeded)
+    numbers = ctypes.create_string_buffer(_MASK_SIZE)
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.sigemptyset(numbers)
+    for number in heeded:
+        libc.sigaddset(numbers, number)
+    descriptor = libc.signalfd(-1, numbers, os.O_CLOEXEC | os.O_NONBLOCK)
+    if descriptor < 0:
+        raise OSError(ctypes.get_errno(), "cannot hear signals")
+    return int(descriptor)

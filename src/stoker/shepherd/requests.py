@@ -1,7 +1,8 @@
 """What stokerd asks, and what is done about it.
 
     hello      {"version"}                     makes this peer the one that is told; answer: welcome
-    launch     {"units", "environments", "forget", "descriptors"}
+    environments {"contents", "forget"}
+    launch     {"recipes", "units", "descriptors"}
     withdraw   {"keys"}                        each answers: withdrawn, or with its start
     end        {"group", "why", "kill_wait_s"}      end_unit {"key", ...}
     signal     {"group", "number", "scope"}         signal_unit {"key", "number"}
@@ -11,8 +12,10 @@
     status, survey                             may be asked by anyone; answer: status, welcome
     shutdown                                   go, if nothing runs and nothing is untold
 
-A unit names its descriptors by their numbers in the frame. An environment is sent once, before the
-first unit that names it, and kept until stokerd says that it may be forgotten or is gone.
+A unit names its descriptors by their numbers in the frame, and its recipe, which says all that it
+has in common with others, by its place there. A recipe's own ``number`` tells it from others of the
+same connection, so that what was made of it serves again. An environment is sent once, before the
+first recipe that names it, and kept until stokerd says that it may be forgotten or is gone.
 """
 
 from __future__ import annotations
@@ -24,22 +27,25 @@ from contextlib import suppress
 
 from stoker.shepherd.connection import ProtocolError
 from stoker.shepherd.spawn import environment_of
-from stoker.shepherd.units import QUEUED, RUNNING, Unit
+from stoker.shepherd.units import QUEUED, RUNNING, Recipe, Unit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from stoker.shepherd.births import Births
     from stoker.shepherd.connection import Connection
+    from stoker.shepherd.deaths import Deaths
     from stoker.shepherd.endings import Endings
     from stoker.shepherd.herd import Herd
     from stoker.shepherd.reports import Reports
     from stoker.shepherd.spawn import Spawner
     from stoker.shepherd.units import Group
 
-VERSION = 1
+VERSION = 2
 _ENVIRONMENTS_MAX = 4096
+_RECIPES_MAX = 256
 
 
 class Requests:
@@ -52,7 +58,10 @@ class Requests:
 
     def __init__(
         self,
+        *,
         herd: Herd,
+        births: Births,
+        deaths: Deaths,
         endings: Endings,
         spawner: Spawner,
         reports: Reports,
@@ -63,6 +72,9 @@ class Requests:
         self.on_shutdown: Callable[[], None] = lambda: None
         self.remembers_since = time.time()
         self._herd = herd
+        self._births = births
+        self._deaths = deaths
+        self._recipes: dict[int, Recipe] = {}
         self._endings = endings
         self._environments = spawner.environments
         self._reports = reports
@@ -74,6 +86,7 @@ class Requests:
             "survey": self._welcome,
         }
         self._private: dict[str, Callable[[dict[str, Any]], None]] = {
+            "environments": self._keep_environments,
             "withdraw": self._withdraw,
             "end": self._end,
             "end_unit": self._end_unit,
@@ -87,9 +100,9 @@ class Requests:
         }
 
     def serve(
-        self, connection: Connection, message: dict[str, Any], descriptors: list[int]
+        self, connection: Connection, message: dict[str, Any], text: str, descriptors: list[int]
     ) -> None:
-        """Do what a message says.
+        """Do what a message says; *text* is how it said it.
 
         Raises:
             ProtocolError: It says nothing that we understand, or may not say it.
@@ -97,7 +110,7 @@ class Requests:
         kind = message.get("type")
         try:
             if kind == "launch" and connection.is_primary:
-                self._launch(message, descriptors)
+                self._launch(message, text, descriptors)
             elif kind in self._open:
                 self._open[kind](connection, message)
             elif kind in self._private and connection.is_primary:
@@ -121,6 +134,7 @@ class Requests:
                 older.send('{"type":"replaced"}')
             self._reports.on_break(older, "a newer stokerd has connected")
         self._environments.clear()
+        self._recipes.clear()
         self._reports.clear()
         self._reports.peer = connection
         connection.is_primary = True
@@ -128,16 +142,9 @@ class Requests:
 
     def _welcome(self, connection: Connection, _: dict[str, Any]) -> None:
         connection.send(
-            json.dumps(
-                {
-                    "type": "welcome",
-                    "version": VERSION,
-                    "pid": os.getpid(),
-                    "boot_id": self._boot_id,
-                    "remembers_since": self.remembers_since,
-                    "units": self._herd.snapshot(),
-                }
-            )
+            f'{{"type":"welcome","version":{VERSION},"pid":{os.getpid()},'
+            f'"boot_id":{json.dumps(self._boot_id)},"remembers_since":{self.remembers_since},'
+            f'"units":{self._herd.snapshot()}}}'
         )
 
     def _tell_status(self, connection: Connection, _: dict[str, Any]) -> None:
@@ -145,29 +152,46 @@ class Requests:
 
     # --- For the one stokerd.
 
-    def _launch(self, message: dict[str, Any], descriptors: list[int]) -> None:
-        for key in message.get("forget", ()):
+    def _keep_environments(self, message: dict[str, Any]) -> None:
+        for key in message["forget"]:
             self._environments.pop(key, None)
-        for key, text in message.get("environments", {}).items():
+        for key, text in message["contents"].items():
             self._environments[key] = environment_of(text)
         if len(self._environments) > _ENVIRONMENTS_MAX:
             raise ProtocolError("it sends more environments than it forgets")
-        fresh: list[Unit] = []
-        for order in message["units"]:
-            known = self._herd.units.get(order["key"])
-            if known is not None:
-                self._herd.tell_again(known)
-            else:
-                fresh.append(self._read_unit(order, descriptors))
-        for unit in fresh:
-            self._herd.take_on(unit)
 
-    def _read_unit(self, order: dict[str, Any], descriptors: list[int]) -> Unit:
-        numbers = [int(number) for number in order.get("descriptors", ())]
-        unit = Unit(order, self._herd.group_of(order["group"]), [])
-        unit.environment = self._environments.get(unit.environment_key)
-        unit.descriptors = [descriptors[number] for number in numbers]
-        for number in numbers:
+    def _launch(self, message: dict[str, Any], text: str, descriptors: list[int]) -> None:
+        recipes = [self._recipe(order) for order in message["recipes"]]
+        fresh: dict[str, Unit] = {}
+        known: list[Unit] = []
+        for order in message["units"]:
+            unit = self._herd.units.get(order["key"])
+            if unit is not None:
+                known.append(unit)
+            else:
+                fresh[order["key"]] = self._read_unit(order, recipes, descriptors)
+        for unit in known:
+            self._herd.tell_again(unit)
+        # Said of new ones alone, and in one line, it is a record as it stands.
+        is_record = len(fresh) == len(message["units"]) and "\n" not in text
+        self._births.take_on(fresh.values(), f'["launch",{text}]' if is_record else "")
+
+    def _recipe(self, order: dict[str, Any]) -> Recipe:
+        """Return the recipe that a message holds, as it was read before if it was."""
+        recipe = self._recipes.get(order["number"])
+        if recipe is None:
+            if len(self._recipes) >= _RECIPES_MAX:
+                self._recipes.clear()
+            content = self._environments.get(order["environment_key"])
+            recipe = self._recipes[order["number"]] = Recipe(order, content)
+        return recipe
+
+    def _read_unit(
+        self, order: dict[str, Any], recipes: list[Recipe], descriptors: list[int]
+    ) -> Unit:
+        unit = Unit(order, recipes[order["recipe"]], self._herd.group_of(str(order["group"])))
+        for number in order.get("descriptors", ()):
+            unit.descriptors.append(descriptors[number])
             descriptors[number] = -1
         return unit
 
@@ -175,8 +199,8 @@ class Requests:
         for key in message["keys"]:
             unit = self._herd.units.get(key)
             if unit is not None and unit.state == QUEUED:
-                self._herd.withdraw(unit)
-                self._herd.settle(unit.group)
+                self._deaths.withdraw(unit)
+                self._deaths.settle(unit.group)
             elif unit is not None and unit.event is None:
                 # The end of one that has ended is on its way. Told twice, it would be taken for
                 # that of the next unit of this key.
@@ -184,13 +208,13 @@ class Requests:
 
     def _end(self, message: dict[str, Any]) -> None:
         if group := self._group(message):
-            self._herd.end(group, str(message["why"]), float(message["kill_wait_s"]))
+            self._deaths.end(group, str(message["why"]), float(message["kill_wait_s"]))
 
     def _end_unit(self, message: dict[str, Any]) -> None:
         unit = self._herd.units.get(message["key"])
         if unit is not None and unit.state == QUEUED:
-            self._herd.withdraw(unit)
-            self._herd.settle(unit.group)
+            self._deaths.withdraw(unit)
+            self._deaths.settle(unit.group)
         elif unit is not None and unit.state == RUNNING:
             self._endings.end_unit(unit, str(message["why"]), float(message["kill_wait_s"]))
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import resource
-import signal
 import stat
 from contextlib import suppress
 from errno import EACCES, EAGAIN, EINVAL, EMFILE, ENFILE, ENOENT, ENOMEM, ENOTDIR
@@ -19,13 +18,14 @@ from time import monotonic
 
 from stoker.shepherd.failpoints import hit
 from stoker.shepherd.forking import fork_exec
+from stoker.shepherd.native import Environment, Spawning, arguments
 from stoker.shepherd.processes import TOKEN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
-    from stoker.shepherd.units import Unit
+    from stoker.shepherd.units import Recipe, Unit
 
     Limit: TypeAlias = tuple[int, int]
 
@@ -36,7 +36,6 @@ REFUGE = "/tmp"  # noqa: S108 - where Slurm runs a job whose directory is missin
 _DEFAULT_PATH = "/usr/local/bin:/bin:/usr/bin"
 _OUTPUT = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
 _INPUT = os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
-_SIGNALS = sorted(signal.valid_signals())
 _UMASK = 0o077
 _FOUND_S = 0.25
 """How long we remember where a program was found."""
@@ -60,6 +59,33 @@ class SpawnError(Exception):
         self.path = path
 
 
+class Preparation:
+    """What units of one recipe have in common at their spawn, made ready once.
+
+    Attributes:
+        soft: Limits to set on ourselves for a moment, so that the child inherits them.
+        own: Limits that the child must set on itself.
+    """
+
+    __slots__ = ("argv", "environment", "own", "program", "soft")
+
+    def __init__(self, recipe: Recipe, limits: tuple[dict[int, Limit], dict[int, Limit]]) -> None:
+        """Make ready what *recipe* says, with *limits* planned.
+
+        Raises:
+            SpawnError: Nobody has sent its environment.
+        """
+        order = recipe.order
+        if recipe.content is None and order["environment_key"]:
+            raise SpawnError("environment", ENOENT, order["environment_key"])
+        variables = {**(recipe.content or {}), **order["common"]}
+        present = {name: value for name, value in variables.items() if value is not None}
+        self.environment = Environment(present)
+        self.argv = arguments(order["argv"])
+        self.program: str = order["executable"] or order["argv"][0]
+        self.soft, self.own = limits
+
+
 class Spawner:
     """Makes processes; keeps what it has set on itself to a minimum of system calls.
 
@@ -70,13 +96,10 @@ class Spawner:
     def __init__(self) -> None:
         """Take the shepherd as it is now for what is put back."""
         self.environments: dict[str, dict[str, str]] = {}
+        self._spawning = Spawning()
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self._cpus = os.sched_getaffinity(0)
         self._own = {number: resource.getrlimit(number) for number in _LIMITS.values()}
-        self._planned: tuple[dict[str, Any], tuple[dict[int, Limit], dict[int, Limit]]] = (
-            {},
-            ({}, {}),
-        )
         self._found: dict[tuple[str, str], tuple[str, float]] = {}
         self._cwd = "/"
         self._umask = _UMASK
@@ -88,30 +111,37 @@ class Spawner:
         os.close(self._null)
 
     def rest(self) -> None:
-        """Put back directory and umask: between turns the shepherd is in nobody's way."""
+        """Put back directory and umask: a shepherd that rests is in nobody's way."""
         if self._cwd != "/":
             os.chdir("/")
             self._cwd = "/"
         self._set_umask(_UMASK)
 
-    def spawn(self, unit: Unit) -> int:
+    def spawn(self, unit: Unit, *, tells_pid: bool) -> int:
         """Start the unit's process and return its pid.
+
+        Args:
+            unit: Has not been spawned.
+            tells_pid: Whether the process finds its pid in its environment, if it asked for that.
 
         Raises:
             SpawnError: Nobody runs.
         """
-        order = unit.order
+        order, recipe = unit.order, unit.recipe
         assert order is not None, f"{unit.key} was spawned before"
         opened: list[int] = []
         try:
-            notice = self._enter(order["cwd"])
-            self._set_umask(int(order["umask"]))
+            if recipe.preparation is None:
+                limits = self._plan_limits(recipe.order["rlimits"])
+                recipe.preparation = Preparation(recipe, limits)
+            notice = self._enter(recipe.order["cwd"])
+            self._set_umask(int(recipe.order["umask"]))
             streams = self._open_streams(unit, order, opened)
             if notice:
                 with suppress(OSError):
                     os.write(streams[2], os.fsencode(notice))
-            return self._execute(unit, order, streams)
-        except (TypeError, ValueError, LookupError, OverflowError) as error:
+            return self._execute(unit, order, streams, tells_pid=tells_pid)
+        except (AttributeError, TypeError, ValueError, LookupError, OverflowError) as error:
             raise SpawnError("exec", EINVAL, str(error)) from None
         finally:
             for descriptor in opened:
@@ -140,14 +170,17 @@ class Spawner:
             os.umask(umask)
             self._umask = umask
 
-    def _open_streams(self, unit: Unit, order: dict[str, Any], opened: list[int]) -> list[int]:
+    def _open_streams(
+        self, unit: Unit, order: dict[str, Any], opened: list[int]
+    ) -> tuple[int, int, int]:
         """Return what becomes descriptors 0, 1 and 2; *opened* are those to close afterwards."""
-        flags = _OUTPUT if order["open_mode"] == "append" else _OUTPUT | os.O_TRUNC
-        stdin = self._open_stream(unit, "stdin", order["stdin"], _INPUT, opened)
-        stdout = self._open_stream(unit, "stdout", order["stdout"], flags, opened)
-        if order["stderr"] is None:
-            return [stdin, stdout, stdout]
-        return [stdin, stdout, self._open_stream(unit, "stderr", order["stderr"], flags, opened)]
+        is_append = unit.recipe.order["open_mode"] == "append"
+        flags = _OUTPUT if is_append else _OUTPUT | os.O_TRUNC
+        stdin = self._open_stream(unit, "stdin", order.get("stdin", os.devnull), _INPUT, opened)
+        stdout = self._open_stream(unit, "stdout", order.get("stdout", os.devnull), flags, opened)
+        if order.get("stderr") is None:
+            return stdin, stdout, stdout
+        return stdin, stdout, self._open_stream(unit, "stderr", order["stderr"], flags, opened)
 
     def _open_stream(
         self, unit: Unit, name: str, source: Any, flags: int, opened: list[int]
@@ -170,33 +203,45 @@ class Spawner:
 
     # --- The process.
 
-    def _execute(self, unit: Unit, order: dict[str, Any], streams: list[int]) -> int:
-        environment = self._environment(unit, order["environment"])
-        argv = order["argv"]
-        program = order["executable"] or argv[0]
-        is_here = order.get("search_cwd") and _is_program(program)
-        if order["search_path"] and "/" not in program and not is_here:
-            program = self._find(program, environment.get("PATH", _DEFAULT_PATH))
-        cpus, nice, own_pid = order["cpus"], int(order["nice"]), order.get("pid_variable")
-        if order["rlimits"] != self._planned[0]:
-            self._planned = order["rlimits"], self._plan_limits(order["rlimits"])
-        soft, own = self._planned[1]
+    def _execute(
+        self, unit: Unit, order: dict[str, Any], streams: tuple[int, ...], *, tells_pid: bool
+    ) -> int:
+        recipe, ready = unit.recipe.order, unit.recipe.preparation
+        variables = {**order.get("environment", {}), TOKEN: unit.token}
+        program = self._locate(recipe, ready, variables)
+        cpus, nice = order.get("cpus"), int(recipe["nice"])
+        own_pid = recipe["pid_variable"] if tells_pid else None
         try:
             if cpus is not None:
                 self._bind(cpus)
-            for number, limit in soft.items():
+            for number, limit in ready.soft.items():
                 resource.setrlimit(number, limit)
             hit("spawn")
-            if own or nice or own_pid:
-                return fork_exec(program, argv, environment, streams, own, nice, own_pid)
-            return _posix_spawn(program, argv, environment, streams)
+            if ready.own or nice or own_pid:
+                environment = ready.environment.mapping(variables)
+                argv = recipe["argv"]
+                return fork_exec(program, argv, environment, streams, ready.own, nice, own_pid)
+            array = ready.environment.array(variables)
+            return self._spawning.spawn(program, ready.argv, array, streams)
         except OSError as error:
             raise SpawnError("exec", error.errno or EINVAL, program) from None
         finally:
-            for number in soft:
+            for number in ready.soft:
                 resource.setrlimit(number, self._own[number])
             if cpus is not None:
                 os.sched_setaffinity(0, self._cpus)
+
+    def _locate(
+        self, recipe: dict[str, Any], ready: Preparation, own: dict[str, str | None]
+    ) -> str:
+        """Return the path of the unit's program."""
+        program = ready.program
+        if "/" in program or not recipe["search_path"]:
+            return program
+        if recipe["search_cwd"] and _is_program(program):
+            return program
+        path = own["PATH"] if "PATH" in own else ready.environment.variables.get("PATH")
+        return self._find(program, _DEFAULT_PATH if path is None else path)
 
     def _find(self, program: str, path: str) -> str:
         """Return where the program is; what was found is good for a moment, as thousands follow."""
@@ -219,15 +264,6 @@ class Spawner:
         except OSError:
             os.sched_setaffinity(0, self._cpus)
 
-    def _environment(self, unit: Unit, overrides: dict[str, Any]) -> dict[str, str]:
-        if unit.environment is None and unit.environment_key:
-            raise SpawnError("environment", ENOENT, unit.environment_key)
-        environment = (unit.environment or {}) | overrides
-        if None in overrides.values():
-            environment = {name: value for name, value in environment.items() if value is not None}
-        environment[TOKEN] = unit.token
-        return environment
-
     def _plan_limits(self, wanted: dict[str, Any]) -> tuple[dict[int, Limit], dict[int, Limit]]:
         """Return the limits to set on ourselves for a moment, and those of the child alone."""
         soft: dict[int, Limit] = {}
@@ -243,22 +279,6 @@ class Spawner:
             elif limit[0] != ours[0]:
                 soft[number] = limit
         return soft, own
-
-
-def _posix_spawn(
-    program: str, argv: list[str], environment: dict[str, str], streams: list[int]
-) -> int:
-    return os.posix_spawn(
-        program,
-        argv,
-        environment,
-        file_actions=[
-            (os.POSIX_SPAWN_DUP2, source, target) for target, source in enumerate(streams)
-        ],
-        setsid=True,
-        setsigmask=(),
-        setsigdef=_SIGNALS,
-    )
 
 
 def environment_of(text: str) -> dict[str, str]:

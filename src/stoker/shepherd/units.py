@@ -12,9 +12,7 @@ from collections import deque
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, TypeAlias
-
-    Event: TypeAlias = dict[str, Any]
+    from typing import Any
 
 QUEUED, RUNNING, DEAD, ENDED = "queued", "running", "dead", "ended"
 
@@ -27,7 +25,7 @@ class Group:
         leader: The unit whose end is the group's, if it has one.
         strays: Processes of the group, no units, that became our children when their parent ended.
         pids, tokens: Of all units that have run: names of sessions, marks in environments.
-        is_adopted: Whether a shepherd before us spawned a unit of it.
+        is_adopted: Whether a unit of it is no child of ours: a shepherd before us spawned it.
         paused_s, paused_at: How long the group has been suspended, and since when it is (or 0).
     """
 
@@ -106,17 +104,56 @@ class Ending:
         self.next_at = 0.0
 
 
+class Recipe:
+    """How units that are launched alike are run and ended.
+
+    Attributes:
+        order: The message itself; what is of use at the spawn alone is read there.
+        content: The environment that ``environment_key`` in it names, or None if nobody sent it.
+        warnings: ``(seconds before the end, signal, leader only)``, the earliest first.
+        preparation: What the spawner has made of it.
+    """
+
+    __slots__ = (
+        "content",
+        "kill_wait_s",
+        "leads",
+        "limit_s",
+        "memory_mib",
+        "notices",
+        "order",
+        "preparation",
+        "warnings",
+    )
+
+    def __init__(self, order: dict[str, Any], content: dict[str, str] | None = None) -> None:
+        """Read a recipe of a launch message, or an intent.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is none.
+        """
+        self.order = order
+        self.content = content
+        self.leads = bool(order["leads"])
+        self.kill_wait_s = float(order["kill_wait_s"])
+        limit = order["time_limit_s"]
+        self.limit_s = None if limit is None else float(limit)
+        self.warnings = _warnings(order["warnings"])
+        self.notices: dict[str, Any] = dict(order["notices"])
+        self.memory_mib: int | None = order["memory_mib"]
+        self.preparation: Any = None
+
+
 class Unit:
     """One thing that is spawned; its attributes are the launch message's, checked.
 
     Attributes:
-        order: The message itself, until the process has been spawned.
-        environment: What stands beneath the unit's own variables; ``environment_key`` names it.
-        warnings: ``(seconds before the end, signal, leader only)``, the earliest first.
+        order: The message's part that is its own, until the process has been spawned.
+        warnings: Those of its recipe that are to come.
         descriptors: Descriptors of ours that were sent for it and are closed once it runs.
         clock: When it was started, on the monotonic clock, which all processes of a boot share.
         adopted: Whether its process is no child of ours: a shepherd before us spawned it.
-        event: Its last one, once it has ended.
+        event: Its last one as JSON, once it has ended.
     """
 
     __slots__ = (
@@ -125,22 +162,17 @@ class Unit:
         "descriptors",
         "ended_at",
         "ending",
-        "environment",
-        "environment_key",
         "event",
         "group",
-        "is_leader",
         "key",
-        "kill_wait_s",
         "lane",
         "limit_s",
-        "memory_mib",
-        "notices",
         "order",
         "paused_before_s",
         "pid",
         "pidfd",
         "quoted_key",
+        "recipe",
         "started_at",
         "state",
         "status",
@@ -153,30 +185,24 @@ class Unit:
         "why",
     )
 
-    def __init__(self, order: dict[str, Any], group: Group, descriptors: list[int]) -> None:
-        """Read a launch message or an intent.
+    def __init__(self, order: dict[str, Any], recipe: Recipe, group: Group) -> None:
+        """Read a unit of a launch message, or an intent.
 
         Raises:
             KeyError, TypeError, ValueError: It is none.
         """
         self.order: dict[str, Any] | None = order
+        self.recipe = recipe
         self.group = group
         self.key = str(order["key"])
         self.quoted_key = json.dumps(self.key)
         self.token = str(order["token"])
-        self.is_leader = bool(order["leads"])
-        self.lane: str | None = order["lane"]
-        self.environment_key = str(order.get("environment_key", ""))
-        self.kill_wait_s = float(order["kill_wait_s"])
-        limit = order["time_limit_s"]
-        self.limit_s = None if limit is None else float(limit)
-        self.warnings = _warnings(order["warnings"])
-        self.notices: dict[str, Any] = dict(order["notices"])
-        self.memory_mib: int | None = order["memory_mib"]
-        stderr = order["stdout"] if order["stderr"] is None else order["stderr"]
+        self.lane: str | None = order.get("lane")
+        self.limit_s = recipe.limit_s
+        self.warnings = recipe.warnings[:]
+        stderr = order.get("stderr") or order.get("stdout")
         self.stderr: str = stderr if isinstance(stderr, str) else ""
-        self.environment: dict[str, str] | None = None
-        self.descriptors = descriptors
+        self.descriptors: list[int] = []
         self.state = QUEUED
         self.adopted = False
         self.pid = self.ticks = 0
@@ -186,80 +212,37 @@ class Unit:
         self.usage: Any = None
         self.why: str | None = None
         self.ending: Ending | None = None
-        self.event: Event | None = None
+        self.event: str | None = None
         self.timer: list[Any] | None = None
+
+    def close(self) -> None:
+        """Close the descriptors that came for it."""
+        for descriptor in self.descriptors:
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.descriptors = []
+
+    def notice(self, why: str | None) -> str:
+        """Return what its output is told when it is ended for that reason; "" for nothing."""
+        text = self.recipe.notices.get(why) if why else None
+        return text.replace("{job}", self.key.partition(".")[0]) if text else ""
 
     def intent(self) -> dict[str, Any]:
         """Return what the next shepherd must know to look after the unit."""
+        recipe = self.recipe
         return {
             "key": self.key,
             "group": self.group.key,
             "token": self.token,
-            "leads": self.is_leader,
             "lane": self.lane,
-            "kill_wait_s": self.kill_wait_s,
+            "stdout": self.stderr,
+            "leads": recipe.leads,
+            "kill_wait_s": recipe.kill_wait_s,
             "time_limit_s": self.limit_s,
             "warnings": self.warnings,
-            "notices": self.notices,
+            "notices": recipe.notices,
             "memory_mib": None,
-            "stdout": self.stderr,
-            "stderr": None,
-            "cgroup": self.group.cgroup,
         }
-
-    # Each job costs these three: they are put together by hand.
-
-    def begin_record(self) -> str:
-        """Return the journal's record that the unit is about to be spawned, as JSON."""
-        return f'["begin",{self.quoted_key},{json.dumps(self.group.cgroup)}]'
-
-    def start_record(self) -> str:
-        """Return the journal's record of the unit's process, as JSON."""
-        key = self.quoted_key
-        return f'["start",{key},{self.pid},{self.ticks},{self.started_at},{self.clock}]'
-
-    def started(self) -> str:
-        """Return the event that says who runs, as JSON."""
-        return (
-            f'{{"event":"started","key":{self.quoted_key},"pid":{self.pid},'
-            f'"start_ticks":{self.ticks},"at":{self.started_at}}}'
-        )
-
-
-def ended(unit: Unit, *, oom: bool) -> Event:
-    """Return the last event of a unit whose process has ended."""
-    code, number = _split(unit.status)
-    return {
-        "event": "ended",
-        "key": unit.key,
-        "exit_code": code,
-        "signal": number,
-        "status_known": unit.status is not None,
-        "at": unit.ended_at,
-        "why": unit.why,
-        "oom": oom,
-        "usage": None if unit.usage is None else _figures(unit.usage),
-    }
-
-
-def _split(status: int | None) -> tuple[int, int]:
-    """Return exit code and signal of a wait status."""
-    if status is None:
-        return 0, 0
-    code = os.waitstatus_to_exitcode(status)
-    return (code, 0) if code >= 0 else (0, -code)
-
-
-def _figures(usage: Any) -> Event:
-    return {
-        "utime_s": usage.ru_utime,
-        "stime_s": usage.ru_stime,
-        "maxrss_kib": usage.ru_maxrss,
-        "minflt": usage.ru_minflt,
-        "majflt": usage.ru_majflt,
-        "inblock": usage.ru_inblock,
-        "oublock": usage.ru_oublock,
-    }
 
 
 def _warnings(entries: list[Any]) -> list[list[Any]]:

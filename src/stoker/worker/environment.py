@@ -46,6 +46,9 @@ _OF_OTHERS: Final = (
 )
 """What an outer job's environment may bring in and would be a lie here, unless set anew."""
 
+_OWN: Final = ("SLURM_JOBID", "SLURM_JOB_ID", "SLURM_RESTART_COUNT")
+"""What no two jobs have in common."""
+
 _COMMON_MAX: Final = 1024
 """How many sets of variables are remembered."""
 
@@ -65,20 +68,20 @@ class BatchVariables:
         self._home = home
         self._common: dict[Hashable, dict[str, str | None]] = {}
 
-    def of(self, job: Job, allocation: Allocation, shape: Shape) -> dict[str, str | None]:
-        """Return the variables of the job's present attempt."""
-        return {
-            **self._common_of(job, allocation, shape),
-            "SLURM_JOBID": str(job.job_id),
-            "SLURM_JOB_ID": str(job.job_id),
-            "SLURM_RESTART_COUNT": str(job.restarts) if job.restarts else None,
-            **_gpus(allocation.shares[0], self._machine),
-            **_array(job),
-        }
+    def own(self, job: Job, allocation: Allocation) -> dict[str, str | None]:
+        """Return the variables of the job's present attempt that no other job has."""
+        job_id = str(job.job_id)
+        found: dict[str, str | None] = {"SLURM_JOBID": job_id, "SLURM_JOB_ID": job_id}
+        if job.restarts:
+            found["SLURM_RESTART_COUNT"] = str(job.restarts)
+        if job.array_task_id != NO_TASK:
+            found["SLURM_ARRAY_JOB_ID"] = str(job.array_job_id)
+            found["SLURM_ARRAY_TASK_ID"] = str(job.array_task_id)
+        share = allocation.shares[0]
+        return {**found, **_gpus(share, self._machine)} if share.gres else found
 
-    def _common_of(
-        self, job: Job, allocation: Allocation, shape: Shape
-    ) -> Mapping[str, str | None]:
+    def common(self, job: Job, allocation: Allocation, shape: Shape) -> Mapping[str, str | None]:
+        """Return the variables of all jobs that are like it; `own` ones are laid over them."""
         amounts = tuple((share.node, len(share.cpus)) for share in allocation.shares)
         like = (job.spec_digest or job.job_id, job.owner, job.partition, shape, amounts)
         common = self._common.get(like)
@@ -89,7 +92,7 @@ class BatchVariables:
         return common
 
     def _new_common(self, job: Job, allocation: Allocation, shape: Shape) -> dict[str, str | None]:
-        """Return the variables in all but what `of` says of each job."""
+        """Return the variables in all but what `own` says of each job."""
         node = allocation.shares[0].node
         return {
             **dict.fromkeys(_OF_OTHERS),
@@ -103,6 +106,7 @@ class BatchVariables:
             "SLURM_PROCID": "0",
             **_asked_for(job, shape),
             **_node(node, len(allocation.shares[0].cpus)),
+            **dict.fromkeys(_OWN),
         }
 
 
@@ -292,15 +296,6 @@ def _gpus(share: NodeShare, machine: Machine) -> dict[str, str | None]:
             ("SLURM_JOB_GPUS", "CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL"), listed
         )
     return found
-
-
-def _array(job: Job) -> dict[str, str | None]:
-    if job.array_task_id == NO_TASK:
-        return {}
-    return {
-        "SLURM_ARRAY_JOB_ID": str(job.array_job_id),
-        "SLURM_ARRAY_TASK_ID": str(job.array_task_id),
-    }
 
 
 def _has_name(job: Job) -> bool:

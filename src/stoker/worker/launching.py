@@ -12,12 +12,12 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from stoker.core.errors import StoreError
-from stoker.core.models import NO_TASK, Allocation, Job, NodeShare
+from stoker.core.models import NO_TASK, Job, NodeShare
 from stoker.core.repository import Repository
 from stoker.core.settings import Detected, Machine
 from stoker.core.units import PatternFields, expand_pattern
@@ -47,7 +47,7 @@ class Spool:
     def path_of(self, digest: str) -> Path:
         """Return the path of a script, which is written if this daemon has not done so yet."""
         path = self._written.get(digest)
-        if path is None or not path.exists():
+        if path is None or not os.path.exists(path):  # noqa: PTH110 - a third of the time, a job each
             path = self._write(digest)
             self._written[digest] = path
         return path
@@ -120,9 +120,8 @@ class Launcher:
         """Return all that the engine must know to run the job's present attempt."""
         allocation = job.allocation
         assert allocation is not None, f"job {job.job_id} has no allocation"
-        spec = job.spec
-        fields = pattern_fields(job, allocation.nodes[0], step=BATCH)
-        path = partial(expand_pattern, fields=fields)
+        spec, node = job.spec, allocation.shares[0].node
+        stdin, stdout, stderr = _files(job, node)
         key = UnitKey(job.job_id, allocation.attempt, BATCH)
         argv = spec.argv
         if spec.script:
@@ -137,12 +136,13 @@ class Launcher:
             executable=None,
             search_path=not spec.script,
             environment_key=spec.environment,
-            environment=self._variables.of(job, allocation, self._admission.shape(job)),
+            common=self._variables.common(job, allocation, self._admission.shape(job)),
+            environment=self._variables.own(job, allocation),
             cwd=spec.work_dir,
             umask=spec.umask,
-            stdin=path(spec.stdin),
-            stdout=path(spec.stdout),
-            stderr=path(spec.stderr) if spec.stderr else None,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr or None,
             open_mode="append" if spec.open_mode.startswith("a") else "truncate",
             cpus=cores_of(allocation.shares[:1], self._machine, self._detected),
             nice=0,
@@ -151,9 +151,18 @@ class Launcher:
             kill_wait_s=self._admission.settings.kill_wait_s,
             warnings=warnings_of(job),
             memory_mib=allocation.memory_mib or None,
-            notices=_notices(job, allocation),
+            notices=_notices(node),
             pid_variable=TASK_PID,
         )
+
+
+def _files(job: Job, node: str) -> Sequence[str]:
+    """Return the paths of input, output and error output; "" is none."""
+    patterns = (job.spec.stdin, job.spec.stdout, job.spec.stderr)
+    if not any("%" in each or "\\" in each for each in patterns):
+        return patterns
+    fields = pattern_fields(job, node, step=BATCH)
+    return [expand_pattern(each, fields) for each in patterns]
 
 
 def pattern_fields(job: Job, node: str, *, step: str, task: int = 0) -> PatternFields:
@@ -193,11 +202,10 @@ def warnings_of(job: Job) -> tuple[Warn, ...]:
     return (Warn(wanted.signal, wanted.before_end_s, wanted.shell_only),)
 
 
-def _notices(job: Job, allocation: Allocation) -> Mapping[str, str | None]:
-    """Return what Slurm writes into a job's output when it ends it; ``{time}`` is filled in."""
-    start = (
-        f"slurmstepd: error: *** JOB {job.job_id} ON {allocation.nodes[0]} CANCELLED AT {{time}}"
-    )
+@lru_cache
+def _notices(node: str) -> Mapping[str, str | None]:
+    """Return what Slurm writes into a job's output when it ends it; the braces are filled in."""
+    start = f"slurmstepd: error: *** JOB {{job}} ON {node} CANCELLED AT {{time}}"
     return {
         "cancelled": f"{start} ***\n",
         "timeout": f"{start} DUE TO TIME LIMIT ***\n",

@@ -34,7 +34,7 @@ def test_messages_come_whole_however_they_were_cut(ends) -> None:
     found = []
     for byte in data:
         peer.sendall(bytes([byte]))
-        found += [message for message, _ in connection.receive()]
+        found += [message for message, _, _ in connection.receive()]
     assert found == [{"type": "a"}, {"type": "b", "text": "\udcff"}]
 
 
@@ -44,7 +44,7 @@ def test_descriptors_belong_to_the_frame_that_names_them(ends) -> None:
     socket.send_fds(peer, [frame({"descriptors": 2})], [reading, writing])
     peer.sendall(frame({"type": "next"}))
     messages = list(connection.receive()) + list(connection.receive())
-    (_, (got_reading, got_writing)), (_, none) = messages
+    (_, _, (got_reading, got_writing)), (_, _, none) = messages
     assert none == []
     os.write(got_writing, b"x")
     assert os.read(reading, 1) == b"x"

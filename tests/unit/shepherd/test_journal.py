@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stoker.shepherd import journal
-from stoker.shepherd.journal import Journal, line_of, read, record_of
+from stoker.shepherd.journal import Journal, line_of, read, record_of, text_of
 
 NAME = "shepherd.journal"
 
@@ -22,7 +22,7 @@ def directory(tmp_path: Path) -> Iterator[int]:
 
 @pytest.fixture
 def written(directory: int) -> Iterator[Journal]:
-    fresh = Journal(directory, lambda: [["journal", 1, "boot"]])
+    fresh = Journal(directory, lambda: [text_of(["journal", 1, "boot"])])
     assert fresh.renew()
     yield fresh
     fresh.close()

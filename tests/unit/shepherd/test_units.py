@@ -4,18 +4,29 @@ import json
 import os
 import signal
 from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
 
 from stoker.engines.base import Ended, Started, Warn
-from stoker.shepherd.units import Group, Unit, ended
+from stoker.engines.orders import Orders
+from stoker.shepherd import telling
+from stoker.shepherd.units import Group, Recipe, Unit
+from support.engine import CONTENTS
 from support.engine import unit as order_of
 
 
+def said_of(**changes: object) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return recipe and order of a unit, as the engine sends them."""
+    body, _ = Orders(CONTENTS.__getitem__).launch([order_of("1.0.batch", "true", **changes)], {})
+    message = json.loads(body)
+    return message["recipes"][0], message["units"][0]
+
+
 def make(**changes: object) -> Unit:
-    order = msgspec.to_builtins(order_of("1.0.batch", "true", **changes))
-    return Unit(order, Group("1.0"), [])
+    recipe, order = said_of(**changes)
+    return Unit(order, Recipe(recipe), Group("1.0"))
 
 
 def test_an_intent_is_all_that_the_next_shepherd_needs() -> None:
@@ -23,19 +34,27 @@ def test_an_intent_is_all_that_the_next_shepherd_needs() -> None:
     unit = make(
         time_limit_s=90.0, warnings=(warning,), lane="7", notices={"timeout": "t"}, stderr="/e"
     )
-    again = Unit(json.loads(json.dumps(unit.intent())), Group("1.0"), [])
-    for name in ("key", "token", "is_leader", "lane", "limit_s", "kill_wait_s", "warnings"):
+    intent = json.loads(json.dumps(unit.intent()))
+    again = Unit(intent, Recipe(intent), Group("1.0"))
+    for name in ("key", "token", "lane", "limit_s", "warnings", "stderr"):
         assert getattr(again, name) == getattr(unit, name), name
-    assert again.notices == unit.notices
+    for name in ("leads", "kill_wait_s", "notices"):
+        assert getattr(again.recipe, name) == getattr(unit.recipe, name), name
     assert again.stderr == "/e"
 
 
-@pytest.mark.parametrize("missing", ["key", "token", "leads", "kill_wait_s", "stdout"])
+def test_a_notice_names_the_job() -> None:
+    unit = make(notices={"timeout": "{job} at {time}"})
+    assert (unit.notice("timeout"), unit.notice("cancelled")) == ("1 at {time}", "")
+
+
+@pytest.mark.parametrize("missing", ["key", "token", "leads", "kill_wait_s", "notices"])
 def test_an_order_that_lacks_something_is_refused(missing: str) -> None:
-    order = msgspec.to_builtins(order_of("1.0.batch", "true"))
-    del order[missing]
+    recipe, order = said_of()
+    for part in (recipe, order):
+        part.pop(missing, None)
     with pytest.raises(KeyError):
-        Unit(order, Group("1.0"), [])
+        Unit(order, Recipe(recipe), Group("1.0"))
 
 
 @pytest.mark.parametrize(
@@ -45,9 +64,9 @@ def test_events_are_what_the_engine_reads(status: int, code: int, number: int) -
     unit = make()
     unit.pid, unit.ticks, unit.started_at, unit.ended_at = 5, 6, 7.25, 8.5
     unit.status, unit.usage = status, os.times() and _usage()
-    started = msgspec.json.decode(unit.started(), type=Started)
+    started = msgspec.json.decode(telling.started(unit), type=Started)
     assert started == Started("1.0.batch", 5, 6, 7.25)
-    end = msgspec.convert(ended(unit, oom=True), Ended)
+    end = msgspec.json.decode(telling.ended(unit, oom=True), type=Ended)
     assert (end.exit_code, end.signal, end.status_known) == (code, number, True)
     assert end.oom
     assert end.usage is not None
@@ -60,7 +79,7 @@ def _usage() -> SimpleNamespace:
 
 
 def test_an_unknown_status_is_said_to_be_unknown() -> None:
-    assert ended(make(), oom=False)["status_known"] is False
+    assert json.loads(telling.ended(make(), oom=False))["status_known"] is False
 
 
 def test_pauses_add_up() -> None:
@@ -74,5 +93,5 @@ def test_pauses_add_up() -> None:
 def test_records_of_a_start_are_json() -> None:
     unit = make()
     unit.pid, unit.ticks, unit.started_at, unit.clock = 5, 6, 7.25, 8.0
-    assert json.loads(unit.begin_record()) == ["begin", "1.0.batch", ""]
-    assert json.loads(unit.start_record()) == ["start", "1.0.batch", 5, 6, 7.25, 8.0]
+    assert json.loads(telling.begin_record(unit)) == ["begin", "1.0.batch", ""]
+    assert json.loads(telling.start_record(unit)) == ["start", "1.0.batch", 5, 6, 7.25, 8.0]

@@ -167,7 +167,7 @@ def test_a_running_job_is_requeued_when_it_has_ended_as_its_next_attempt(rooms):
 
 def test_the_first_run_has_no_restart_count(rooms):
     rooms.running()
-    assert rooms.engine.launched()[0].environment["SLURM_RESTART_COUNT"] is None
+    assert rooms.engine.launched()[0].environment.get("SLURM_RESTART_COUNT") is None
 
 
 def test_a_job_that_has_ended_runs_again_with_nothing_left_of_its_end(rooms):

@@ -70,7 +70,8 @@ def test_a_batch_script_finds_what_it_found_under_slurm(case: dict[str, Any]) ->
         job.job_id = int(re.findall(r"SLURM_JOB_ID=(\d+)", expected)[0])
     found: dict[str, str | None] = dict(entry.split("=", 1) for entry in submission.environment)
     batch = BatchVariables(controller.machine, "test", "vm", "/home/alice/stoker")
-    found |= batch.of(job, placed(job, controller), controller.shape(job))
+    found |= batch.common(job, placed(job, controller), controller.shape(job))
+    found |= batch.own(job, placed(job, controller))
     lines = {f"{name}={value}" for name, value in found.items() if value is not None}
     shown = {
         line for line in lines if re.match("SLURM|SBATCH|CUDA|GPU|TMPDIR|HOSTNAME|ENVIR", line)
@@ -137,7 +138,11 @@ def test_a_task_of_srun_finds_what_it_found_under_slurm(case: dict[str, Any]) ->
 
 def variables(job: Job, machine: Machine = MACHINE, **share: Any) -> dict[str, str | None]:
     allocation = Allocation(job.job_id, 0, (NodeShare("node1", (0,), 1000, **share),), "t", 0.0)
-    return BatchVariables(machine, "test", "vm", "/home/stoker").of(job, allocation, shape())
+    return merged(BatchVariables(machine, "test", "vm", "/home/stoker"), job, allocation)
+
+
+def merged(batch: BatchVariables, job: Job, allocation: Allocation) -> dict[str, str | None]:
+    return {**batch.common(job, allocation, shape()), **batch.own(job, allocation)}
 
 
 def test_a_job_always_finds_its_own_stoker() -> None:
@@ -164,7 +169,7 @@ def test_jobs_submitted_alike_differ_in_what_is_their_own() -> None:
         for cpus in ((0,), (1,), (0, 1)):
             allocation = Allocation(like.job_id, 0, (NodeShare("node1", cpus, 1000),), "t", 0.0)
             alone = BatchVariables(MACHINE, "test", "vm", "/home/stoker")
-            assert batch.of(like, allocation, shape()) == alone.of(like, allocation, shape())
+            assert merged(batch, like, allocation) == merged(alone, like, allocation)
 
 
 def test_gpus_are_named_where_they_can_be_told_apart() -> None:

@@ -74,7 +74,7 @@ def test_a_warning_needs_a_limit_to_come_before(rooms):
 def test_the_jobs_output_is_told_why_it_ends(rooms):
     rooms.submit()
     rooms.schedule()
-    start = "slurmstepd: error: *** JOB 1 ON node1 CANCELLED AT {time}"
+    start = "slurmstepd: error: *** JOB {job} ON node1 CANCELLED AT {time}"
     assert launched(rooms).notices == {
         "cancelled": f"{start} ***\n",
         "timeout": f"{start} DUE TO TIME LIMIT ***\n",
@@ -169,7 +169,7 @@ def test_a_full_disk_on_which_the_failure_cannot_be_recorded_either_loses_no_job
 
 
 def test_a_defect_in_describing_one_job_fails_that_job_and_says_so(rooms, monkeypatch):
-    monkeypatch.setattr("stoker.worker.launching.BatchVariables.of", lambda *_: 1 / 0)
+    monkeypatch.setattr("stoker.worker.launching.BatchVariables.own", lambda *_: 1 / 0)
     job = rooms.submit()
     rooms.schedule()
     ended = rooms.recorded(job)

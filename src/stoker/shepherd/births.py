@@ -1,0 +1,165 @@
+"""From an intent to a running process.
+
+Always holds: a unit is spawned only after its intent was synced and its begin written; who runs is
+written at once, so that it survives us.
+"""
+
+from __future__ import annotations
+
+import time
+from time import monotonic
+
+from stoker.shepherd.failpoints import hit
+from stoker.shepherd.processes import Birth
+from stoker.shepherd.spawn import SpawnError
+from stoker.shepherd.telling import begin_record, failed, intent_record, start_record, started
+from stoker.shepherd.units import QUEUED, RUNNING
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from stoker.shepherd.cgroups import Cgroups
+    from stoker.shepherd.deaths import Deaths
+    from stoker.shepherd.herd import Herd
+    from stoker.shepherd.journal import Journal
+    from stoker.shepherd.lanes import Lanes
+    from stoker.shepherd.limits import Limits
+    from stoker.shepherd.reports import Reports
+    from stoker.shepherd.spawn import Spawner
+    from stoker.shepherd.trees import Trees
+    from stoker.shepherd.units import Unit
+
+
+class Births:
+    """Takes units on and spawns them.
+
+    Attributes:
+        arrivals: Units whose intent has not been synced.
+    """
+
+    def __init__(
+        self,
+        *,
+        herd: Herd,
+        lanes: Lanes,
+        journal: Journal,
+        spawner: Spawner,
+        trees: Trees,
+        cgroups: Cgroups,
+        limits: Limits,
+        reports: Reports,
+        deaths: Deaths,
+    ) -> None:
+        """Let *deaths* end those that cannot be spawned."""
+        self.arrivals: list[Unit] = []
+        self._herd = herd
+        self._lanes = lanes
+        self._journal = journal
+        self._spawner = spawner
+        self._trees = trees
+        self._cgroups = cgroups
+        self._limits = limits
+        self._reports = reports
+        self._deaths = deaths
+
+    def take_on(self, units: Collection[Unit], record: str) -> None:
+        """Take units on; they start, or join their lanes, when their intent is on record.
+
+        Args:
+            units: Nobody knows them.
+            record: Says all that the next shepherd must know of them, in JSON; "": none was made.
+        """
+        for unit in units:
+            self._herd.admit(unit)
+            if not record:
+                self._journal.note_text(intent_record(unit))
+        if record:
+            self._journal.note_text(record)
+        self.arrivals += units
+
+    def commit_arrivals(self) -> None:
+        """Put all new intents on record with one sync, and start those whose turn it is."""
+        arrivals, self.arrivals = self.arrivals, []
+        try:
+            hit("intent")
+            trouble = None if self._reports.commit() else self._journal.trouble
+        except OSError as error:
+            trouble = error
+        for unit in arrivals:
+            if unit.state != QUEUED:
+                continue
+            if trouble is not None:
+                self._fail(unit, SpawnError("journal", trouble.errno or 0))
+            else:
+                self._lanes.join(unit)
+
+    def start_ready(self) -> None:
+        """Spawn all whose turn it is."""
+        ready = self._lanes.ready
+        while ready:
+            unit = ready.popleft()
+            if unit.state == QUEUED:
+                self._start(unit)
+        if not self._lanes.has_followers:
+            self._spawner.rest()
+
+    def _start(self, unit: Unit) -> None:
+        try:
+            self._begin(unit)
+            birth = Birth()
+            unit.pid = self._spawn(unit)
+        except SpawnError as error:
+            self._fail(unit, error)
+            return
+        except OSError as error:
+            self._fail(unit, SpawnError("attributes", error.errno or 0))
+            return
+        hit("start")
+        self.note_start(unit, birth.ticks(unit.pid))
+
+    def _begin(self, unit: Unit) -> None:
+        group, memory_mib = unit.group, unit.recipe.memory_mib
+        if self._cgroups.base and not group.cgroup:
+            group.cgroup = self._cgroups.take()
+            if memory_mib and self._cgroups.has_memory:
+                self._cgroups.limit_memory(group.cgroup, memory_mib)
+                group.has_memory_limit = True
+        try:
+            hit("begin")
+            self._journal.note_text(begin_record(unit))
+            trouble = None if self._journal.write() else self._journal.trouble
+        except OSError as error:
+            trouble = error
+        if trouble is not None:
+            raise SpawnError("journal", trouble.errno or 0)
+
+    def _spawn(self, unit: Unit) -> int:
+        tells_pid = not self._lanes.is_in_a_row(unit)
+        if not unit.group.cgroup:
+            return self._spawner.spawn(unit, tells_pid=tells_pid)
+        self._cgroups.enter(unit.group.cgroup)
+        try:
+            return self._spawner.spawn(unit, tells_pid=tells_pid)
+        finally:
+            self._cgroups.leave()
+
+    def note_start(self, unit: Unit, ticks: int) -> None:
+        """Put on record, and tell, who runs."""
+        unit.ticks = ticks
+        unit.started_at = time.time()
+        unit.clock = monotonic()
+        unit.paused_before_s = unit.group.pause_s(unit.clock)
+        unit.state = RUNNING
+        unit.order = None
+        unit.close()
+        self._trees.add(unit)
+        self._journal.note_text(start_record(unit))
+        self._journal.write()
+        is_pressing = not self._lanes.is_followed(unit)
+        self._reports.tell(started(unit), is_last=False, is_pressing=is_pressing)
+        self._limits.watch(unit)
+
+    def _fail(self, unit: Unit, error: SpawnError) -> None:
+        self._deaths.finish(unit, failed(unit, error, time.time()))
+        self._deaths.settle(unit.group)
