@@ -17,7 +17,7 @@ from stoker.worker.table import JobTable
 
 T = TypeVar("T")
 
-_JOBS_PER_LOOK: Final = 32
+_JOBS_PER_LOOK: Final = 16
 
 
 def look_through(queue: JobQueue, read: Callable[[Sequence[Job]], T]) -> Iterator[T]:

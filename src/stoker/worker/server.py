@@ -49,7 +49,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of unfinished frames over all connections."""
     turn_s: float = 0.003
     """Time in each turn for taking in calls; who came too late for it has the next one."""
-    make_s: float = 0.001
+    make_s: float = 0.0005
     """Time in each round for making more of long answers."""
     pause_s: float = 0.2
     """How long nobody is accepted after descriptors ran out and none was in reserve."""

@@ -21,7 +21,7 @@ from stoker.worker.controller import Controller
 
 LONG: Final = 1000
 """A list of more jobs than this is made gradually."""
-_ROWS_PER_CHUNK: Final = 256
+_ROWS_PER_CHUNK: Final = 128
 
 _Order: TypeAlias = tuple[Any, ...]
 _Row: TypeAlias = tuple[_Order, str]
