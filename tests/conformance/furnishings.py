@@ -58,6 +58,10 @@ _BOOKS: Final[Mapping[str, Sequence[Entry]]] = {
         Entry("modify user alice set qos+=high"),
     ),
 }
+_EARLIER_JOBS: Final[Mapping[str, Sequence[str]]] = {
+    # A script of eight seconds, for sattach to look at: sreport counts it an hour long.
+    "misc2": ("sbatch -W -A chem -o /dev/null --wrap 'sleep 8'",),
+}
 _BEFORE_ANYTHING: Final = "sacctmgr: empty cluster"
 _ENTERING: Final = frozenset({"sacctmgr: add and change", _BEFORE_ANYTHING})
 _CHANGES: Final = frozenset({"add", "modify"})
@@ -89,3 +93,9 @@ def _enters(case: Case) -> bool:
     """Whether a case changes the book, or was recorded before anything was in it."""
     words = _words(case).split()
     return case.topic in _ENTERING or (bool(words) and words[0] in _CHANGES)
+
+
+def earlier_jobs(group: Group) -> Sequence[str]:
+    """Return what alice had run before the set-up of a group, if it counts in its cases."""
+    is_reported = any(case.topic == "sreport" for case in group.cases)
+    return _EARLIER_JOBS.get(group.file, ()) if is_reported and group.setup else ()

@@ -18,7 +18,7 @@ from typing import Any
 
 from conformance.cases import Case, Group, Step, steps_of
 from conformance.cluster import COMMAND_LIMIT_S, TOKEN_PLACES, Cluster
-from conformance.furnishings import furnishings
+from conformance.furnishings import earlier_jobs, furnishings
 from conformance.ids import learnt, translated, translated_argv
 
 NO_JOB = 999_999
@@ -74,6 +74,8 @@ class Replay:
     def _set_up(self) -> None:
         if self.steps and self.group.cases:
             self._furnish(self.group.cases[0])
+        for command in earlier_jobs(self.group):
+            self.cluster.run(command)
         late: list[int] = []
         for step, following in itertools.zip_longest(self.steps, self.steps[1:]):
             if step.file:
