@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.house import figure, keep, private_stoker, say, timed
-from bench.throughput import array_of_commands
+from bench.throughput import array_of_commands, await_all, check
 
 
 def main() -> int:
@@ -46,11 +46,10 @@ def _is_installed(program: str) -> bool:
 def _stoker(jobs: int, parallel: int, directory: Path) -> float:
     os.chdir(directory)
     with private_stoker(total_cpus=parallel, affinity="false") as client:
-        ended: list[int] = []
-        seconds = timed(lambda: ended.append(array_of_commands(client, jobs)))
-    if ended != [jobs]:
-        raise SystemExit(f"cannot trust the run: {ended} of {jobs} jobs completed")
-    return seconds
+        job_ids: list[int] = []
+        seconds = timed(lambda: await_all(client, job_ids, array_of_commands(client, jobs)))
+        check(client, job_ids, jobs)
+        return seconds
 
 
 def _xargs(jobs: int, parallel: int, _: Path) -> float:

@@ -22,6 +22,8 @@ from stoker.client.client import Client
 from stoker.core.messages import Draft
 
 _SCRIPT = "#!/bin/bash\n:\n"
+_IDS_MAX = 2000
+"""Jobs that are asked for in one request."""
 
 
 def main() -> int:
@@ -42,7 +44,7 @@ def _measure(directory: Path, options: argparse.Namespace) -> list[dict[str, Any
     script = directory / "job.sh"
     script.write_text(_SCRIPT)
     script.chmod(0o755)
-    kinds: list[tuple[str, Callable[[Client, int], int], list[str], float]] = [
+    kinds: list[tuple[str, Callable[[Client, int], list[int]], list[str], float]] = [
         ("no-op commands, an array", array_of_commands, ["true"], 0.6),
         ("no-op commands, one by one", _singles, ["true"], 0.6),
         ("batch scripts, an array", _scripts, [str(script)], 0.75),
@@ -100,36 +102,33 @@ def _python_loop(jobs: int, command: list[str], parallel: int) -> None:
 
 
 def _run(
-    submit: Callable[[Client, int], int], jobs: int, parallel: int
+    submit: Callable[[Client, int], list[int]], jobs: int, parallel: int
 ) -> tuple[float, float, float]:
     """Return seconds in all, CPU seconds of stokerd, CPU seconds of the shepherd."""
     with private_stoker(total_cpus=parallel, total_memory="64G", affinity="false") as client:
         status = client.status()
         pids = status["stokerd"]["pid"], status["shepherd"]["pid"]
         before = [cpu_s(pid) for pid in pids]
-        counted: list[int] = []
-        seconds = timed(lambda: counted.append(submit(client, jobs)))
+        job_ids: list[int] = []
+        seconds = timed(lambda: await_all(client, job_ids, submit(client, jobs)))
         used = [cpu_s(pid) - start for pid, start in zip(pids, before, strict=True)]
-        tally = client.status()["jobs"]
-        if counted != [jobs]:
-            raise SystemExit(f"cannot trust the run: {counted} of {jobs} jobs completed; {tally}")
+        check(client, job_ids, jobs)
         return seconds, used[0], used[1]
 
 
-def array_of_commands(client: Client, jobs: int) -> int:
-    """Run an array of no-op commands; return how many completed."""
-    job_id = client.submit(f"--array=0-{jobs - 1}", "--output=/dev/null", "--", "true")
-    return _completed(client, [job_id])
+def array_of_commands(client: Client, jobs: int) -> list[int]:
+    """Submit an array of no-op commands; return its id."""
+    return [client.submit(f"--array=0-{jobs - 1}", "--output=/dev/null", "--", "true")]
 
 
-def _scripts(client: Client, jobs: int) -> int:
+def _scripts(client: Client, jobs: int) -> list[int]:
     Path("out").mkdir(exist_ok=True)
     words = (f"--array=0-{jobs - 1}", "--output=out/%a.out")
-    return _completed(client, [client.submit(*words, script=_SCRIPT)])
+    return [client.submit(*words, script=_SCRIPT)]
 
 
-def _singles(client: Client, jobs: int) -> int:
-    return _completed(client, list(client.submit_many(_drafts(jobs))))
+def _singles(client: Client, jobs: int) -> list[int]:
+    return list(client.submit_many(_drafts(jobs)))
 
 
 def _drafts(jobs: int) -> Iterator[Draft]:
@@ -137,15 +136,25 @@ def _drafts(jobs: int) -> Iterator[Draft]:
         yield Draft.of(("--output=/dev/null", "--", "true"))
 
 
-def _completed(client: Client, job_ids: list[int]) -> int:
-    """Wait for the jobs; return how many completed, each of them once."""
-    for start in range(0, len(job_ids), 2000):
+def await_all(client: Client, job_ids: list[int], submitted: list[int]) -> None:
+    """Wait until all that was *submitted* has ended, and note it in *job_ids*."""
+    job_ids += submitted
+    for some in _batches(job_ids):
         with suppress(TimeoutError):
-            client.wait(*job_ids[start : start + 2000], timeout_s=600)
-    return sum(
-        client.tally(*job_ids[start : start + 2000]).get("COMPLETED", 0)
-        for start in range(0, len(job_ids), 2000)
-    )
+            client.wait(*some, timeout_s=600)
+
+
+def check(client: Client, job_ids: list[int], jobs: int) -> None:
+    """See that each of the jobs has completed, once."""
+    completed = sum(client.tally(*some).get("COMPLETED", 0) for some in _batches(job_ids))
+    if completed != jobs:
+        tally = client.status()["jobs"]
+        raise SystemExit(f"cannot trust the run: {completed} of {jobs} jobs completed; {tally}")
+
+
+def _batches(job_ids: list[int]) -> Iterator[list[int]]:
+    for start in range(0, len(job_ids), _IDS_MAX):
+        yield job_ids[start : start + _IDS_MAX]
 
 
 if __name__ == "__main__":

@@ -178,8 +178,10 @@ class Rpc:
         # A task that was about to start may have gone back to its array: then look again. What
         # ended in this very turn is not on record, and would be awaited for ever.
         while awaited := set(self._records.awaited_ids(refs)) - heard:
-            yield UntilEnded(tuple(sorted(awaited)))
+            ended = yield UntilEnded(tuple(sorted(awaited)))
             heard |= awaited
+            if _are_all_over(ended, awaited):
+                break
         found = {
             record.job.job_id: record
             for records in self._records.of_each(refs).values()
@@ -241,6 +243,12 @@ class Rpc:
 
     def _back_up(self, request: BackupRequest, _: Owner) -> None:
         self._household.back_up(Path(request.path))
+
+
+def _are_all_over(jobs: Sequence[Job], awaited: set[int]) -> bool:
+    """Whether *jobs* are all that the ids name, and have ended: then nobody went back."""
+    named = {job.job_id for job in jobs} | {job.array_job_id for job in jobs}
+    return awaited <= named and all(job.state.has_ended for job in jobs)
 
 
 def _each(request: JobsRequest, change: Callable[[JobRef], None]) -> Changed:
