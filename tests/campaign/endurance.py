@@ -40,10 +40,10 @@ def _run_part(stoker: PrivateStoker, count: int) -> None:
 
 
 def _sizes_kib(stoker: PrivateStoker) -> list[int]:
-    return [_rss_kib(pid) for pid in (stoker.stokerd, stoker.shepherd_pid)]
+    return [rss_kib(pid) for pid in (stoker.stokerd, stoker.shepherd_pid)]
 
 
-def _rss_kib(pid: int) -> int:
+def rss_kib(pid: int) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1])

@@ -52,6 +52,7 @@ def disarm(stoker: PrivateStoker) -> None:
 
 
 def test_killed_before_the_commit_a_retry_makes_one_job(at_failpoint) -> None:
+    """R3, R4."""
     stoker = at_failpoint("submit.before-commit=kill@1")
     job_id = submit_through_death(stoker)
     assert stoker.wait_for(job_id) == "COMPLETED"
@@ -60,6 +61,7 @@ def test_killed_before_the_commit_a_retry_makes_one_job(at_failpoint) -> None:
 
 
 def test_killed_after_the_commit_a_retry_finds_the_job(at_failpoint) -> None:
+    """R1, R3."""
     stoker = at_failpoint("submit.after-commit=kill@1")
     job_id = submit_through_death(stoker)
     assert stoker.wait_for(job_id) == "COMPLETED"
@@ -68,6 +70,7 @@ def test_killed_after_the_commit_a_retry_finds_the_job(at_failpoint) -> None:
 
 
 def test_killed_after_the_reply_the_job_is_there(at_failpoint) -> None:
+    """R1."""
     stoker = at_failpoint("submit.after-reply=kill@1")
     stoker.ok("stoker", "up")
     disarm(stoker)
@@ -100,6 +103,7 @@ def submit_through_death(stoker: PrivateStoker) -> int:
     ],
 )
 def test_killed_on_the_way_of_a_job_it_runs_once_and_its_end_is_true(at_failpoint, point) -> None:
+    """R10, H1: the hops are ours: the shepherd supervises all jobs, the daemon records."""
     stoker = at_failpoint(f"{point}=kill@1")
     stoker.ok("stoker", "up")
     disarm(stoker)
@@ -118,6 +122,7 @@ def test_killed_on_the_way_of_a_job_it_runs_once_and_its_end_is_true(at_failpoin
      "record=kill@1", "report=kill@1"],
 )  # fmt: skip
 def test_a_shepherd_killed_at_any_hop_never_runs_a_job_twice_unseen(at_failpoint, point) -> None:
+    """R10, H1."""
     stoker = at_failpoint(point)
     stoker.ok("stoker", "up")
     disarm(stoker)
@@ -129,6 +134,7 @@ def test_a_shepherd_killed_at_any_hop_never_runs_a_job_twice_unseen(at_failpoint
 
 
 def test_jobs_do_not_notice_that_the_daemon_died(stoker) -> None:
+    """R12: same process, which nobody asked for a go."""
     job_id = stoker.sbatch(script=f"{WITNESS}read -r _ < fifo\n{END}exit 3\n", env=fifo(stoker))
     stoker.wait_running(job_id)
     before = process_of(stoker, job_id)
@@ -142,6 +148,7 @@ def test_jobs_do_not_notice_that_the_daemon_died(stoker) -> None:
 
 
 def test_a_job_that_ended_while_the_daemon_was_away_has_its_true_end(stoker) -> None:
+    """R13."""
     job_id = stoker.sbatch(
         script=f"{WITNESS}read -r _ < fifo\n{END}kill -SEGV $$\n", env=fifo(stoker)
     )
@@ -156,6 +163,7 @@ def test_a_job_that_ended_while_the_daemon_was_away_has_its_true_end(stoker) -> 
 
 
 def test_a_time_limit_is_kept_while_the_daemon_is_away(stoker) -> None:
+    """R13: by the shepherd."""
     job_id = stoker.sbatch("--time=0:02", script=f"{WITNESS}sleep 600\n{END}")
     stoker.wait_running(job_id)
     process = process_of(stoker, job_id)
@@ -166,6 +174,7 @@ def test_a_time_limit_is_kept_while_the_daemon_is_away(stoker) -> None:
 
 
 def test_a_dead_shepherd_leaves_its_job_to_the_daemon_which_knows_its_true_end(stoker) -> None:
+    """R14: better than lost: the daemon is the parent then."""
     job_id = stoker.sbatch(script=f"{WITNESS}read -r _ < fifo\n{END}exit 5\n", env=fifo(stoker))
     stoker.wait_running(job_id)
     shepherd = stoker.shepherd
@@ -180,6 +189,7 @@ def test_a_dead_shepherd_leaves_its_job_to_the_daemon_which_knows_its_true_end(s
 
 
 def test_daemon_and_shepherd_dead_the_job_is_adopted_and_ends_without_a_status(stoker) -> None:
+    """R14: what is left of it is watched, not killed; its end says -999:0."""
     job_id = stoker.sbatch(script=f"{WITNESS}read -r _ < fifo\n{END}", env=fifo(stoker))
     stoker.wait_running(job_id)
     shepherd = stoker.shepherd
@@ -194,6 +204,7 @@ def test_daemon_and_shepherd_dead_the_job_is_adopted_and_ends_without_a_status(s
 
 
 def test_everything_dead_a_job_that_may_is_requeued_and_runs_as_the_next_attempt(stoker) -> None:
+    """R10, R14."""
     job_id = stoker.sbatch(
         "--requeue", script=f'{WITNESS}test -n "$SLURM_RESTART_COUNT" || sleep 600\n{END}'
     )
@@ -231,6 +242,7 @@ def test_a_reservation_that_a_lost_journal_may_have_known_is_not_run_as_the_same
 
 
 def test_after_all_of_it_the_house_is_in_order(stoker) -> None:
+    """R2, H5."""
     first = stoker.sbatch(script="exit 0\n")
     stoker.wait_for(first)
     stoker.kill_daemon()

@@ -54,6 +54,7 @@ def closed(path: Path) -> Path:
 
 
 def test_every_connection_syncs_and_checks(database):
+    """R5: WAL, synchronous=FULL, foreign keys, asserted on every connection."""
     wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
     with database.transaction() as connection:
         assert {n: connection.exec_driver_sql(f"PRAGMA {n}").scalar() for n in wanted} == wanted
@@ -63,6 +64,7 @@ def test_every_connection_syncs_and_checks(database):
 
 
 def test_a_connection_that_would_not_sync_is_refused(database, monkeypatch):
+    """R5."""
     monkeypatch.setattr("stoker.core.database._prepare", lambda *_: None)
     database.close()
     with pytest.raises(StoreError, match="cannot keep jobs safe"):
@@ -182,6 +184,7 @@ def test_a_file_without_a_whole_header_is_damaged(path, size):
 
 @pytest.mark.parametrize("size", [100, 4096, 8192 + 17])
 def test_a_file_that_was_cut_short_is_refused(path, size):
+    """R6: never an empty queue in place of a damaged one."""
     whole = closed(path).read_bytes()
     assert len(whole) > size
     path.write_bytes(whole[:size])
@@ -198,6 +201,7 @@ def test_a_file_whose_pages_are_damaged_is_refused(path):
 
 @pytest.mark.parametrize("at", range(0, 100, 7))
 def test_a_header_with_a_flipped_byte_is_opened_whole_or_refused(path, at):
+    """R6."""
     whole = bytearray(closed(path).read_bytes())
     whole[at] ^= 0xFF
     path.write_bytes(whole)
@@ -210,6 +214,7 @@ def test_a_header_with_a_flipped_byte_is_opened_whole_or_refused(path, at):
 
 @pytest.mark.parametrize("application_id", [0, 0x12345678])
 def test_a_database_of_another_program_is_refused(path, application_id):
+    """R6."""
     connection = sqlite3.connect(path)
     connection.executescript(f"PRAGMA application_id={application_id}; CREATE TABLE theirs (x)")
     connection.close()
@@ -225,6 +230,7 @@ def test_a_file_with_our_mark_but_none_of_our_tables_is_refused(path):
 
 
 def test_a_newer_database_is_refused_with_what_helps(path):
+    """R6."""
     connection = sqlite3.connect(closed(path))
     connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.commit()
@@ -329,6 +335,7 @@ def test_a_database_without_room_to_grow_says_so(database):
 
 
 def test_a_copy_is_whole_while_work_goes_on(database, path):
+    """R7: backups are made online."""
     add(database, "before")
     with database.transaction() as connection:
         connection.exec_driver_sql(ADD, ("later", 1))
@@ -416,6 +423,7 @@ def test_the_migrated_database_opens(path):
 
 
 def test_an_older_database_is_copied_before_it_is_migrated(path, monkeypatch):
+    """R8."""
     with Database.at(path) as database:
         add(database, "kept")
     asked = []
@@ -432,6 +440,7 @@ def test_an_older_database_is_copied_before_it_is_migrated(path, monkeypatch):
 
 
 def test_a_migration_is_all_or_nothing(path, monkeypatch):
+    """R8."""
     monkeypatch.setattr(
         "alembic.operations.Operations.create_index",
         lambda *_, **__: (_ for _ in ()).throw(RuntimeError("killed half-way")),

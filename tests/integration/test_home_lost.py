@@ -28,6 +28,7 @@ def outside(stoker: PrivateStoker, tmp_path: Path) -> Path:
 
 
 def test_a_deleted_home_is_noticed_and_when_the_last_job_ends_nobody_stays(stoker, tmp_path):
+    """R33: intake stops, jobs live."""
     fifo, witness = outside(stoker, tmp_path), tmp_path / "witness"
     job = stoker.sbatch(script=f"cd /; read -r _ < {fifo}; echo end >> {witness}\n")
     stoker.wait_running(job)
@@ -41,6 +42,7 @@ def test_a_deleted_home_is_noticed_and_when_the_last_job_ends_nobody_stays(stoke
 
 
 def test_a_moved_home_is_noticed_and_served_again_where_it_is_now(stoker, tmp_path):
+    """R33."""
     fifo = outside(stoker, tmp_path)
     job = stoker.sbatch(script=f"read -r _ < {fifo}; exit 6\n")
     stoker.wait_running(job)
@@ -56,6 +58,7 @@ def test_a_moved_home_is_noticed_and_served_again_where_it_is_now(stoker, tmp_pa
 
 
 def test_ids_that_a_restored_backup_has_forgotten_are_not_given_again(stoker):
+    """R2, R7: nor are they after a restore."""
     stoker.sbatch("--wrap=true")
     backup = stoker.ok("stoker", "backup").strip()
     later = [stoker.sbatch("--wrap=true") for _ in range(3)]
@@ -82,6 +85,7 @@ def test_ids_do_not_jump_when_the_daemon_is_killed(stoker):
 
 
 def test_backups_are_made_by_themselves_and_only_the_last_are_kept():
+    """R7."""
     with PrivateStoker(
         total_cpus=2, total_memory="2000M", backup_interval_hours=0.0003, backup_keep=2
     ) as stoker:

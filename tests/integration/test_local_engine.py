@@ -336,6 +336,7 @@ def test_cores_are_as_asked_and_the_next_job_has_all(engine, events, tmp_path) -
 
 
 def test_limits_hold_for_the_job_and_not_for_the_next(engine, events, tmp_path) -> None:
+    """R31: a limit of processes is the job's own."""
     text = "ulimit -S -n; ulimit -H -n; ulimit -S -c; ulimit -S -t; ulimit -S -s"
     limits = {"nofile": (100, 200), "core": (0, 0), "cpu": (900, 1000), "stack": (4 << 20, -1)}
     before = run(engine, events, tmp_path, text)
@@ -428,6 +429,7 @@ def test_more_descriptors_than_one_frame_carries(engine, events) -> None:
 
 
 def test_a_pipe_with_a_name_does_not_hold_up_the_shepherd(engine, events, tmp_path) -> None:
+    """R21."""
     os.mkfifo(tmp_path / "pipe")
     engine.launch(
         [
@@ -461,6 +463,7 @@ def test_a_pipe_with_a_name_does_not_hold_up_the_shepherd(engine, events, tmp_pa
 def test_what_cannot_start_says_at_which_step_and_why(
     engine, events, tmp_path, make, changes, step, number
 ) -> None:
+    """R21: and the path."""
     place = tmp_path / "thing"
     if make == "directory":
         place.mkdir()

@@ -91,6 +91,7 @@ def counts(result: RecoveryResult) -> tuple[int, int, int]:
 
 
 def test_an_orphan_that_may_be_requeued_waits_again_as_its_next_attempt(records, gone):
+    """R10, R14."""
     job = records.running(gone)
     assert counts(recover(records)) == (1, 0, 0)
     job = records.on_record(job.job_id)
@@ -109,6 +110,7 @@ def test_an_orphan_that_was_requeued_too_often_waits_held(records, gone):
 
 
 def test_an_orphan_that_may_not_be_requeued_has_failed(records, gone):
+    """R14: FAILED -999:0 here, with the reason, where Slurm says NODE_FAIL."""
     job = records.running(gone, requeue=False)
     assert counts(recover(records)) == (1, 0, 0)
     job = records.on_record(job.job_id)
@@ -166,6 +168,7 @@ def test_what_an_orphan_left_behind_is_ended_before_its_resources_are_given_back
 
 
 def test_an_orphan_whose_processes_cannot_be_ended_keeps_its_resources(records, gone):
+    """R18."""
     job = records.running(gone)
     assert counts(recover(records, terminate=lambda _: False)) == (0, 1, 0)
     assert records.on_record(job.job_id).state is JobState.RUNNING
@@ -425,6 +428,7 @@ def test_one_job_that_cannot_be_recovered_stops_no_other(records, gone, caplog):
 def test_a_kill_at_any_commit_leaves_what_the_next_recovery_goes_on_from(
     records, gone, monkeypatch, dies_at
 ):
+    """R11."""
     jobs = [records.running(gone, requeue=number % 2 == 0) for number in range(4)]
     commits = []
     transaction = records.database.transaction

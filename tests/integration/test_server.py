@@ -62,6 +62,7 @@ def test_the_socket_is_its_owners_alone_and_gone_afterwards(tmp_path, service, p
 
 
 def test_a_second_daemon_is_refused_and_the_first_goes_on(server, service, path):
+    """R9: it names the first; the lock of the home is tried in test_start."""
     with pytest.raises(UserError, match="another stokerd answers there"), Server(path, service):
         pass
     assert is_well(path)
@@ -150,6 +151,7 @@ def test_who_is_left_for_the_next_turn_is_not_told_that_this_one_failed(tmp_path
 
 
 def test_nobody_is_told_before_the_commit(server, service, path):
+    """R1: an id goes out after the commit only."""
     committing, may_commit = threading.Event(), threading.Event()
     service.before_commit = lambda: (committing.set(), may_commit.wait(20))
     with RawClient(path) as client:
@@ -349,6 +351,7 @@ def test_a_frame_that_arrives_byte_by_byte_is_read(server, path):
 
 
 def test_a_client_that_says_nothing_is_sent_away_in_time(tmp_path, service, path):
+    """R29: idle limit."""
     with serving(tmp_path, service, half_frame_s=0.05), RawClient(path) as silent:
         assert b"no whole call came" in silent.hear(b"E")
         assert silent.is_hung_up()
@@ -401,6 +404,7 @@ def test_what_comes_after_the_call_has_ended_is_passed_over(server, path, late):
 
 
 def test_noise_never_brings_the_server_down(server, path):
+    """R29."""
     dice = random.Random(20_260_101)
     good = call_frame("look")
     for _ in range(300):
@@ -413,6 +417,7 @@ def test_noise_never_brings_the_server_down(server, path):
 
 
 def test_unfinished_frames_of_all_clients_together_are_bounded(tmp_path, service, path):
+    """R29: size limits."""
     piece = b"C" + (1 << 20).to_bytes(4, "big") + b"x" * 60_000
     with serving(tmp_path, service, half_frames_max=200_000), ExitStack() as stack:
         clients = [stack.enter_context(RawClient(path)) for _ in range(6)]
@@ -430,6 +435,7 @@ def _is_told_to_come_back(client: RawClient) -> bool:
 
 
 def test_slow_readers_delay_nobody(server, path):
+    """R29."""
     with ExitStack() as stack:
         slow = [stack.enter_context(RawClient(path)) for _ in range(50)]
         for client in slow:
@@ -474,6 +480,7 @@ def test_clients_beyond_the_limit_are_told_to_come_back(tmp_path, service, path)
 
 
 def test_without_descriptors_clients_are_told_to_come_back_and_nothing_spins(server, path):
+    """R26."""
     with RawClient(path) as client:
         assert client.ask("look")[1] == 0
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

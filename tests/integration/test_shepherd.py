@@ -125,6 +125,7 @@ def test_a_directory_that_others_may_enter_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_second_one_goes_and_names_the_first(tmp_path: Path) -> None:
+    """R9: for the shepherd, too."""
     with shepherd(tmp_path) as first, shepherd(tmp_path) as second:
         assert f"shepherd {first.pid} does" in second.verdict
         assert second.wait(_LIMIT_S) == 1
@@ -148,6 +149,7 @@ def test_a_signal_sends_it_away_when_nothing_runs(tmp_path: Path, number: int) -
 
 
 def test_signals_do_not_take_running_jobs_their_parent(tmp_path: Path) -> None:
+    """R28."""
     with local_engine(tmp_path) as (engine, events, _):
         engine.launch([unit("1.0.batch", "sleep", "60")], {})
         events.started("1.0.batch")
@@ -271,6 +273,7 @@ def test_a_peer_that_never_reads_is_dropped_and_jobs_go_on(tmp_path: Path) -> No
 def test_without_descriptors_units_are_put_off_and_peers_served_when_there_are_some_again(
     tmp_path: Path,
 ) -> None:
+    """R26."""
     with local_engine(tmp_path) as (engine, events, _), contextlib.ExitStack() as stack:
         pid = engine.status()["pid"]
         limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
@@ -298,6 +301,7 @@ def _cpu_ticks(pid: int) -> int:
 
 
 def test_fork_refused_puts_a_unit_off(tmp_path: Path) -> None:
+    """R22."""
     environment = {
         **os.environ,
         "STOKER_TEST_MODE": "1",
@@ -315,6 +319,7 @@ def test_fork_refused_puts_a_unit_off(tmp_path: Path) -> None:
 def test_with_a_full_disk_nothing_new_starts_and_ends_are_told_when_there_is_room(
     tmp_path: Path,
 ) -> None:
+    """R24: ends are kept by the shepherd, which stands where a supervisor of each job would."""
     go = tmp_path / "go"
     os.mkfifo(go)
     with local_engine(tmp_path / "home") as (engine, events, _):

@@ -47,6 +47,7 @@ def witness(tmp_path: Path) -> Path:
 def test_a_running_job_outlives_the_shepherd_and_its_exit_code_is_known(
     tmp_path: Path, witness: Path
 ) -> None:
+    """R13, R14: the daemon, a subreaper, is its parent then; nothing is lost."""
     go = tmp_path / "go"
     os.mkfifo(go)
     with local_engine(tmp_path / "home") as (engine, events, _):
@@ -80,6 +81,7 @@ def test_what_ended_while_nobody_watched_is_told_by_the_parent_that_it_fell_to(
 
 
 def test_an_adopted_job_keeps_its_time_limit(tmp_path: Path) -> None:
+    """R13."""
     with local_engine(tmp_path / "home") as (engine, events, _):
         engine.launch([unit("1.0.batch", "sleep", "60", time_limit_s=1.0)], {})
         started = events.started("1.0.batch")
@@ -177,6 +179,7 @@ def test_no_end_is_lost_in_a_storm_of_kills(tmp_path: Path, witness: Path) -> No
 def test_killed_at_each_point_a_unit_runs_at_most_once_and_is_heard_of(
     tmp_path: Path, witness: Path, point: str
 ) -> None:
+    """R10, H1: the intent is synced before the spawn, which is the claim of an attempt."""
     environment = {
         **os.environ,
         "STOKER_TEST_MODE": "1",
@@ -224,6 +227,7 @@ def test_a_begun_unit_without_a_start_is_found_by_its_token(tmp_path: Path, witn
 def test_jobs_do_not_notice_that_stokerd_dies_and_their_ends_are_kept(
     tmp_path: Path, witness: Path
 ) -> None:
+    """R12, R13."""
     home, go = tmp_path / "home", tmp_path / "go"
     os.mkfifo(go)
     long = f"echo start >> {witness}; read x < {go}; echo end >> {witness}; exit 9"
@@ -255,6 +259,7 @@ def test_jobs_do_not_notice_that_stokerd_dies_and_their_ends_are_kept(
 
 
 def test_a_job_of_another_boot_is_lost(tmp_path: Path) -> None:
+    """R14."""
     from stoker.shepherd.journal import line_of, read
 
     home = tmp_path / "home"
@@ -281,6 +286,7 @@ def test_a_job_of_another_boot_is_lost(tmp_path: Path) -> None:
 
 
 def test_a_reused_pid_is_neither_believed_nor_signalled(tmp_path: Path) -> None:
+    """R15."""
     from stoker.shepherd.journal import line_of, read
 
     home = tmp_path / "home"

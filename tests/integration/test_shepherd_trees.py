@@ -142,6 +142,7 @@ def test_what_a_job_leaves_behind_is_gone_when_its_end_is_told(
 def test_a_cancelled_tree_is_gone_within_its_wait_and_a_second(
     engine: LocalEngine, events: Events, tmp_path: Path, kind: str
 ) -> None:
+    """R16, R31: whatever forks while it is killed."""
     witness, out = tmp_path / "pids", tmp_path / "out"
     engine.launch([hostile("2.0.batch", kind, 8, witness, stdout=str(out))], {})
     lines(out)
@@ -156,6 +157,7 @@ def test_a_cancelled_tree_is_gone_within_its_wait_and_a_second(
 def test_a_thousand_processes_that_ignore_term_are_gone_within_a_second_of_the_kill(
     engine: LocalEngine, events: Events, tmp_path: Path
 ) -> None:
+    """R16."""
     witness, out = tmp_path / "pids", tmp_path / "out"
     engine.launch([hostile("3.0.batch", "sessions", 1000, witness, stdout=str(out))], {})
     lines(out)
@@ -188,6 +190,7 @@ def test_a_job_that_daemonizes_does_not_take_its_neighbours_with_it(
 def test_a_job_with_hundreds_of_orphans_leaves_no_zombie(
     engine: LocalEngine, events: Events
 ) -> None:
+    """R17: they fall to the shepherd, which reaps them."""
     text = "i=0; while [ $i -lt 500 ]; do (:&) ; i=$((i+1)); done; exit 3"
     engine.launch([script("6.0.batch", text)], {})
     assert events.ended("6.0.batch", limit_s=60.0).exit_code == 3

@@ -66,6 +66,7 @@ def test_it_is_started_once_and_said_once(started):
 
 
 def test_of_many_that_come_at_once_one_starts_it(started):
+    """R9."""
     found: list[int] = []
     threads = [threading.Thread(target=lambda: found.append(started.ensure())) for _ in range(8)]
     for thread in threads:
@@ -85,6 +86,7 @@ def test_a_socket_that_a_dead_daemon_left_does_not_count_as_an_answer(started):
 
 
 def test_a_lock_file_that_was_left_behind_stops_nobody(started):
+    """R9: the lock ends with whoever held it."""
     (started.home / "run").mkdir(mode=0o700, parents=True)
     (started.home / "run" / "start.lock").touch()
     assert started.ensure() > 0

@@ -2,7 +2,7 @@
 
 Looks only. Called inside a turn, so that the record does not move while it is compared; the engine
 goes on meanwhile, and what it has to report just then is no trouble: only what two looks in a row
-find counts.
+find counts. What this machine lets us promise of processes is said as well; it is no trouble.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ from stoker.engines.base import Engine, Evidence, UnitKey, parse_key
 from stoker.worker.launching import BATCH
 from stoker.worker.ledger import Ledger
 
+_CONTAINED = "each job has a control group: nothing of it outlives its end"
+_LOOSE = (
+    "no control groups can be made here: a job's processes are known by ancestry, session and "
+    "environment, and one that leaves all three can outlive its job; memory is not limited"
+)
 _FREE_MIB_MIN = 64
 _SHOWN_MAX = 5
 
@@ -40,7 +45,7 @@ class _Check(NamedTuple):
 def examine(home: Path, database: Database, engine: Engine, ledger: Ledger) -> Sequence[Finding]:
     """Return a finding for each subject, good ones included."""
     again = "restart: `stoker down`, `stoker up`"
-    return [
+    findings = [
         _finding(check)
         for check in (
             _Check("database", lambda: _database(database), "restore a backup: `stoker restore`"),
@@ -52,6 +57,8 @@ def examine(home: Path, database: Database, engine: Engine, ledger: Ledger) -> S
             _Check("disk", lambda: _disk(home), "make room"),
         )
     ]
+    text = _CONTAINED if engine.status().get("mode") == "cgroup" else _LOOSE
+    return [*findings, Finding(subject="containment", is_ok=True, text=text)]
 
 
 def _finding(check: _Check) -> Finding:

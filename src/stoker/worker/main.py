@@ -35,6 +35,7 @@ from stoker.core.settings import (
 from stoker.engines.local import LocalEngine
 from stoker.worker.failpoints import arm
 from stoker.worker.homelock import only_daemon
+from stoker.worker.localdisk import check_is_local
 from stoker.worker.rpc import ReadDraft
 from stoker.worker.service import Command
 from stoker.worker.signal_handler import RELOAD_SIGNAL, SignalHandler
@@ -88,6 +89,7 @@ def _prepare(
         signal.signal(number, signal.SIG_IGN)
     _take_descriptors()
     stack.enter_context(only_daemon(home))
+    check_is_local(home)
     _start_log(home, to_file=options.background)
     arm(os.environ)
     settings, machine, detected = _read_settings(home, options)

@@ -46,6 +46,7 @@ def test_a_condition_is_judged_by_the_end_whenever_it_is_said(rooms, kind, code,
 
 
 def test_an_id_that_was_never_seen_counts_as_met(rooms):
+    """R23: as in Slurm."""
     assert reason(rooms, rooms.submit(dependency="afterok:77777")) == "None"
 
 
@@ -89,6 +90,7 @@ def test_a_delay_outlives_a_restart(rooms):
 
 
 def test_a_job_that_waits_for_what_can_never_come_is_ended_if_it_asked_for_that(rooms):
+    """R23: else it says DependencyNeverSatisfied."""
     first = rooms.submit()
     job = rooms.submit(dependency=f"afterok:{first.job_id}", kill_on_invalid_dependency=True)
     run(rooms, first, code=1)
@@ -115,6 +117,7 @@ def test_the_setting_decides_for_those_who_said_nothing(make_rooms):
 
 
 def test_one_end_brings_down_a_whole_chain(rooms):
+    """R23."""
     first = rooms.submit()
     chain = [first]
     for _ in range(20):

@@ -37,6 +37,17 @@ def test_all_is_well_where_all_is_well(lively):
     assert troubles(lively) == {}
 
 
+@pytest.mark.parametrize(("mode", "word"), [("cgroup", "outlives"), ("scan", "can outlive")])
+def test_what_the_machine_lets_us_promise_is_said_and_is_no_trouble(lively, mode, word):
+    """R35: without control groups promises are weaker, and the doctor names them."""
+    lively.engine.status = lambda: {"pid": 1, "mode": mode}
+    with lively.queue.turn():
+        found = examine(lively.home, lively.database, lively.engine, lively.worker.ledger)
+    (said,) = [finding for finding in found if finding.subject == "containment"]
+    assert said.is_ok
+    assert word in said.text
+
+
 def test_lanes_are_no_overbooking(make_rooms, monkeypatch):
     monkeypatch.setattr(processes, "is_alive", lambda _: True)
     rooms = make_rooms(follow_depth_max=8)
@@ -60,6 +71,7 @@ def test_what_this_very_turn_has_changed_is_no_trouble(lively):
 
 
 def test_a_job_that_the_engine_has_never_heard_of_is_found(lively):
+    """H5."""
     lively.engine.evidence = Evidence(BOOT, frozenset(), {}, ())
     found = troubles(lively)["jobs and engine"]
     assert "job 1 is RUNNING, but the engine does not know it" in found
@@ -76,6 +88,7 @@ def test_an_end_that_is_on_its_way_is_no_trouble(lively):
 
 @pytest.mark.parametrize("is_queued", [False, True])
 def test_what_the_engine_has_without_a_record_is_found(lively, is_queued):
+    """H5."""
     known = lively.engine_knows_all()
     key = "77.0.batch"
     running = known.running if is_queued else {**known.running, key: Started(key, 1, 1, 1.0)}

@@ -41,6 +41,7 @@ def test_each_call_is_in_the_table():
 
 
 def test_each_name_of_the_table_is_called_somewhere():
+    """H1: table and code are in step."""
     assert set(NAMES) <= set(called_names())
 
 
@@ -51,6 +52,7 @@ def test_off_they_do_nothing_and_look_into_an_empty_dict():
 
 
 def test_a_plain_start_with_failpoints_is_refused():
+    """H1."""
     for mode in ({}, {"STOKER_TEST_MODE": "0"}, {"STOKER_TEST_MODE": ""}):
         with pytest.raises(SettingsError, match="cannot start with STOKER_FAILPOINTS set"):
             arm({"STOKER_FAILPOINTS": f"{NAME}=kill", **mode})

@@ -21,6 +21,7 @@ def test_a_job_is_on_record_with_what_was_asked_for(rooms):
 
 
 def test_ids_grow_and_priorities_fall_so_that_who_comes_first_goes_first(rooms):
+    """R2."""
     one, two = rooms.submit(), rooms.submit()
     assert (one.job_id, two.job_id) == (1, 2)
     assert one.priority > two.priority
@@ -37,6 +38,7 @@ def test_script_and_environment_are_stored_once_however_many_jobs_share_them(roo
 
 
 def test_the_same_key_is_the_same_job_whatever_became_of_it(rooms):
+    """R3: a client that tries again gets the id that it would have got."""
     job = rooms.submit(key="k")
     assert rooms.submit(key="k").job_id == job.job_id
     rooms.schedule()
@@ -66,6 +68,7 @@ def test_keys_are_forgotten_when_no_client_tries_again(rooms):
 
 
 def test_a_refused_submission_leaves_nothing_and_uses_no_id(rooms):
+    """R4: no row, no content, no id."""
     with pytest.raises(InvalidSpec):
         rooms.submit(partition="nosuch")
     assert len(rooms.queue.table) == 0
@@ -85,6 +88,7 @@ def test_a_refused_submission_leaves_nothing_and_uses_no_id(rooms):
     ],
 )
 def test_what_exceeds_a_limit_is_refused_by_its_name(make_rooms, said, code):
+    """R32: limits are checked before anything is stored."""
     rooms = make_rooms(max_script_size=1024, max_array_size=10)
     with pytest.raises(InvalidSpec) as refusal:
         rooms.submit(**{"name": "work"} | said)

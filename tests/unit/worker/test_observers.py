@@ -114,6 +114,7 @@ def test_one_that_raises_harms_neither_publisher_nor_others_and_is_logged_once(t
 
 
 def test_one_that_blocks_delays_neither_publisher_nor_others(tracker):
+    """R34: there is nobody else to notify yet: no mail, no hooks."""
     blocker, recorder = Blocker(), Recorder()
     tracker.attach(blocker)
     tracker.attach(recorder)
@@ -130,6 +131,7 @@ def test_one_that_blocks_delays_neither_publisher_nor_others(tracker):
 
 
 def test_one_that_is_far_behind_misses_the_oldest_and_costs_no_more_memory(caplog):
+    """R34."""
     observable, blocker = Observable(notices_max=3), Blocker()
     observable.attach(blocker)
     observable.notify_allocated(0, {})

@@ -35,6 +35,7 @@ def summary(outcome):
     ],
 )
 def test_a_process_that_ended(end, expected):
+    """R20: a kill for memory counts, whatever the script exits with."""
     assert summary(outcomes.outcome_of(waiting_job(start_at=1.0), end)) == expected
 
 

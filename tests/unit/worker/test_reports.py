@@ -48,6 +48,7 @@ def test_start_and_end_may_come_in_one_message(rooms):
 
 
 def test_an_end_that_comes_twice_changes_nothing_and_is_acknowledged_again(rooms):
+    """R19."""
     job = rooms.running()
     event = ended(key_of(job), rooms.now_s)
     rooms.report(event)
@@ -80,6 +81,7 @@ def test_the_next_job_is_placed_in_the_turn_that_records_the_end(rooms):
 
 
 def test_a_missing_output_directory_fails_the_job_as_in_slurm(rooms):
+    """R21."""
     job = rooms.submit()
     rooms.wait_s(2)
     rooms.fail(job, "stdout", path="/no/dir/out")
@@ -135,6 +137,7 @@ def test_a_program_that_cannot_be_executed_ends_with_the_errors_number(rooms):
 
 @pytest.mark.parametrize("step", ["journal", "fork", "spool"])
 def test_what_is_the_machines_trouble_lets_the_job_wait_for_a_while(rooms, step):
+    """R22."""
     job = rooms.submit()
     rooms.schedule()
     rooms.fail(job, step, errno=11)

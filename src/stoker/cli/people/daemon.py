@@ -65,9 +65,8 @@ def up_command(foreground: bool, settings: tuple[str, ...]) -> None:
     "--timeout",
     type=click.FloatRange(min=0),
     default=_CANCEL_S,
-    show_default=True,
     metavar="SECONDS",
-    help="With --cancel: how long the jobs may take to end.",
+    help=f"With --cancel: how long the jobs may take to end; {_CANCEL_S:g} if not said.",
 )
 def down_command(cancel: bool, timeout: float) -> None:
     """Stop the daemon; running jobs go on.
