@@ -235,7 +235,8 @@ class JobView:
     def tres(self) -> str:
         """Return the trackable resources: ``cpu=2,mem=2G,node=1,billing=2``."""
         memory = format_memory(self.memory_mib)
-        return f"cpu={self.cpus},mem={memory},node={self.node_count},billing={self.cpus}"
+        nodes = self.node_count if self.allocation else self.shape.nodes_min
+        return f"cpu={self.cpus},mem={memory},node={nodes},billing={self.cpus}"
 
     @property
     def tres_per_node(self) -> str | None:

@@ -158,7 +158,8 @@ class Spawner:
         except OSError as error:
             os.chdir(REFUGE)
             self._cwd = REFUGE
-            return (
+            # Said twice, as Slurm says it: it goes there once for the job and once for the task.
+            return 2 * (
                 f"slurmstepd: error: couldn't chdir to `{directory}': {error.strerror}: "
                 f"going to {REFUGE} instead\n"
             )

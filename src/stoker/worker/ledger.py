@@ -308,6 +308,9 @@ class Ledger:
         """End the job, for good unless somebody asked for a requeue."""
         count_pause(job, outcome.at)
         if job.allocation is not None:
+            if outcome.state is JobState.FAILED:
+                # What could not be launched has been where it was to run, as Slurm tells it.
+                job.start_at = job.start_at or job.allocation.reserved_at
             job.allocation.exit_code = outcome.raw_code
             job.allocation.exit_signal = outcome.raw_signal
             job.allocation.usage = outcome.usage

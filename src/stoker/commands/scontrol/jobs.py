@@ -14,7 +14,7 @@ from stoker.commands.errors import describe
 from stoker.commands.jobview import JobView, Scene, views_of, with_last_allocations
 from stoker.commands.scontrol.words import Line, failure
 from stoker.commands.stepview import StepView, step_views, steps_of
-from stoker.core.enums import HOLDING
+from stoker.core.enums import HOLDING, JobState
 from stoker.core.errors import UnknownJob
 from stoker.core.models import Job, NodeShare
 from stoker.core.units import (
@@ -106,7 +106,7 @@ def _job_lines(view: JobView, *, has_details: bool) -> Iterator[str]:
 
 def _identity_lines(view: JobView) -> Iterator[str]:
     job, owner, spec = view.job, view.job.owner, view.job.spec
-    yield f"JobId={job.job_id} {_array_words(view)}JobName={job.name or '(null)'}"
+    yield f"JobId={job.job_id} {_array_words(view)}JobName={_shown_name(job)}"
     yield (
         f"UserId={owner.user_name}({owner.user_id}) "
         f"GroupId={owner.group_name}({owner.group_id}) MCS_label=N/A"
@@ -159,11 +159,24 @@ def _place_lines(view: JobView) -> Iterator[str]:
     if view.batch_host:
         yield f"BatchHost={view.batch_host}"
     yield (
-        f"NumNodes={view.node_count} NumCPUs={view.cpus} NumTasks={view.tasks} "
+        f"NumNodes={_node_range(view)} NumCPUs={view.cpus} NumTasks={view.tasks} "
         f"CPUs/Task={shape.cpus_per_task} ReqB:S:C:T=0:0:*:*"
     )
     yield f"TRES={view.tres}"
     yield f"Socks/Node=* NtasksPerN:B:S:C={shape.tasks_per_node or 0}:0:*:* CoreSpec=*"
+
+
+def _shown_name(job: Job) -> str:
+    """Return the name: a command line always gives one, though it may be empty."""
+    return job.name if job.name or job.spec.submit_line else "(null)"
+
+
+def _node_range(view: JobView) -> str:
+    """Return how many nodes it has; of a waiting job ``2-4`` if it may have no more than that."""
+    most = view.job.spec.max_nodes
+    if view.job.state is not JobState.PENDING or not most:
+        return str(view.node_count)
+    return f"{min(view.node_count, most)}-{most}"
 
 
 def _gres_total(shares: Iterable[NodeShare]) -> str:
@@ -205,7 +218,8 @@ def _file_lines(view: JobView) -> Iterator[str]:
     yield f"WorkDir={spec.work_dir}"
     if spec.admin_comment:
         yield f"AdminComment={spec.admin_comment} "
-    if view.job.message:
+    if view.job.message and view.job.exit_code < 0:
+        # No state of Slurm's says it: nobody knows how the job ended.
         yield f"SystemComment={view.job.message} "
     if spec.comment:
         yield f"Comment={spec.comment} "

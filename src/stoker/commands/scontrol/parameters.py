@@ -157,7 +157,7 @@ def _cpus(value: str, job: Job, _line: Line) -> Changes:
 def _nodes(value: str, _job: Job, _line: Line) -> Changes:
     least, _, most = value.partition("-")
     count = _whole(least, "NumNodes")
-    return {"min_nodes": count, "max_nodes": _whole(most, "NumNodes") if most else count}
+    return {"min_nodes": count} | ({"max_nodes": _whole(most, "NumNodes")} if most else {})
 
 
 def _host_list(field: str) -> Reader:
