@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import operator
 import os
 import platform
 import select
@@ -25,9 +27,9 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
-def private_stoker(**settings: object) -> Iterator[Client]:
-    """Give a client of a fresh Stoker, and end all of it afterwards."""
-    home = Path(tempfile.mkdtemp(prefix="stoker-bench-"))
+def private_stoker(*, home: Path | None = None, **settings: object) -> Iterator[Client]:
+    """Give a client of a fresh Stoker, in *home* if it is given, and end all of it afterwards."""
+    home = home or Path(tempfile.mkdtemp(prefix="stoker-bench-"))
     names = {f"STOKER_{name.upper()}": str(value) for name, value in settings.items()}
     before = {name: os.environ.get(name) for name in (*names, "STOKER_HOME")}
     os.environ.update(names | {"STOKER_HOME": str(home)})
@@ -99,6 +101,21 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
+def options_of(
+    parser: argparse.ArgumentParser,
+    arguments: Sequence[str] | None,
+    quick: Mapping[str, Any] | None = None,
+) -> argparse.Namespace:
+    """Read a benchmark's options, with those that all have; ``--quick`` stands for *quick*."""
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    small = ", ".join(f"--{name} {value}" for name, value in (quick or {}).items())
+    if quick is not None:
+        parser.add_argument("--quick", action="store_true", help=f"a small run: {small}")
+        if "--quick" in (sys.argv[1:] if arguments is None else arguments):
+            parser.set_defaults(**quick)
+    return parser.parse_args(arguments)
+
+
 def figure(name: str, value: float, unit: str, budget: str | None = None) -> dict[str, Any]:
     """Return one figure as results hold it."""
     found: dict[str, Any] = {"name": name, "value": value, "unit": unit}
@@ -117,17 +134,38 @@ def machine() -> Mapping[str, Any]:
         "cpus": len(os.sched_getaffinity(0)),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
+        "load": round(os.getloadavg()[0], 1),
     }
 
 
-def keep(name: str, figures: Sequence[Mapping[str, Any]]) -> None:
-    """Write a benchmark's figures where others find them, and print them as a table."""
+def keep(
+    name: str, figures: Sequence[Mapping[str, Any]], options: argparse.Namespace | None = None
+) -> None:
+    """Write a benchmark's figures where others find them, and print them."""
     RESULTS.mkdir(exist_ok=True)
     body = {"benchmark": name, "machine": machine(), "figures": list(figures)}
-    (RESULTS / f"{name}.json").write_text(json.dumps(body, indent=2) + "\n")
+    text = json.dumps(body, indent=2)
+    (RESULTS / f"{name}.json").write_text(text + "\n")
+    if options is not None and options.json:
+        print(text)
+        return
     for figure in figures:
-        budget = f"  (budget {figure['budget']})" if "budget" in figure else ""
-        print(f"{figure['name']:<58} {figure['value']:>10.3f} {figure['unit']}{budget}")
+        print(row_of(figure))
+
+
+def row_of(figure: Mapping[str, Any]) -> str:
+    """Return a figure as a line, with its budget and whether it is met."""
+    budget = ""
+    if "budget" in figure:
+        budget = f"  (budget {figure['budget']}: {'met' if is_met(figure) else 'NOT MET'})"
+    return f"{figure['name']:<58} {figure['value']:>10.3f} {figure['unit']}{budget}"
+
+
+def is_met(figure: Mapping[str, Any]) -> bool:
+    """Whether a figure is within its budget, which reads ``<= 3`` or ``>= 0.6``."""
+    sign, _, bound = str(figure["budget"]).partition(" ")
+    compare = {"<": operator.lt, "<=": operator.le, ">=": operator.ge, ">": operator.gt}[sign]
+    return bool(compare(figure["value"], float(bound)))
 
 
 def kill(pid: int) -> None:
@@ -140,7 +178,15 @@ def kill(pid: int) -> None:
         os.close(descriptor)
 
 
-def gather() -> None:
-    """Put the figures of all benchmarks into one file."""
-    found = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
-    RESULTS.with_suffix(".json").write_text(json.dumps(found, indent=2) + "\n")
+def gather() -> list[dict[str, Any]]:
+    """Put all figures into one file, each with its budget and whether it is met."""
+    results = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
+    figures = [
+        {"benchmark": result["benchmark"], **figure}
+        | ({"met": is_met(figure)} if "budget" in figure else {})
+        for result in results
+        for figure in result["figures"]
+    ]
+    body = {"machine": machine(), "figures": figures}
+    RESULTS.with_suffix(".json").write_text(json.dumps(body, indent=2) + "\n")
+    return figures

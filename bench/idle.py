@@ -8,23 +8,24 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.house import figure, keep, private_stoker, pss_mib, say
+from bench.house import figure, keep, options_of, private_stoker, pss_mib, say
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m bench.idle", description=__doc__)
     parser.add_argument("--seconds", type=float, default=20, help="how long to look (default 20)")
-    options = parser.parse_args()
+    options = options_of(parser, arguments)
     with private_stoker(total_cpus=2) as client:
         client.wait(client.submit("--output=/dev/null", "--", "true"))
         status = client.status()
         pids = {name: int(status[name]["pid"]) for name in ("stokerd", "shepherd")}
         figures = _measure(pids, options.seconds)
-    keep("idle", figures)
+    keep("idle", figures, options)
     return 0
 
 

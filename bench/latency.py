@@ -10,21 +10,22 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.house import figure, keep, median, private_stoker, say, timed
+from bench.house import figure, keep, median, options_of, private_stoker, say, timed
 from stoker.cli.names import ensure_names
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m bench.latency", description=__doc__)
     parser.add_argument("--rounds", type=int, default=60, help="runs of each command (default 60)")
-    options = parser.parse_args()
+    options = options_of(parser, arguments)
     with tempfile.TemporaryDirectory(prefix="stoker-bench-") as name:
         figures = _measure(Path(name), options.rounds)
-    keep("latency", figures)
+    keep("latency", figures, options)
     return 0
 
 

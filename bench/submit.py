@@ -10,20 +10,21 @@ import argparse
 import multiprocessing
 import sys
 import time
+from collections.abc import Sequence
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-from bench.house import figure, keep, private_stoker, say
+from bench.house import figure, keep, options_of, private_stoker, say
 from stoker.client.client import Client
 from stoker.core.messages import Draft
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m bench.submit", description=__doc__)
     parser.add_argument("--clients", type=int, default=20, help="how many at once (default 20)")
     parser.add_argument("--jobs", type=int, default=200, help="of each client (default 200)")
-    options = parser.parse_args()
+    options = options_of(parser, arguments)
     total = options.clients * options.jobs
     with private_stoker(total_cpus=1, affinity="false") as client:
         seconds = _race(client.home, options.clients, options.jobs)
@@ -32,7 +33,7 @@ def main() -> int:
             raise SystemExit(f"cannot trust the run: {waiting} of {total} jobs are on record")
     say(f"{total} submissions in {seconds:.2f} s")
     name = f"submissions, {options.clients} clients, each after its sync"
-    keep("submit", [figure(name, total / seconds, "jobs/s", ">= 1000")])
+    keep("submit", [figure(name, total / seconds, "jobs/s", ">= 1000")], options)
     return 0
 
 
