@@ -14,8 +14,6 @@ from typing import Final
 
 import msgspec
 
-from stoker.core.models import JobSpec
-
 PRIORITY_MAX: Final = 4_294_967_295
 _RANK_SCALE: Final = 1000
 
@@ -59,10 +57,14 @@ class Factors(msgspec.Struct, frozen=True, kw_only=True):
             nice=self.nice,
         )
 
-    def priority(self) -> float:
-        """Return the priority that weighted factors add up to: at least 1, since 0 is a hold."""
+    def sum(self) -> float:
+        """Return what the factors add up to."""
         found = self.age + self.assoc + self.fairshare + self.job_size + self.partition + self.qos
-        return min(max(1.0, found + sum(self.tres.values()) - self.nice), PRIORITY_MAX)
+        return found + sum(self.tres.values())
+
+    def priority(self) -> float:
+        """Return the priority that weighted factors make: at least 1, since 0 is a hold."""
+        return min(max(1.0, self.sum() - self.nice), PRIORITY_MAX)
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -71,13 +73,6 @@ class Asked(msgspec.Struct, frozen=True):
     cpus: int
     nodes: int
     tres: Mapping[str, int] = {}
-
-
-def asked_by(spec: JobSpec, memory_mib: int, gres: Mapping[str, int]) -> Asked:
-    """Return what a specification asks for in all; memory and generic resources were worked out."""
-    nodes = spec.min_nodes or 1
-    tres = {"cpu": spec.cpus, "mem": memory_mib, "node": nodes, "billing": spec.cpus}
-    return Asked(spec.cpus, nodes, tres | {f"gres/{name}": count for name, count in gres.items()})
 
 
 def age_factor(eligible_at: float, now: float, weights: Weights) -> float:

@@ -7,6 +7,7 @@ was known at the last time. Not thread-safe: whoever uses it holds the queue's l
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Final
 
 from stoker.core.accounts import NORMAL, Association, Book
@@ -19,7 +20,6 @@ from stoker.scheduling.priority import (
     Factors,
     Weights,
     age_factor,
-    asked_by,
     job_size_factor,
     rank,
     share_of_largest,
@@ -72,20 +72,33 @@ class Priorities:
     def order(self, job: Job) -> Order:
         """Return a waiting job's place under multifactor: by priority, then by id and task."""
         if job.spec.priority is not None:
-            points, since = float(job.priority), self.at
-        else:
-            ageless = self.factors(job, job.partition, ages=False).weighted(self.weights)
-            points, since = ageless.priority(), job.eligible_at or self.at
-        place = rank(points, since, self.at, self.weights)
-        return (-place, *by_submission(job)[1:])
+            return self._place(job, float(job.priority), self.at)
+        return self._of_factors(job)[1]
 
-    def factors(self, job: Job, partition: str, *, ages: bool = True) -> Factors:
+    def renew(self, job: Job) -> Order:
+        """Give a waiting job the priority that it has now; return its place."""
+        if job.spec.priority is not None:
+            return self.order(job)
+        job.priority, place = self._of_factors(job)
+        return place
+
+    def _of_factors(self, job: Job) -> tuple[int, Order]:
+        """Return the priority that the factors add up to, and the place that goes with it."""
+        points = self.factors(job, job.partition).weighted(self.weights)
+        priority, own = points.priority(), points.sum() - points.nice
+        ageless = max(1.0, own - points.age)
+        return int(priority), self._place(job, ageless, job.eligible_at or self.at)
+
+    def _place(self, job: Job, points: float, since: float) -> Order:
+        return (-rank(points, since, self.at, self.weights), *by_submission(job)[1:])
+
+    def factors(self, job: Job, partition: str) -> Factors:
         """Return the factors of a job, as if it waited in *partition*."""
         asked, there = self._asked(job), self._there
         association = self._association(job)
         standing = self.standings.get(association.id) if association is not None else None
         return Factors(
-            age=age_factor(job.eligible_at, self.at, self.weights) if ages else 0.0,
+            age=age_factor(job.eligible_at, self.at, self.weights),
             assoc=self._assoc_factor(association),
             fairshare=standing.fair_share if standing is not None else 0.0,
             job_size=job_size_factor(asked, there, favors_small=self.weights.favors_small),
@@ -96,19 +109,24 @@ class Priorities:
         )
 
     def _asked(self, job: Job) -> Asked:
+        cpus, nodes = job.spec.cpus, job.spec.min_nodes or 1
+        if not self.weights.tres:
+            return Asked(cpus, nodes)
         shape = self._admission.shape(job)
-        memory, gres = 0, {}
-        if self.weights.tres:
-            gres = {name: count * shape.nodes_min for name, count in shape.gres}
-            per_cpu, per_node = shape.memory_per_cpu_mib, shape.memory_per_node_mib
-            memory = (per_cpu or 0) * job.spec.cpus or (per_node or 0) * shape.nodes_min
-        return asked_by(job.spec, memory, gres)
+        per_cpu, per_node = shape.memory_per_cpu_mib, shape.memory_per_node_mib
+        tres = {
+            "cpu": cpus,
+            "mem": (per_cpu or 0) * cpus or (per_node or 0) * nodes,
+            "node": nodes,
+            "billing": cpus,
+        }
+        return Asked(cpus, nodes, tres | {f"gres/{name}": n * nodes for name, n in shape.gres})
 
-    @property
+    @cached_property
     def _there(self) -> Asked:
         machine = self._admission.machine
         gres: dict[str, int] = {}
-        for node in machine.nodes if self.weights.tres else ():
+        for node in machine.nodes:
             for name, count in node.gres.items():
                 gres[f"gres/{name}"] = gres.get(f"gres/{name}", 0) + count
         cpus, nodes = machine.cpus, len(machine.nodes)

@@ -200,10 +200,10 @@ class JobTable:
         if queue.add(place):
             self._move_front(shape, queue, before)
 
-    def reorder(self, job: Job) -> None:
-        """Let a job that waits in a queue stand where its order puts it now."""
+    def reorder(self, job: Job, order: Order) -> None:
+        """Let a job that waits in a queue stand where its order, which is *order* now, puts it."""
         place = self._places.get(job.job_id)
-        if place is not None and place.order[1:] != self._order_of(job):
+        if place is not None and place.order[1:] != order:
             self.displace(job)
             self.place(job)
 

@@ -23,7 +23,7 @@ from stoker.worker.ledger import Ledger
 from stoker.worker.priorities import Priorities
 
 _PERIOD_MAX_S: Final = 86_400.0
-_JOBS_A_TURN: Final = 500
+_JOBS_A_TURN: Final = 200
 
 
 class UsageKeeper(DaemonThread):
@@ -110,8 +110,7 @@ class UsageKeeper(DaemonThread):
         for job_id in ids:
             job = table.get(job_id)
             if job is not None and table.shape(job) is not None:
-                job.priority = self._priorities.now_of(job)
-                table.reorder(job)
+                table.reorder(job, self._priorities.renew(job))
 
 
 def _running(ledger: Ledger) -> dict[int, tuple[Job, Allocation]]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stoker.commands.sprio import sprio
 from stoker.core.models import Job, JobSpec
-from stoker.scheduling.priority import Asked, Factors, Weights, asked_by, job_size_factor
+from stoker.scheduling.priority import Asked, Factors, Weights, job_size_factor
 from stoker.worker.call import Answer, Call
 from support.recorded_cluster import ALICE, RecordedCluster
 
@@ -38,7 +38,8 @@ class Cluster(RecordedCluster):
         return self.weights
 
     def priority_factors(self, job: Job, partition: str) -> Factors:
-        size = job_size_factor(asked_by(job.spec, 1000, {}), Asked(16, 2))
+        asked = Asked(job.spec.cpus, job.spec.min_nodes or 1)
+        size = job_size_factor(asked, Asked(16, 2))
         part = 1.0 if partition == "debug" else 0.5
         tres = dict.fromkeys(self.weights.tres, 0.125)
         return Factors(job_size=size, partition=part, nice=job.nice, tres=tres)

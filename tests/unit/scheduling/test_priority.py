@@ -13,7 +13,6 @@ from stoker.scheduling.priority import (
     Factors,
     Weights,
     age_factor,
-    asked_by,
     job_size_factor,
     rank,
     share_of_largest,
@@ -36,13 +35,13 @@ WEIGHTS = Weights(age=1000, job_size=1000, partition=1000, max_age_s=1000.0)
     ],
 )
 def test_a_priority_is_the_sum_of_its_factors_less_nice(spec: JobSpec, priority: int) -> None:
-    size = job_size_factor(asked_by(spec, 1000, {}), THERE)
+    size = job_size_factor(Asked(spec.cpus, spec.min_nodes or 1), THERE)
     factors = Factors(job_size=size, partition=1.0, nice=spec.nice)
     assert int(factors.weighted(WEIGHTS).priority()) == priority
 
 
 def test_small_jobs_may_be_favoured() -> None:
-    asked = asked_by(JobSpec(name="small"), 1000, {})
+    asked = Asked(1, 1)
     large, small = job_size_factor(asked, THERE), job_size_factor(asked, THERE, favors_small=True)
     assert large + small == 1.0
     assert small > large
@@ -50,7 +49,7 @@ def test_small_jobs_may_be_favoured() -> None:
 
 def test_each_weighted_resource_counts_by_what_is_asked_of_it() -> None:
     weights = Weights(tres={"cpu": 1600, "gres/gpu": 400, "license/x": 9})
-    asked = asked_by(JobSpec(name="j", ntasks=4), 1000, {"gpu": 2})
+    asked = Asked(4, 1, {"cpu": 4, "gres/gpu": 2})
     factors = Factors(tres=tres_factors(asked, THERE, weights))
     assert factors.tres == {"cpu": 0.25, "gres/gpu": 0.5, "license/x": 0.0}
     assert factors.weighted(weights).priority() == 400 + 200
