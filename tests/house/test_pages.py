@@ -23,6 +23,7 @@ from stoker.core.settings import (
     Settings,
     load_settings,
     machine_of,
+    setting_fields,
 )
 from support.project import ROOT, SOURCE, chapter, first_cells, page
 
@@ -52,7 +53,7 @@ def test_each_passage_stands_on_one_page():
 
 def test_every_setting_is_documented_with_its_variable():
     table = chapter(page("docs/settings.md"), "## All settings")
-    names = [field.name for field in msgspec.structs.fields(Settings)]
+    names = [field.name for field in setting_fields()]
     assert first_cells(table) == [f"`{name}`" for name in names]
     assert {f"STOKER_{name.upper()}" for name in names} <= in_code(table)
 
