@@ -20,7 +20,15 @@ from bench.house import RESULTS
 PICTURE: Final = Path(__file__).parent.parent / "docs" / "growth.svg"
 _SIZE = (720, 420)
 _MARGIN = (70, 20, 230, 50)
-_COLOURS = ("#0b6e99", "#d9480f", "#2b8a3e", "#862e9c", "#5c4300", "#c2255c", "#495057")
+_DRAWN = (
+    "a turn after one end",
+    "one submission",
+    "squeue -j",
+    "sacct by user and day",
+    "restart to first launch",
+)
+"""What the picture shows; others are in the results."""
+_COLOURS = ("#0b6e99", "#d9480f", "#2b8a3e", "#862e9c", "#c2255c")
 _LABEL = re.compile(r"(\d+) (?:waiting|jobs wait|tasks wait|tasks|ended): (.*)")
 
 
@@ -47,10 +55,10 @@ def curves(results: Sequence[Mapping[str, object]]) -> list[Curve]:
         for figure in result["figures"]:  # type: ignore[attr-defined]
             match = _LABEL.fullmatch(figure["name"])
             factor = {"ms": 1.0, "s": 1e3}.get(figure["unit"])
-            if match and factor:
+            if match and factor and match[2] in _DRAWN:
                 found.setdefault(match[2], {})[int(match[1])] = figure["value"] * factor
     return [
-        Curve(name, sorted(points.items())) for name, points in found.items() if len(points) > 1
+        Curve(name, sorted(found[name].items())) for name in _DRAWN if len(found.get(name, ())) > 1
     ]
 
 

@@ -78,15 +78,20 @@ def pss_mib(pid: int) -> float:
     raise LookupError(f"process {pid} has no Pss")
 
 
-def compiled_loop(directory: Path) -> Path | None:
-    """Return the bare loop as a program; None where there is no C compiler."""
+def compiled(name: str, directory: Path) -> Path | None:
+    """Return one of our C sources as a program; None where there is no C compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         return None
-    program = directory / "loop"
-    source = Path(__file__).with_name("loop.c")
+    program = directory / name
+    source = Path(__file__).with_name(f"{name}.c")
     subprocess.run([compiler, "-O2", "-o", program, source], check=True)
     return program
+
+
+def compiled_loop(directory: Path) -> Path | None:
+    """Return the bare loop as a program; None where there is no C compiler."""
+    return compiled("loop", directory)
 
 
 def timed(function: Any, *arguments: Any) -> float:

@@ -1,161 +1,220 @@
 """The same work through other programs, as far as they are installed here; none is installed.
 
-Each runs no-op commands, as many at a time as there are CPUs, from the first hand-in until all have
-ended. Who keeps no record (GNU parallel, xargs) is measured for comparison, and said to keep none.
+Each runs short commands, as many at a time as there are CPUs, from the first hand-in until all have
+ended. Every command adds a byte to a file: that they ran, and none twice, is counted there. Who
+keeps no record (GNU parallel, xargs) is measured for comparison, and said to keep none.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Final, NamedTuple
 
-from bench.house import figure, keep, private_stoker, say, timed
-from bench.throughput import array_of_commands, await_all, check
+from bench.house import compiled, figure, keep, options_of, private_stoker, say, timed
+
+_LIMIT_S: Final = 120.0
 
 
-def main() -> int:
+class Work(NamedTuple):
+    """So many runs of a command, so many at a time; files may stand in the directory."""
+
+    command: Sequence[str]
+    jobs: int
+    parallel: int
+    directory: Path
+
+
+class Peer(NamedTuple):
+    """Somebody who runs commands: who is needed for it, and what does the work and times it."""
+
+    name: str
+    program: str
+    run: Callable[[Work], float]
+    is_slow: bool = False
+    """Whether it takes ten times as long as the others: it gets a tenth of the work."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=1000, help="no-op commands (default 1000)")
-    options = parser.parse_args()
-    figures = []
-    for name, program, run in _PEERS:
-        if not _is_installed(program):
-            say(f"{name}: skipped, it is not installed here")
-            continue
-        with tempfile.TemporaryDirectory(prefix="stoker-bench-") as directory:
-            seconds = run(options.jobs, len(os.sched_getaffinity(0)), Path(directory))
-        figures.append(figure(f"{name}: no-op commands", options.jobs / seconds, "jobs/s"))
-    keep("peers", figures)
+    parser.add_argument("--jobs", type=int, default=2000, help="commands (default 2000)")
+    parser.add_argument(
+        "--huey-python",
+        default=sys.executable,
+        help="an interpreter that has huey, if ours has not",
+    )
+    options = options_of(parser, arguments, quick={"jobs": 200})
+    os.environ["HUEY_PYTHON"] = options.huey_python
+    figures: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="stoker-bench-") as name:
+        mark = _mark(Path(name))
+        for peer in PEERS:
+            if not _is_installed(peer.program):
+                say(f"{peer.name}: skipped, it is not installed here")
+                continue
+            jobs = max(1, options.jobs // (10 if peer.is_slow else 1))
+            rate = _measure(peer, mark, jobs, Path(name) / f"{len(figures)}")
+            say(f"{peer.name}: {rate:.0f} commands a second")
+            figures.append(figure(f"{peer.name}: short commands", rate, "jobs/s"))
+    keep("peers", figures, options)
     return 0
 
 
+def _mark(directory: Path) -> list[str]:
+    """Return the command, to which a file's name is to be added."""
+    program = compiled("mark", directory)
+    return [str(program)] if program else ["sh", "-c", 'printf x >> "$0"']
+
+
+def _measure(peer: Peer, mark: Sequence[str], jobs: int, directory: Path) -> float:
+    directory.mkdir()
+    marks = directory / "marks"
+    work = Work([*mark, str(marks)], jobs, len(os.sched_getaffinity(0)), directory)
+    seconds = peer.run(work)
+    ran = marks.stat().st_size if marks.exists() else 0
+    if ran != jobs:
+        raise SystemExit(f"cannot trust the run: {peer.name} ran {ran} of {jobs} commands")
+    return jobs / seconds
+
+
 def _is_installed(program: str) -> bool:
-    if program.startswith("python:"):
-        return importlib.util.find_spec(program.removeprefix("python:")) is not None
+    if program == "huey":
+        words = [os.environ["HUEY_PYTHON"], "-c", "import huey"]
+        return subprocess.run(words, check=False, capture_output=True).returncode == 0
     return not program or shutil.which(program) is not None
 
 
-def _stoker(jobs: int, parallel: int, directory: Path) -> float:
-    os.chdir(directory)
-    with private_stoker(total_cpus=parallel, affinity="false") as client:
-        job_ids: list[int] = []
-        seconds = timed(lambda: await_all(client, job_ids, array_of_commands(client, jobs)))
-        check(client, job_ids, jobs)
-        return seconds
+def _stoker(work: Work) -> float:
+    with private_stoker(total_cpus=work.parallel, affinity="false") as client:
+        words = (f"--array=1-{work.jobs}", "--output=/dev/null", "--", *work.command)
+        return timed(lambda: client.wait(client.submit(*words), timeout_s=_LIMIT_S))
 
 
-def _xargs(jobs: int, parallel: int, _: Path) -> float:
-    return _fed(["xargs", "-P", str(parallel), "-n", "1", "true"], jobs)
+def _xargs(work: Work) -> float:
+    return _fed(["xargs", "-P", str(work.parallel), "-n", "1", *work.command], work.jobs)
 
 
-def _gnu_parallel(jobs: int, parallel: int, _: Path) -> float:
-    return _fed(["parallel", "--will-cite", "-j", str(parallel), "true"], jobs)
+def _gnu_parallel(work: Work) -> float:
+    return _fed(["parallel", "--will-cite", "-j", str(work.parallel), *work.command], work.jobs)
 
 
-def _fed(command: list[str], jobs: int) -> float:
+def _fed(command: Sequence[str], jobs: int) -> float:
+    """Give a program a line for each job; the command gets it as one more word, and ignores it."""
     lines = "".join(f"{number}\n" for number in range(jobs))
     return timed(lambda: subprocess.run(command, input=lines, text=True, check=True))
 
 
-def _task_spooler(jobs: int, parallel: int, directory: Path) -> float:
-    environment = os.environ | {"TS_SOCKET": str(directory / "ts"), "TMPDIR": str(directory)}
+def _task_spooler(work: Work) -> float:
+    environment = os.environ | {
+        "TS_SOCKET": str(work.directory / "ts"),
+        "TS_MAXFINISHED": str(work.jobs + 1),
+        "TMPDIR": str(work.directory),
+    }
 
-    def ask(*words: str) -> None:
-        subprocess.run(["tsp", *words], env=environment, check=True, stdout=subprocess.DEVNULL)
+    def ask(*words: str) -> str:
+        done = subprocess.run(
+            ["tsp", *words], env=environment, check=True, capture_output=True, text=True
+        )
+        return done.stdout
 
-    def work() -> None:
-        for _ in range(jobs):
-            ask("-n", "true")
-        ask("-w")
+    def run() -> None:
+        for _ in range(work.jobs):
+            ask("-n", *work.command)
+        deadline = time.monotonic() + _LIMIT_S
+        while any(state in ask("-l") for state in (" queued ", " running ")):
+            if time.monotonic() > deadline:
+                raise SystemExit("cannot trust the run: task-spooler has not come to an end")
+            time.sleep(0.02)
 
-    ask("-S", str(parallel))
-    seconds = timed(work)
-    ask("-K")
-    return seconds
+    ask("-S", str(work.parallel))
+    try:
+        return timed(run)
+    finally:
+        ask("-K")
 
 
-_HUEY = """
-import subprocess, sys, threading, time
+_HUEY: Final = """
+import subprocess, sys
 from huey import SqliteHuey
-huey = SqliteHuey(filename=sys.argv[1])
+path, jobs, parallel, *command = sys.argv[1:]
+huey = SqliteHuey(filename=path)
 @huey.task()
-def run(): return subprocess.call(["true"])
-jobs, parallel = int(sys.argv[2]), int(sys.argv[3])
-consumer = huey.create_consumer(workers=parallel)
+def run(): return subprocess.call(command)
+consumer = huey.create_consumer(workers=int(parallel), initial_delay=0.01, max_delay=0.05)
 consumer._set_signal_handlers = lambda: None
-results = [run() for _ in range(jobs)]
+results = [run() for _ in range(int(jobs))]
 consumer.start()
-assert [each.get(blocking=True, max_delay=0.05) for each in results] == [0] * jobs
+assert [each.get(blocking=True, max_delay=0.05) for each in results] == [0] * int(jobs)
 consumer.stop()
 """
 
 
-def _huey(jobs: int, parallel: int, directory: Path) -> float:
-    command = [sys.executable, "-c", _HUEY, str(directory / "h.db"), str(jobs), str(parallel)]
-    return timed(lambda: subprocess.run(command, check=True))
+def _huey(work: Work) -> float:
+    numbers = [str(work.directory / "huey.db"), str(work.jobs), str(work.parallel)]
+    command = [os.environ["HUEY_PYTHON"], "-c", _HUEY, *numbers, *work.command]
+    return timed(lambda: subprocess.run(command, check=True, timeout=_LIMIT_S))
 
 
-def _hyperqueue(jobs: int, parallel: int, directory: Path) -> float:
-    server = ["hq", "--server-dir", str(directory)]
-    daemons = [
-        subprocess.Popen(
-            [*server, "server", "start"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ),
-        subprocess.Popen(
-            [
-                "sh",
-                "-c",
-                'until "$@"; do sleep 0.2; done',
-                "sh",
-                *server,
-                "worker",
-                "start",
-                f"--cpus={parallel}",
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        ),
-    ]
-    words = [*server, "submit", "--wait", f"--array=1-{jobs}", "--stdout=none", "--stderr=none"]
-    try:
+def _hyperqueue(work: Work) -> float:
+    words = [f"--array=1-{work.jobs}", "--stdout=none", "--stderr=none", "--", *work.command]
+    with _hyperqueue_server(work) as hq:
+        submit = [*hq, "submit", "--wait", *words]
         return timed(
-            lambda: subprocess.run(
-                [*words, "true"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
+            lambda: subprocess.run(submit, check=True, capture_output=True, timeout=_LIMIT_S)
         )
-    finally:
-        subprocess.run(
-            [*server, "server", "stop"],
-            check=False,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        for daemon in daemons:
-            daemon.terminate()
-            daemon.wait()
 
 
-def _slurm(jobs: int, _: int, directory: Path) -> float:
-    words = ["sbatch", "--wait", f"--array=1-{jobs}", "--output=/dev/null", "--wrap=true"]
-    return timed(lambda: subprocess.run(words, check=True, cwd=directory))
+@contextmanager
+def _hyperqueue_server(work: Work) -> Iterator[list[str]]:
+    hq = ["hq", "--server-dir", str(work.directory / "hq")]
+    with (work.directory / "hq.log").open("w") as log:
+
+        def begin(*words: str) -> subprocess.Popen[bytes]:
+            return subprocess.Popen([*hq, *words], stdout=log, stderr=log)
+
+        daemons = [begin("server", "start")]
+        try:
+            _until(lambda: begin("server", "info").wait() == 0)
+            daemons.append(begin("worker", "start", f"--cpus={work.parallel}"))
+            yield hq
+        finally:
+            begin("server", "stop").wait()
+            for daemon in daemons:
+                daemon.terminate()
+                daemon.wait()
 
 
-_PEERS: tuple[tuple[str, str, Callable[[int, int, Path], float]], ...] = (
-    ("Stoker", "", _stoker),
-    ("xargs -P (keeps no record)", "xargs", _xargs),
-    ("GNU parallel (keeps no record)", "parallel", _gnu_parallel),
-    ("task-spooler", "tsp", _task_spooler),
-    ("huey with SQLite", "python:huey", _huey),
-    ("HyperQueue", "hq", _hyperqueue),
-    ("Slurm", "slurmctld", _slurm),
+def _until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _LIMIT_S
+    while not is_so():
+        if time.monotonic() > deadline:
+            raise SystemExit("cannot trust the run: HyperQueue's server does not answer")
+        time.sleep(0.05)
+
+
+def _slurm(work: Work) -> float:
+    wrapped = f"--wrap={' '.join(work.command)}"
+    words = ["sbatch", "--wait", f"--array=1-{work.jobs}", "--output=/dev/null", wrapped]
+    return timed(lambda: subprocess.run(words, check=True, cwd=work.directory))
+
+
+PEERS: Final = (
+    Peer("Stoker", "", _stoker),
+    Peer("xargs -P (keeps no record)", "xargs", _xargs),
+    Peer("GNU parallel (keeps no record)", "parallel", _gnu_parallel),
+    Peer("task-spooler", "tsp", _task_spooler),
+    Peer("huey with SQLite", "huey", _huey),
+    Peer("HyperQueue", "hq", _hyperqueue),
+    Peer("Slurm", "slurmctld", _slurm, is_slow=True),
 )
 
 
