@@ -141,7 +141,7 @@ def _partition(each: Partition, known: Sequence[NodeStatus]) -> dict[str, Value]
         "name": each.name,
         "nodes": compress_hosts([node.name for node in members]),
         "over_time_limit": None,
-        "priority_job_factor": 1,
+        "priority_job_factor": each.priority_job_factor,
         "priority_tier": each.priority_tier,
         "qos": "",
         "state": each.state,

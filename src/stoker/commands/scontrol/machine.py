@@ -123,7 +123,8 @@ def _partition_lines(partition: Partition, nodes: Sequence[NodeStatus]) -> Itera
     )
     yield f"Nodes={compress_hosts(each.name for each in inside)}"
     yield (
-        f"PriorityJobFactor=1 PriorityTier={partition.priority_tier} RootOnly=NO ReqResv=NO "
+        f"PriorityJobFactor={partition.priority_job_factor} "
+        f"PriorityTier={partition.priority_tier} RootOnly=NO ReqResv=NO "
         "OverSubscribe=NO"
     )
     yield "OverTimeLimit=NONE PreemptMode=OFF"

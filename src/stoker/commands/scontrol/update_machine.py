@@ -27,6 +27,7 @@ _NODE_ORDERS: Final = {
 }
 _NEEDS_REASON: Final = frozenset({"DOWN", "DRAIN"})
 _PARTITION_STATES: Final = frozenset({"UP", "DOWN", "DRAIN", "INACTIVE"})
+_JOB_FACTOR_MAX: Final = 65533
 _BAD_STATE: Final = (
     "Invalid input: state={}\nRequest aborted\n"
     "Valid states are: NoResp DRAIN FAIL FUTURE RESUME POWER_DOWN POWER_UP UNDRAIN\n"
@@ -107,6 +108,13 @@ def _limit(value: str) -> float | None:
     return None if seconds == FOREVER else seconds
 
 
+def _job_factor(value: str) -> int:
+    factor = int(value)
+    if not 0 <= factor <= _JOB_FACTOR_MAX:
+        raise ValueError(value)
+    return factor
+
+
 def _count(value: str) -> int | None:
     return None if value.upper() in ("UNLIMITED", "INFINITE") else int(value)
 
@@ -121,6 +129,7 @@ _PARTITION_PARAMETERS: Final[Mapping[str, tuple[str, Callable[[str], object]]]] 
         "maxnodes": ("max_nodes", _count),
         "maxtime": ("max_time_s", _limit),
         "minnodes": ("min_nodes", int),
+        "priorityjobfactor": ("priority_job_factor", _job_factor),
         "prioritytier": ("priority_tier", int),
         "state": ("state", _state),
     }
