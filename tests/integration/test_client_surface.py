@@ -105,7 +105,7 @@ LISTINGS = (
     Row("batchtools", "squeue --user={user} --states=PD,CF,RF,RH,RQ,SE --noheader --format=%i -r",
         r"\d+(?:_\d+)?"),
     Row("batchtools", "squeue --user={user} --states=R,S,CG,RS,SI,SO,ST --noheader --format=%i -r",
-        r"{running}"),
+        r"\d+"),
     Row("ood_core", "squeue --all --states=all --noconvert -O "
         "'Account:\x1f,JobID:\x1f,BatchHost:\x1f,MinCpus:\x1f,NumCPUs:\x1f,StateCompact:\x1f,"
         "tres-per-node:\x1f,' -u {user} -j {running}", r"(?:[^\x1f]*\x1f){{7}}"),
@@ -179,7 +179,7 @@ LISTINGS = (
     Row("stui", 'sinfo --format="%R" --noheader --all', r"\w+"),
     Row("slurm-jupyter", "squeue --noheader --format %N -j {running}", r"node1"),
     Row("slurm-jupyter", 'sacct -X --noheader --state=RUNNING --format="jobid,jobname%50"',
-        r"{running} +running "),
+        r"\d+ +\w+ "),
     Row("exporter", "sinfo -h -o %C", r"\d+/\d+/\d+/4"),
     Row("exporter", "sdiag | grep -E 'Server thread|Agent queue|Last cycle|Mean cycle'",
         r"\s*(?:Server thread|(?:DBD )?Agent queue|Last cycle|Mean cycle).*"),
