@@ -53,6 +53,7 @@ class Births:
     ) -> None:
         """Let *deaths* end those that cannot be spawned."""
         self.arrivals: list[Unit] = []
+        self._lanes_of_arrivals: set[str | None] = set()
         self._herd = herd
         self._lanes = lanes
         self._journal = journal
@@ -77,10 +78,17 @@ class Births:
         if record:
             self._journal.note_text(record)
         self.arrivals += units
+        self._lanes_of_arrivals |= {unit.lane for unit in units}
+
+    @property
+    def are_pressing(self) -> bool:
+        """Whether cores may lie idle until the intents of all arrivals are on record."""
+        return not all(map(self._lanes.has_work, self._lanes_of_arrivals))
 
     def commit_arrivals(self) -> None:
         """Put all new intents on record with one sync, and start those whose turn it is."""
         arrivals, self.arrivals = self.arrivals, []
+        self._lanes_of_arrivals.clear()
         try:
             hit("intent")
             trouble = None if self._reports.commit() else self._journal.trouble
@@ -156,7 +164,7 @@ class Births:
         self._trees.add(unit)
         self._journal.note_text(start_record(unit))
         self._journal.write()
-        is_pressing = not self._lanes.is_followed(unit)
+        is_pressing = not self._lanes.has_work(unit.lane)
         self._reports.tell(started(unit), is_last=False, is_pressing=is_pressing)
         self._limits.watch(unit)
 

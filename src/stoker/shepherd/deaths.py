@@ -182,7 +182,7 @@ class Deaths:
         unit.group.units.pop(unit.key, None)
         self._endings.drop(unit)
         self._journal.note_text(end_record(unit))
-        self._reports.tell(event, is_last=True, is_pressing=not self._lanes.is_followed(unit))
+        self._reports.tell(event, is_last=True, is_pressing=not self._lanes.has_work(unit.lane))
         self._lanes.leave(unit)
 
     def withdraw(self, unit: Unit) -> None:

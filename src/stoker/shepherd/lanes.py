@@ -68,7 +68,7 @@ class Lanes:
         lane = self._lanes.get(unit.lane) if unit.lane is not None else None
         return lane is not None and (lane.has_moved or bool(lane.waiting))
 
-    def is_followed(self, unit: Unit) -> bool:
-        """Whether the unit's cores have work enough without a word from stokerd."""
-        lane = self._lanes.get(unit.lane) if unit.lane is not None else None
+    def has_work(self, name: str | None) -> bool:
+        """Whether that lane's cores have work enough without a word from stokerd."""
+        lane = self._lanes.get(name) if name is not None else None
         return lane is not None and len(lane.waiting) > 1

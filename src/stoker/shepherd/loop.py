@@ -140,10 +140,12 @@ class Loop:
         self._timers.run()
         if self._endings.active and self._endings.is_due():
             self._endings.act()
-        if self._births.arrivals:
+        has_news = self._reports.is_due()
+        if self._births.arrivals and (has_news or self._births.are_pressing):
+            # One sync serves both: who stands far behind in a lane can wait for it.
             self._births.commit_arrivals()
         self._births.start_ready()
-        if self._reports.is_due():
+        if has_news or self._reports.is_due():
             self._reports.flush()
         self._wait_for_takers()
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stoker.shepherd.timers import Timers
 
 PACE_S = 0.005
-LEISURE_S = 0.02
+LEISURE_S = 0.03
 """The pause while lanes have followers enough: well below what a lane holds in advance."""
 REPAIR_S = 1.0
 

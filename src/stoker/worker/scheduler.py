@@ -2,7 +2,7 @@
 
 Short jobs are also handed over in advance: behind a running job of the same shape stand the next
 ones in order, in its lane (`worker.lanes`), so that the shepherd starts them the moment the one
-before has ended. Only who would be next anyway is taken, only as many as a few hundredths of a
+before has ended. Only who would be next anyway is taken, only as many as a tenth of a
 second will need, and who then waits for longer is taken back.
 """
 
@@ -21,6 +21,7 @@ from stoker.scheduling.forecast import forecast
 from stoker.scheduling.placement import place
 from stoker.scheduling.plan import Plan, plan
 from stoker.scheduling.policy import Order
+from stoker.scheduling.quotas import Quotas
 from stoker.scheduling.snapshot import Running, Shape, Snapshot, Waiting
 from stoker.worker.clockset import ClockWatch
 from stoker.worker.launching import BATCH, Launcher
@@ -31,7 +32,7 @@ from stoker.worker.times import ends_at, overdue
 
 log = logging.getLogger(__name__)
 
-_AHEAD_S: Final = 0.05
+_AHEAD_S: Final = 0.1
 """How much work a lane gets in advance."""
 _OVERDUE_S: Final = 0.5
 """How long a job may stand behind another one before it is taken back."""
@@ -148,8 +149,7 @@ class ResourceScheduler:
             if ending is not None:
                 self.on_overdue(turn, job, ending)
             else:
-                self._ledger.refresh(turn, job)
-                self._ledger.watch(job)
+                self._ledger.look_at(turn, job)
 
     def get_resource_stats(self) -> dict[str, Any]:
         """Return totals and use of the machine, and the number of jobs by state."""
@@ -164,7 +164,18 @@ class ResourceScheduler:
         running = [
             _running(table.jobs[job_id], shares) for job_id, shares in tracker.holdings().items()
         ]
-        return Snapshot(table.waiting(), running, tracker.free_nodes())
+        return Snapshot(table.waiting(), running, tracker.free_nodes(), self._quotas(running))
+
+    def _quotas(self, running: Sequence[Running]) -> Quotas | None:
+        """Return what limits of the account book leave beside running jobs."""
+        admission, now = self._ledger.admission, self._queue.now()
+        if not admission.rules.has_limits:
+            return None
+        jobs = self._ledger.table.jobs
+        return admission.rules.quotas(
+            (admission.shape(jobs[each.job_id]), each.shares, max(0.0, each.ends_at - now))
+            for each in running
+        )
 
     def back_off(self, why: str) -> None:
         """Start nothing for a while: the engine had no room for a job."""
