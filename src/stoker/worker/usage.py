@@ -24,6 +24,8 @@ from stoker.worker.priorities import Priorities
 
 _PERIOD_MAX_S: Final = 86_400.0
 _JOBS_A_TURN: Final = 200
+_LIMITING: Final = frozenset({"limits", "safe", "all"})
+"""What of AccountingStorageEnforce needs to know what was used."""
 
 
 class UsageKeeper(DaemonThread):
@@ -41,6 +43,12 @@ class UsageKeeper(DaemonThread):
         self._store = store
         self._then: UsageThen | None = None
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anything depends on use: the order of jobs, or limits on use."""
+        enforced = self._ledger.admission.settings.accounting_storage_enforce.split(",")
+        return self._priorities.is_multifactor or not _LIMITING.isdisjoint(enforced)
+
     def begin(self) -> None:
         """Rank everybody by what is on record, before anybody finds a place in the order."""
         then = self._then = self._recorded()
@@ -50,7 +58,8 @@ class UsageKeeper(DaemonThread):
     def do_work(self) -> None:
         """Work out use, standings and priorities as of now."""
         self._calculate()
-        self._reorder()
+        if self._priorities.is_multifactor:
+            self._reorder()
 
     def _calculate(self) -> None:
         then = self._then or self._recorded()

@@ -172,7 +172,7 @@ class Worker:
             stack.enter_context(self._turns)
             stack.enter_context(self._backups)
             stack.enter_context(self._retention)
-            if self.priorities.is_multifactor:
+            if self.usage.is_wanted:
                 stack.enter_context(self.usage)
             watch = stack.enter_context(HomeWatch(self.home))
             on_ready()
@@ -229,7 +229,7 @@ class Worker:
 
     def _rebuild(self) -> None:
         self.accounts.load(self.queue.current)
-        if self.priorities.is_multifactor:
+        if self.usage.is_wanted:
             self.usage.begin()
         self.ledger.rebuild()
         self.nodes.load()

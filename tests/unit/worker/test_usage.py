@@ -152,3 +152,15 @@ def test_waiting_is_worth_more_and_more_up_to_a_time(make_rooms: Callable[..., R
     rooms.now_s += 2000
     rooms.worker.usage.do_work()
     assert order(rooms) == [large, small]
+
+
+def test_use_is_counted_where_limits_depend_on_it(make_rooms: Callable[..., Rooms]) -> None:
+    assert not make_rooms().worker.usage.is_wanted
+    rooms = make_shared(make_rooms(follow_depth_max=0, accounting_storage_enforce="safe"))
+    assert rooms.worker.usage.is_wanted
+    before = rooms.submit(ntasks=8, time_limit_s=60.0).priority
+    rooms.schedule()
+    rooms.start(1)
+    rooms.now_s += 100
+    assert used(rooms)[4] == pytest.approx(800, rel=0.01)
+    assert rooms.active(1).priority == before
