@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import secrets
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Final
 
 from stoker.core.enums import AllocationState, Hold, JobState, Reason
@@ -70,11 +70,12 @@ class Ledger:
                     self.table.count_task(job, +1)
                     if not self.lanes.is_behind(job.job_id):
                         self.tracker.adopt(job.job_id, job.allocation.shares)
+        judged: dict[Hashable, Reason | None] = {}
         for job in self.table:
             self.watch(job)
             if is_waiting(job):
                 before = job.reason, job.eligible_at, job.dependency
-                self._find_place(self.queue.current, job)
+                self._find_place(self.queue.current, job, judged)
                 if before != (job.reason, job.eligible_at, job.dependency):
                     self.queue.current.touch(job)
 
@@ -119,9 +120,14 @@ class Ledger:
         self.table.displace(job)
         self.refresh(turn, job)
 
-    def _find_place(self, turn: Turn, job: Job) -> None:
-        """Let a waiting job stand in its queue, or note what keeps it out."""
-        reason = self._obstacle(turn, job)
+    def _find_place(
+        self, turn: Turn, job: Job, judged: dict[Hashable, Reason | None] | None = None
+    ) -> None:
+        """Let a waiting job stand in its queue, or note what keeps it out.
+
+        *judged* is what has been found of jobs that asked for the same, where many are looked at.
+        """
+        reason = self._obstacle(turn, job, judged)
         job.reason = reason or Reason.NONE
         if reason is None:
             job.eligible_at = job.eligible_at or turn.now
@@ -139,7 +145,9 @@ class Ledger:
         delay_s = self.admission.settings.batch_sched_delay_s
         return job.submit_at + delay_s if delay_s and not job.spec.interactive else 0.0
 
-    def _obstacle(self, turn: Turn, job: Job) -> Reason | None:
+    def _obstacle(
+        self, turn: Turn, job: Job, judged: dict[Hashable, Reason | None] | None
+    ) -> Reason | None:
         if (held := eligibility.obstacle(job, turn.now)) is not None:
             return held
         match self.dependencies.judge(turn, job):
@@ -147,7 +155,12 @@ class Ledger:
                 return Reason.DEPENDENCY_NEVER_SATISFIED
             case Verdict.WAITING:
                 return Reason.DEPENDENCY
-        return self.admission.obstacle(job)
+        if judged is None:
+            return self.admission.obstacle(job)
+        like = job.spec_digest, job.partition, job.time_limit_s, job.owner
+        if like not in judged:
+            judged[like] = self.admission.obstacle(job)
+        return judged[like]
 
     def _let_go_corresponding(self, turn: Turn, rest: Job, news: Job | None) -> None:
         """Give the tasks whose partners by ``aftercorr`` have completed records of their own.
