@@ -88,7 +88,9 @@ class Cluster:
         self.in_world = os.environ.get("CONFORMANCE_WORLD") == "1"
         self.as_root = os.geteuid() == 0 and self.in_world
         self.home, self.directory = self._places(file)
-        (self.home / "stoker.toml").write_text(_settings_text(file) + PARTITIONS)
+        mailer = self._make_mailer()
+        settings = f'{_settings_text(file)}mail_prog = "{mailer}"\n'
+        (self.home / "stoker.toml").write_text(settings + PARTITIONS)
         self._first_id = max(1, first_id)
         self._begin_ids_at(self._first_id)
         self.bin = ensure_names(self.home)
@@ -108,6 +110,20 @@ class Cluster:
             "SLURM_CONF": f"/srv/slurm/{file}/etc/slurm.conf",
             "STOKER_HOME": str(self.home),
         }
+
+    def _make_mailer(self) -> Path:
+        """Make a program that records the mail that it is to send, as that of the recording."""
+        self._mail = self.home / "log" / "mail"
+        self._mail.parent.mkdir()
+        self.forget_mail()
+        mailer = self.home / "mailer"
+        mailer.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >>{self._mail}\ncat >>{self._mail}\n')
+        mailer.chmod(0o755)
+        return mailer
+
+    def forget_mail(self) -> None:
+        """Begin the record of mail anew, as the recording did for each case."""
+        self._mail.write_text("")
 
     def _places(self, file: str) -> tuple[Path, Path]:
         if self.in_world:

@@ -135,6 +135,7 @@ class Replay:
     def _play(self, case: Case) -> dict[str, Any]:
         raw = case.raw
         self._write_inputs(raw)
+        self.cluster.forget_mail()
         self._make_directories(raw.get("files") or ())
         first = self.cluster.next_id()
         ids = dict(self.setup_ids)

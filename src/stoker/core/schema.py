@@ -4,7 +4,8 @@
 ``allocations`` has a row for each attempt. What many jobs share stands once, by digest: ``specs``
 (what was asked for) and ``contents`` (scripts, environments). ``nodes`` has a row for each node of
 which an operator said something, ``account_book`` one for each entry of `core.accounts.Book`,
-``association_usage`` one for each association that has used anything of late.
+``association_usage`` one for each association that has used anything of late. ``notices`` has a row
+for each event that a program is to hear of, also, for a while, after it has (``due_at`` 0).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0004"
 """The newest migration; a database with another one is migrated, or refused if it is newer."""
 
 APPLICATION_ID = 0x53746F6B
@@ -177,4 +178,28 @@ association_usage = Table(
     metadata,
     Column("association_id", Integer, primary_key=True, autoincrement=False),
     Column("cpu_s", Float, nullable=False),
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("event_id", String, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("due_at", Float, nullable=False),
+)
+Index("notices_by_due", notices.c.due_at)
+
+triggers = Table(
+    "triggers",
+    metadata,
+    Column("trigger_id", Integer, primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+crontabs = Table(
+    "crontabs",
+    metadata,
+    Column("user_id", Integer, primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),
 )

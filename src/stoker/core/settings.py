@@ -193,6 +193,24 @@ class Settings(PrioritySettings, frozen=True, kw_only=True, forbid_unknown_field
             "qos, safe, or several of them; limits and qos bring associations with them."
         ),
     ] = "none"
+    mail_prog: Annotated[
+        str,
+        Meta(
+            description="The program that sends what --mail-type asks for, such as /usr/bin/mail. "
+            "It is called with -s SUBJECT ADDRESS and an empty input; empty: no mail is sent."
+        ),
+    ] = ""
+    notify_prog: Annotated[
+        str,
+        Meta(
+            description="A program that hears of all jobs, whoever asks for mail: it gets each "
+            "event as a JSON object on its standard input; empty: none."
+        ),
+    ] = ""
+    notify_types: Annotated[
+        str,
+        Meta(description="Of which events notify_prog hears: BEGIN, END, FAIL, REQUEUE."),
+    ] = "FAIL"
     log_level: Annotated[str, Meta(description="DEBUG, INFO, WARNING or ERROR.")] = "INFO"
     partitions: Annotated[
         tuple[PartitionSettings, ...], Meta(description="Partitions; none: one named debug.")
@@ -201,6 +219,7 @@ class Settings(PrioritySettings, frozen=True, kw_only=True, forbid_unknown_field
 
 RESERVED_NAMES = frozenset(
     {"HOME", "CONFIG", "AUTOSTART", "TOKEN", "TEST_MODE", "FAILPOINTS", "REFERENCE", "DEMO"}
+    | {"EVENT_ID"}
 )
 """``STOKER_`` variables that are not settings."""
 

@@ -19,6 +19,7 @@ def slurm_configuration(settings: Settings, machine: Machine) -> Mapping[str, st
         "EnforcePartLimits": "NO",
         "JobRequeue": str(int(settings.job_requeue)),
         "KillWait": f"{settings.kill_wait_s:g} sec",
+        "MailProg": settings.mail_prog or "(null)",
         "MaxArraySize": str(settings.max_array_size),
         "MaxJobCount": str(settings.max_job_count),
         "MaxTasksPerNode": "512",

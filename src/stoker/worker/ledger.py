@@ -26,6 +26,7 @@ from stoker.worker.queue import JobQueue, Turn
 from stoker.worker.resources import ResourceTracker
 from stoker.worker.statistics import Statistics
 from stoker.worker.times import due_at, is_waiting, latest_start_at
+from stoker.worker.witness import Witness
 
 _SHARED: Final = (
     "spec_digest",
@@ -56,6 +57,8 @@ class Ledger:
         self.admission = admission
         self.lanes = Lanes()
         self.dependencies = Dependencies(queue)
+        self.witnesses: list[Witness] = []
+        """Who hears, in the same turn, of what happens to jobs."""
         self.statistics = Statistics()
 
     def rebuild(self) -> None:
@@ -91,8 +94,17 @@ class Ledger:
     def watch(self, job: Job) -> None:
         """Ask for a look at the job when its deadline, or a limit of its own, comes."""
         at = due_at(job)
+        for witness in self.witnesses:
+            at = min(at, witness.next_at(job))
         if at < FOREVER:
             self.table.wake_at(at, job)
+
+    def look_at(self, turn: Turn, job: Job) -> None:
+        """Look at a job whose time has come: to begin, or for a witness to see."""
+        self.refresh(turn, job)
+        for witness in self.witnesses:
+            witness.looks(turn, job)
+        self.watch(job)
 
     def refresh(self, turn: Turn, job: Job, news: Job | None = None) -> None:
         """Decide anew whether a waiting job may be considered, and note why not; it may end.
@@ -112,8 +124,11 @@ class Ledger:
         if job.is_array_rest and job.dependency is not None:
             self._let_go_corresponding(turn, job, news)
         self._find_place(turn, job)
-        if job.reason == Reason.DEPENDENCY_NEVER_SATISFIED and self._is_to_die(job):
-            self.end(turn, job, hopeless(turn.now))
+        if job.reason == Reason.DEPENDENCY_NEVER_SATISFIED:
+            for witness in self.witnesses:
+                witness.is_stuck(turn, job)
+            if self._is_to_die(job):
+                self.end(turn, job, hopeless(turn.now))
 
     def replace(self, turn: Turn, job: Job) -> None:
         """Let a job whose order or shape changed wait at its new place."""
@@ -262,6 +277,8 @@ class Ledger:
         turn.touch(job)
         turn.touch_allocation(allocation)
         turn.tell(job.job_id)
+        for witness in self.witnesses:
+            witness.started(turn, job)
         self.watch(job)
         self._tell_dependents(turn, job)
 
@@ -362,10 +379,14 @@ class Ledger:
         if job.array_job_id and not self.table.is_active(job.array_job_id):
             # Nobody hears of an array task by task: a thousand looks would find it unfinished.
             turn.tell(job.array_job_id)
+        for witness in self.witnesses:
+            witness.ended(turn, job, job.state)
         self._tell_dependents(turn, job)
 
     def requeue(self, turn: Turn, job: Job) -> None:
         """Let the job wait again, as its next attempt; it keeps its id."""
+        for witness in self.witnesses:
+            witness.requeued(turn, job)
         job.state = next_state(job.state, Event.REQUEUED)
         job.restarts += 1
         if job.ending is JobState.REQUEUE_HOLD:

@@ -22,10 +22,13 @@ CHANGEABLE: Final = (
     "kill_invalid_depend",
     "kill_wait_s",
     "log_level",
+    "mail_prog",
     "max_array_size",
     "max_job_count",
     "max_script_size",
     "min_job_age_s",
+    "notify_prog",
+    "notify_types",
     "requeue_delay_s",
     "requeue_max",
 )

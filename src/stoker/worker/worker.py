@@ -14,6 +14,7 @@ from typing import Final
 from stoker.core.accountstore import AccountStore
 from stoker.core.errors import StoreError
 from stoker.core.models import Allocation, Job
+from stoker.core.noticestore import NoticeStore
 from stoker.core.repository import Repository
 from stoker.core.settings import Detected, Machine, Settings
 from stoker.core.usagestore import UsageStore
@@ -24,6 +25,7 @@ from stoker.worker.backups import BackupKeeper
 from stoker.worker.callers import CallerWatch
 from stoker.worker.changes import Changes
 from stoker.worker.control import Control
+from stoker.worker.courier import Courier
 from stoker.worker.daemon import SchedulerDaemon
 from stoker.worker.homewatch import HomeWatch
 from stoker.worker.household import DaemonHousehold
@@ -32,6 +34,7 @@ from stoker.worker.intake import Intake
 from stoker.worker.launching import BATCH, Launcher
 from stoker.worker.ledger import Ledger
 from stoker.worker.nodes import NodeKeeper
+from stoker.worker.notifying import Notifier, Post
 from stoker.worker.outcomes import why
 from stoker.worker.priorities import Priorities
 from stoker.worker.probe import Probe
@@ -96,6 +99,13 @@ class Worker:
         self.nodes = NodeKeeper(machine.nodes, self.tracker, self.repository)
         self.intake = Intake(
             self.queue, self.ledger, self.admission, self.priorities, self.repository
+        )
+        notices = NoticeStore(repository.database)
+        self.post = Post(notices)
+        self.courier = Courier(notices)
+        self.post.on_news = self.courier.wake
+        self.ledger.witnesses.append(
+            Notifier(self.post, notices, table, lambda: self.admission.settings)
         )
         self.usage = UsageKeeper(self.ledger, self.priorities, UsageStore(repository.database))
         self.household = DaemonHousehold(home, repository.database, engine, self)
@@ -171,6 +181,7 @@ class Worker:
             stack.callback(self._server.stop)
             stack.enter_context(self._turns)
             stack.enter_context(self._backups)
+            stack.enter_context(self.courier)
             stack.enter_context(self._retention)
             if self.usage.is_wanted:
                 stack.enter_context(self.usage)

@@ -1,0 +1,40 @@
+"""What users are told of by programs: a notice to be delivered, and what calls for one."""
+
+from __future__ import annotations
+
+import msgspec
+
+from stoker.core.models import Owner
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """A program to be run once, for one event.
+
+    Delivered again, after a failure or a crash, it carries the same ``event_id``. The variables
+    stand on top of a fixed environment; nothing of it passes through a shell.
+    """
+
+    event_id: str
+    argv: tuple[str, ...]
+    variables: dict[str, str] = {}
+    stdin: str = ""
+    tries: int = 0
+    due_at: float = 0.0
+
+
+class Trigger(msgspec.Struct, frozen=True, kw_only=True):
+    """A program that waits for something to happen to a job or a node (strigger).
+
+    Without a ``job_id`` it is for nodes: ``node`` names one, or with "*" any. ``offset_s`` counts
+    from the event; of a time limit it is how long before it.
+    """
+
+    trigger_id: int
+    owner: Owner
+    program: str
+    events: tuple[str, ...]
+    job_id: int = 0
+    node: str = "*"
+    offset_s: int = 0
+    stays: bool = False
+    """Whether it stays after it has been pulled."""

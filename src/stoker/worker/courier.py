@@ -1,0 +1,126 @@
+"""Delivers notices: runs their programs, one after the other, beside everything else.
+
+A program that fails, or does not come to its end in time, is tried again a few times, longer and
+longer apart; what is still to be tried stands on record and outlives us. Who dies between a
+delivery and its record delivers it again, under the same STOKER_EVENT_ID.
+
+Always holds: no turn waits for a program; a program gets a fixed environment with the notice's
+variables on top, its arguments as they are, and no shell.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pwd
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+
+from stoker.core.errors import StoreError
+from stoker.core.notices import Notice
+from stoker.core.noticestore import NoticeStore
+from stoker.worker.daemon import DaemonThread
+
+log = logging.getLogger(__name__)
+
+PAUSES_S: Final = (10.0, 60.0, 600.0, 3600.0)
+"""How long after each failure a notice is tried again; after the last it is given up."""
+_LIMIT_S: Final = 60.0
+"""How long a program may take."""
+_LOOK_S: Final = 3600.0
+_DAY_S: Final = 86400.0
+_KEPT_S: Final = 30 * _DAY_S
+"""How long it is remembered that a notice was settled: its event is not told again."""
+_AT_A_TIME: Final = 50
+_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Courier(DaemonThread):
+    """Delivers what is due, and sleeps until something is."""
+
+    def __init__(
+        self,
+        store: NoticeStore,
+        *,
+        pauses_s: tuple[float, ...] = PAUSES_S,
+        limit_s: float = _LIMIT_S,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Deliver what stands in *store*; the rest is for tests."""
+        super().__init__("courier", _LOOK_S)
+        self._store = store
+        self._pauses_s = pauses_s
+        self._limit_s = limit_s
+        self._clock = clock
+        self._forget_at = 0.0
+
+    def do_work(self) -> None:
+        """Deliver what is due."""
+        try:
+            if (now := self._clock()) >= self._forget_at:
+                self._store.forget(now - _KEPT_S)
+                self._forget_at = now + _DAY_S
+            while self.is_running and (due := self._store.due(self._clock(), _AT_A_TIME)):
+                for notice in due:
+                    if self.is_running:
+                        self._settle(notice)
+            next_at = self._store.next_due_at()
+        except StoreError as error:
+            log.warning("notices cannot be looked up or settled now: %s", error)
+            next_at = self._clock() + self._pauses_s[0]
+        wait_s = _LOOK_S if next_at is None else next_at - self._clock()
+        self.check_interval = min(_LOOK_S, max(0.01, wait_s))
+
+    def _settle(self, notice: Notice) -> None:
+        """Deliver a notice, and record that it is over, or when it is tried again."""
+        trouble = self._deliver(notice)
+        due_at = 0.0
+        if trouble and notice.tries < len(self._pauses_s):
+            due_at = self._clock() + self._pauses_s[notice.tries]
+        if trouble:
+            what = "is tried again" if due_at else "is given up"
+            log.warning("notice %s %s: %s: %s", notice.event_id, what, notice.argv[0], trouble)
+        self._store.put_off(msgspec.structs.replace(notice, tries=notice.tries + 1, due_at=due_at))
+
+    def _deliver(self, notice: Notice) -> str:
+        """Run the program; return what went wrong, or ""."""
+        variables = {**notice.variables, "STOKER_EVENT_ID": notice.event_id}
+        try:
+            program = subprocess.Popen(
+                [os.fsencode(word) for word in notice.argv],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={**_surroundings(), **_clean(variables)},
+                cwd="/",
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            return str(error)
+        with program:
+            try:
+                program.communicate(notice.stdin.encode("utf-8", "replace"), self._limit_s)
+            except subprocess.TimeoutExpired:
+                with suppress(OSError):
+                    os.killpg(program.pid, signal.SIGKILL)
+                return f"it took more than {self._limit_s:g} seconds"
+        return f"it ended with {program.returncode}" if program.returncode else ""
+
+
+def _surroundings() -> dict[str, str]:
+    """Return the environment that every program gets, whatever ours is."""
+    found = {"PATH": _PATH, "LANG": "C.UTF-8", "SHELL": "/bin/sh", "HOME": "/"}
+    with suppress(KeyError):
+        entry = pwd.getpwuid(os.geteuid())
+        found |= {"HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name}
+    return found
+
+
+def _clean(variables: dict[str, str]) -> dict[str, str]:
+    return {name: value.replace("\0", "") for name, value in variables.items()}

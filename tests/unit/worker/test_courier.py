@@ -1,0 +1,112 @@
+"""Programs that deliver notices: how they are called, tried again, and given up."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from stoker.core.database import Database
+from stoker.core.notices import Notice
+from stoker.core.noticestore import NoticeStore
+from stoker.worker.courier import Courier
+from support.engine import until
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    with Database.at(tmp_path / "stoker.db") as database:
+        yield NoticeStore(database)
+
+
+@pytest.fixture
+def add(store):
+    def adding(*argv: str, event_id="e.1", **fields):
+        with store._database.transaction() as connection:
+            notice = Notice(event_id=event_id, argv=argv, **fields)
+            store.add(connection, notice, time.time())
+
+    return adding
+
+
+@pytest.fixture
+def script(tmp_path: Path):
+    def making(text: str) -> str:
+        path = tmp_path / "program"
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+        return str(path)
+
+    return making
+
+
+def settled(store):
+    until(lambda: store.next_due_at() is None, "the end of all notices")
+
+
+def test_a_program_gets_words_as_they_are_its_input_and_a_fixed_environment(
+    store, add, script, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("LD_PRELOAD", "/nowhere")
+    monkeypatch.setenv("BASH_ENV", "/nowhere")
+    out = tmp_path / "out"
+    program = script(f'printf "%s\\n" "$@" >{out}; cat >>{out}; env >>{out}; pwd >>{out}')
+    hostile = "$(touch /tmp/x) `id`; 'a' \"b\"\nsecond"
+    add(program, "-s", hostile, stdin="input\n", variables={"SLURM_JOB_NAME": hostile})
+    with Courier(store):
+        settled(store)
+    text = out.read_text()
+    assert text.startswith(f"-s\n{hostile}\ninput\n")
+    assert "STOKER_EVENT_ID=e.1\n" in text
+    assert text.endswith("\n/\n")
+    assert "nowhere" not in text
+
+
+def test_a_failure_is_tried_again_under_the_same_id_and_then_given_up(store, add, script, tmp_path):
+    out = tmp_path / "out"
+    add(script(f'echo "$STOKER_EVENT_ID" >>{out}; exit 1'))
+    with Courier(store, pauses_s=(0.01, 0.01)):
+        settled(store)
+    assert out.read_text() == "e.1\n" * 3
+
+
+def test_what_is_to_be_tried_again_outlives_the_courier(store, add, script, tmp_path):
+    out = tmp_path / "out"
+    add(script(f"echo once >>{out}; exit 1"))
+    with Courier(store, pauses_s=(0.2, 0.01)):
+        until(out.exists, "the first try")
+    with Courier(store, pauses_s=(0.01, 0.01)):
+        settled(store)
+    assert len(out.read_text().splitlines()) >= 2
+
+
+def test_a_program_that_hangs_is_ended_and_delays_nobody_for_long(store, add, script):
+    add(script("sleep 60"))
+    with Courier(store, pauses_s=(), limit_s=0.1):
+        settled(store)
+
+
+@pytest.mark.parametrize("argv", [("/no/such/program",), ("/",), ("nul\0byte",)])
+def test_a_program_that_cannot_be_run_harms_nobody(store, add, argv):
+    add(*argv)
+    add("/bin/true", event_id="e.2")
+    with Courier(store, pauses_s=()):
+        settled(store)
+
+
+def test_an_event_is_told_once(store, add, script, tmp_path):
+    out = tmp_path / "out"
+    program = script(f"echo once >>{out}")
+    with Courier(store) as courier:
+        for _ in range(2):
+            add(program)
+            courier.wake()
+            settled(store)
+    assert out.read_text() == "once\n"
+
+
+def test_what_is_not_due_waits(store, add):
+    add("/bin/true", due_at=time.time() + 3600)
+    assert store.due(time.time(), 10) == []
+    assert store.next_due_at() is not None
