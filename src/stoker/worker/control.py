@@ -180,6 +180,10 @@ class Control:
         """Return the changes of the account book between two times, the older first."""
         return self._accounts.transactions(since, until)
 
+    def full_name(self, user_name: str) -> str:
+        """Return what the user of that name is called; "" if nobody says."""
+        return peers.full_name(user_name)
+
     # Looking.
 
     def active_jobs(self) -> Iterable[Job]:

@@ -249,6 +249,10 @@ class Controller(Protocol):
         """Return the changes of the account book between two times, the older first."""
         ...
 
+    def full_name(self, user_name: str) -> str:
+        """Return what the user of that name is called; "" if nobody says."""
+        ...
+
     # Looking.
 
     def active_jobs(self) -> Iterable[Job]:

@@ -44,6 +44,15 @@ def group_name(group_id: int) -> str:
         return str(group_id)
 
 
+@lru_cache(maxsize=1024)
+def full_name(name: str) -> str:
+    """Return what the user of that name is called, as finger(1) tells; "" if nobody says."""
+    try:
+        return pwd.getpwnam(name).pw_gecos.partition(",")[0]
+    except (KeyError, ValueError):
+        return ""
+
+
 def user_id(name: str) -> int | None:
     """Return the id of the user of that name; None if there is none."""
     try:

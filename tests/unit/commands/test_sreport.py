@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -14,8 +15,9 @@ from stoker.commands.sreport.jobs import groups_of
 from stoker.commands.sreport.style import MINUTES, Style, unit_of
 from stoker.commands.sreport.usage import Piece
 from stoker.core.accounts import Book, first_book
-from stoker.core.models import Job, JobSpec, Owner
+from stoker.core.models import Job, JobSpec, Node, Owner
 from stoker.worker.call import Answer, Call, ReadFile
+from stoker.worker.controller import NodeStatus
 from support.recorded_cluster import ALICE, BOB, ROOT, RecordedCluster
 
 SPAN = "start=2026-11-24T00:00:00 end=2026-11-24T05:00:00"
@@ -26,6 +28,13 @@ class Cluster(RecordedCluster):
 
     def book(self) -> Book:
         return first_book()
+
+    def full_name(self, user_name: str) -> str:
+        return {"alice": "Alice Liddell"}.get(user_name, "")
+
+    def nodes(self) -> Sequence[NodeStatus]:
+        nodes = [Node(f"node{number + 1}", number, 8, 16000, {"gpu": 2}) for number in range(2)]
+        return [NodeStatus(node, "IDLE", 0, 0) for node in nodes]
 
     def is_administrator(self, by: Owner) -> bool:
         return by.user_id == 0
@@ -144,11 +153,16 @@ def test_flat_sizes_show_each_account_and_count_jobs() -> None:
 
 def test_everything_counted_has_a_line_of_its_own() -> None:
     assert {row[1] for row in rows("-T all cluster utilization")} == {
-        *("cpu", "mem", "node", "billing")
+        *("cpu", "mem", "node", "billing", "gres/gpu")
     }
-    assert len(rows("-T all user top topcount=1")) == 8
+    assert len(rows("-T all user top topcount=1")) == 9
+    assert [row[4] for row in rows("-T gres/gpu,node user top topcount=1")] == ["node", "gres/gpu"]
     answer = ask(f"-T cpu,mem job sizesbyaccount {SPAN}")
     assert (answer.out, answer.code) == ("", 1)
+
+
+def test_users_are_shown_with_their_names() -> None:
+    assert {tuple(row[1:3]) for row in rows("user top")} == {("alice", "Alice Liddell")}
 
 
 def test_what_was_used_by_wckey_is_for_operators() -> None:

@@ -7,6 +7,7 @@ Source: sreport(1) of Slurm 22.05; headings and wording as recorded.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import Final, NamedTuple
@@ -30,8 +31,8 @@ from stoker.commands.sreport.accounts import AccountTree
 from stoker.commands.sreport.conditions import OF_JOBS, Conditions, parse_conditions, span_of
 from stoker.commands.sreport.fields import Row, choose, for_tree
 from stoker.commands.sreport.scene import Lines, Report, Scene
-from stoker.commands.sreport.style import RULE, Style, tres_of, unit_of
-from stoker.commands.sreport.usage import pieces, waited
+from stoker.commands.sreport.style import RULE, TRES, Style, tres_of, unit_of
+from stoker.commands.sreport.usage import pieces, total, waited
 from stoker.core.units import zone_of
 from stoker.worker.call import Answer, Call, Conversation, ReadFile
 from stoker.worker.controller import Controller, HistoryQuery
@@ -144,7 +145,7 @@ class _Session:
         self._clusters = (asked.last("cluster") or "").split(",")
         tres = asked.last("tres") or call.environment.get("SREPORT_TRES", "")
         self.style = Style(
-            tres=tres_of(tres),
+            tres=tres_of(tres, _countable(controller)),
             tres_text=tres,
             ending=_ending(asked),
             has_header=not asked.has("noheader"),
@@ -293,6 +294,7 @@ class _Session:
             pieces=list(pieces(records, span, now)),
             tree=AccountTree.of(controller.book()),
             waited_s=waited(records, span, now),
+            full_name=controller.full_name,
         )
 
     def _columns(self, report: Report, scene: Scene, lines: Lines) -> list[Column[Row]]:
@@ -360,10 +362,24 @@ def _ending(asked: Parsed) -> Ending:
 
 
 def _machine(controller: Controller) -> Mapping[str, int]:
+    """Return how much there is of each thing that is counted."""
     nodes = [status.node for status in controller.nodes()]
     cpus = sum(node.cpus for node in nodes)
     memory = sum(node.memory_mib for node in nodes)
-    return {"cpu": cpus, "mem": memory, "node": len(nodes), "billing": cpus}
+    gres = total(Counter(node.gres) for node in nodes)
+    return {
+        "cpu": cpus,
+        "mem": memory,
+        "node": len(nodes),
+        "billing": cpus,
+        **{f"gres/{name}": count for name, count in gres.items()},
+    }
+
+
+def _countable(controller: Controller) -> Sequence[str]:
+    """Return what can be counted: Slurm's things, and the generic resources that there are."""
+    machine = _machine(controller)
+    return *TRES, *sorted(name for name in machine if name not in TRES)
 
 
 def _head(report: Report, scene: Scene, zone: tzinfo) -> str:

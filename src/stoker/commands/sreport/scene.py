@@ -30,6 +30,7 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     pieces: Sequence[Piece]
     tree: AccountTree
     waited_s: int = 0
+    full_name: Callable[[str], str] = lambda _: ""
 
     def reported(self, name: str) -> int:
         """Return how many seconds of a thing there were to give out."""
@@ -37,9 +38,11 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
 
     def rows(self, tally: Tally, **cells: str) -> Iterator[Row]:
         """Return a line for each thing that is counted: what was used of it, beside *cells*."""
+        proper = self.full_name(cells["Login"]) if cells.get("Login") else ""
         for name in self.style.counted:
             yield {
                 "Cluster": self.cluster,
+                "Proper Name": proper,
                 "TRES Name": name,
                 "Used": self.style.amount(tally[name], self.reported(name)),
                 "Energy": self.style.amount(tally["energy"], 0),

@@ -5,6 +5,7 @@ Source: sreport(1), ``-t``; rounding and widths as recorded.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -95,7 +96,7 @@ def unit_of(word: str) -> Unit | None:
     return None
 
 
-def tres_of(text: str) -> tuple[str, ...]:
-    """Return the counted things that a list names; () if it names none."""
+def tres_of(text: str, known: Sequence[str] = TRES) -> tuple[str, ...]:
+    """Return those of the *known* things that a list names; () if it names none."""
     words = text.lower().split(",")
-    return TRES if "all" in words else tuple(name for name in TRES if name in words)
+    return tuple(name for name in known if name in words or "all" in words)

@@ -108,6 +108,7 @@ def _piece(line: Line) -> Piece | None:
             "mem": held.memory_mib,
             "node": len(held.nodes),
             "billing": held.cpus,
+            **{f"gres/{name}": count for name, count in held.gres.items()},
         },
         seconds,
     )
