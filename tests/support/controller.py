@@ -148,13 +148,14 @@ class FakeController:
             raise UnknownJob(str(ref))
         return found
 
-    def history(self, query: HistoryQuery) -> Sequence[Record]:
+    def recorded_jobs(self, query: HistoryQuery) -> Sequence[Job]:
         ids = {ref.job_id for ref in query.refs}
         return [
-            Record(job, (), ())
-            for job in self.jobs.values()
-            if not ids.isdisjoint((job.job_id, job.array_job_id))
+            job for job in self.jobs.values() if not ids.isdisjoint((job.job_id, job.array_job_id))
         ]
+
+    def history(self, query: HistoryQuery) -> Sequence[Record]:
+        return [Record(job, (), ()) for job in self.recorded_jobs(query)]
 
     def last_allocations(self, jobs: Sequence[Job]) -> Mapping[int, Allocation]:
         return {job.job_id: job.allocation for job in jobs if job.allocation is not None}

@@ -203,10 +203,10 @@ class Control:
         """Return the active and recent records that *ref* names."""
         return self._selection.known(ref, self._recent_since())
 
-    def history(self, query: HistoryQuery) -> Sequence[Record]:
-        """Return the accounting records that *query* describes, by id."""
+    def recorded_jobs(self, query: HistoryQuery) -> Sequence[Job]:
+        """Return the jobs that *query* describes, by id."""
         # What this turn has changed is not on record yet; nobody asks for both in one turn.
-        jobs = self._repository.history(
+        return self._repository.history(
             HistoryFilter(
                 job_ids=tuple(ref.job_id for ref in query.refs),
                 array_job_ids=tuple(ref.job_id for ref in query.refs),
@@ -217,6 +217,10 @@ class Control:
                 end_at=query.end_at,
             )
         )
+
+    def history(self, query: HistoryQuery) -> Sequence[Record]:
+        """Return the accounting records that *query* describes, by id."""
+        jobs = self.recorded_jobs(query)
         job_ids = [job.job_id for job in jobs]
         attempts = _by_job(self._repository.attempts(job_ids))
         steps = _by_job(self._repository.steps(job_ids))

@@ -279,6 +279,10 @@ class Controller(Protocol):
         """
         ...
 
+    def recorded_jobs(self, query: HistoryQuery) -> Sequence[Job]:
+        """Return the jobs that *query* describes, by id, active ones included, as on record."""
+        ...
+
     def history(self, query: HistoryQuery) -> Sequence[Record]:
         """Return the accounting records that *query* describes, by id, active ones included."""
         ...

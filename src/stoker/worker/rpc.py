@@ -166,8 +166,8 @@ class Rpc:
 
     def _tally(self, request: JobsRequest, _: Owner) -> Mapping[str, int]:
         counts: dict[str, int] = {}
-        for records in self._records.of_each([_ref(text) for text in request.ids]).values():
-            for job in (record.job for record in records):
+        for jobs in self._records.jobs_of_each([_ref(text) for text in request.ids]).values():
+            for job in jobs:
                 tasks = 1 if job.array is None else len(job.array)
                 counts[job.state] = counts.get(job.state, 0) + tasks
         return counts
