@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from time import perf_counter
 from typing import Final, Protocol, TypeAlias
 
@@ -26,7 +27,7 @@ from stoker.worker.controller import Controller
 from stoker.worker.failpoints import hit
 from stoker.worker.queue import JobQueue
 from stoker.worker.rpc import Rpc
-from stoker.worker.statistics import Statistics
+from stoker.worker.statistics import Statistics, TimedConversation
 from stoker.worker.steps import StepKeeper
 from stoker.worker.talk import RpcConversation
 
@@ -100,9 +101,13 @@ class DaemonService:
             )
         begun = perf_counter()
         try:
-            return command(call, self._controller)
+            outcome = command(call, self._controller)
         finally:
             self._statistics.note_call(call.program, call.owner, perf_counter() - begun)
+        if isinstance(outcome, Answer):
+            return outcome
+        more = partial(self._statistics.note_call, call.program, call.owner, count=0)
+        return TimedConversation(outcome, more)
 
     def failed(self, call: Call, error: StoreError) -> Answer | None:
         """Return the answer to a call whose turn was not committed."""

@@ -7,13 +7,15 @@ Whoever counts or reads holds the queue's lock.
 from __future__ import annotations
 
 import time
-from typing import Final
+from collections.abc import Callable, Generator
+from typing import Any, Final
 
 import msgspec
 
 from stoker.core.enums import JobState
 from stoker.core.models import Owner
 from stoker.scheduling.plan import Plan
+from stoker.worker.call import Answer, Conversation, Request
 
 _CALLS_TIMED: Final = 1000
 _USERS_MAX: Final = 1000
@@ -59,8 +61,35 @@ class Calls(msgspec.Struct):
 
     @property
     def mean_us(self) -> int:
-        """Return how long a call takes; there was one."""
-        return self.total_us // self.count
+        """Return how long a call takes."""
+        return self.total_us // max(1, self.count)
+
+
+class TimedConversation(Generator[Request, Any, Answer]):
+    """A conversation of which it is counted how long the daemon works on it, not how long it waits.
+
+    *note* is told of every stretch of work, in seconds.
+    """
+
+    def __init__(self, conversation: Conversation, note: Callable[[float], None]) -> None:
+        self._conversation = conversation
+        self._note = note
+
+    def send(self, value: Any) -> Request:
+        """Go on with what was asked for."""
+        begun = time.perf_counter()
+        try:
+            return self._conversation.send(value)
+        finally:
+            self._note(time.perf_counter() - begun)
+
+    def throw(self, *error: Any) -> Request:
+        """Go on with an error."""
+        begun = time.perf_counter()
+        try:
+            return self._conversation.throw(*error)
+        finally:
+            self._note(time.perf_counter() - begun)
 
 
 class Statistics(msgspec.Struct):
@@ -100,8 +129,8 @@ class Statistics(msgspec.Struct):
         self.backfilled += plan.backfilled
         self.backfilled_ever += plan.backfilled
 
-    def note_call(self, program: str, owner: Owner, seconds: float) -> None:
-        """Count a call of a program that there is."""
+    def note_call(self, program: str, owner: Owner, seconds: float, count: int = 1) -> None:
+        """Count a call of a program that there is; *count* is 0 for more work on one."""
         took_us = round(seconds * 1e6)
         if owner not in self.by_user and len(self.by_user) >= _USERS_MAX:
             self.by_user.clear()
@@ -109,7 +138,7 @@ class Statistics(msgspec.Struct):
             self.by_program.setdefault(program, Calls()),
             self.by_user.setdefault(owner, Calls()),
         ):
-            calls.count += 1
+            calls.count += count
             calls.total_us += took_us
 
     def ended_in(self, *states: JobState) -> int:
