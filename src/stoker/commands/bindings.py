@@ -67,8 +67,8 @@ Memory bind options:
 """
 
 
-def check_bindings(wishes: Wishes, *, binds: bool) -> None:
-    """Refuse what is no binding; say so if one is asked for and none can be.
+def check_memory_binding(wishes: Wishes) -> None:
+    """Refuse what is no binding of memory.
 
     Raises:
         EarlyAnswer: Help is asked for.
@@ -79,6 +79,15 @@ def check_bindings(wishes: Wishes, *, binds: bool) -> None:
         wishes.fail(f'error: unrecognized --mem-bind argument "{memory}"', 255)
     if "help" in memory.lower().split(","):
         raise EarlyAnswer(Answer(out=_MEMORY_HELP, code=255))
+
+
+def check_cpu_binding(wishes: Wishes, *, binds: bool) -> None:
+    """Refuse what is no binding of CPUs; say so if one is asked for and none can be.
+
+    Raises:
+        EarlyAnswer: Help is asked for.
+        OptionError: In srun's words.
+    """
     cpus = wishes.shown.get("cpu-bind")
     if cpus is None:
         return
@@ -98,14 +107,17 @@ def check_bindings(wishes: Wishes, *, binds: bool) -> None:
 def binding_variables(wishes: Wishes) -> dict[str, str]:
     """Return what tasks are told of the binding that was asked for."""
     text = wishes.shown.get("cpu-bind", "").lower()
-    if not text and wishes.shown.get("hint") == "nomultithread":
-        text = "threads"
+    found = {}
+    if wishes.shown.get("hint") == "nomultithread":
+        text = text or "threads"
+        found["SLURM_THREADS_PER_CORE"] = "1"
     if not text:
         return {}
     first, _, rest = text.partition(",")
     loudness = "verbose" if first in ("v", "verbose") else "quiet"
     kind, listed = _kind(rest if first in ("q", "quiet", "v", "verbose") else text)
     return {
+        **found,
         "SLURM_CPU_BIND": ",".join(filter(None, (loudness, kind + listed))),
         "SLURM_CPU_BIND_LIST": listed,
         "SLURM_CPU_BIND_TYPE": kind,

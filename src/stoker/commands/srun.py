@@ -23,6 +23,7 @@ from stoker.commands.allocating import (
     allocate,
     interactive_submission,
 )
+from stoker.commands.bindings import check_cpu_binding
 from stoker.commands.errors import describe, refusal, strerror
 from stoker.commands.jobcalls import (
     check_cluster,
@@ -98,10 +99,11 @@ def _run(call: Call, controller: Controller) -> Conversation:
     wishes = wishes_of(call)
     take_variables(wishes, _variables(call, is_inside=job_id is not None))
     take_all(wishes, parsed.values)
-    check_step_options(wishes, binds=controller.configuration().get("TaskPlugin") != _NO_BINDING)
+    check_step_options(wishes)
     check_cluster(wishes, controller)
     if not parsed.operands:
         wishes.fail("fatal: No command given to execute.")
+    check_cpu_binding(wishes, binds=controller.configuration().get("TaskPlugin") != _NO_BINDING)
     work_dir_of(call, wishes)
     yield from read_node_file(wishes)
     if notes := notes_of(wishes):

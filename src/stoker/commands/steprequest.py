@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
-from stoker.commands.bindings import binding_variables, check_bindings
+from stoker.commands.bindings import binding_variables, check_memory_binding
 from stoker.commands.exports import entries, exported, is_partial
 from stoker.commands.options import EarlyAnswer
 from stoker.commands.submission import absolute, limits_of, work_dir_of
@@ -24,7 +24,7 @@ from stoker.worker.environment import repeated
 _MPI_TYPES: Final = re.compile(r"none|openmpi|pmi2|pmix(?:_v\d)?|cray_shasta")
 
 
-def check_step_options(wishes: Wishes, *, binds: bool) -> None:
+def check_step_options(wishes: Wishes) -> None:
     """Refuse values of srun's own options that say nothing, and what is not there.
 
     Raises:
@@ -37,7 +37,7 @@ def check_step_options(wishes: Wishes, *, binds: bool) -> None:
             wishes.fail(f'error: Invalid numeric value "{value}" for --{name}.')
     if re.fullmatch(r"\d{1,9}", wishes.shown.get("relative", "0"), re.ASCII) is None:
         wishes.fail(f'error: Invalid numeric value "{wishes.shown["relative"]}" for --relative.')
-    check_bindings(wishes, binds=binds)
+    check_memory_binding(wishes)
     mpi = wishes.shown.get("mpi", "none")
     if mpi == "list":
         raise EarlyAnswer(Answer(out="MPI plugin types are...\n\tnone\n"))
