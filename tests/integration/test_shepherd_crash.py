@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -314,3 +315,78 @@ def test_a_reused_pid_is_neither_believed_nor_signalled(tmp_path: Path) -> None:
 
 def _ended_soon(events: Events) -> bool:
     return not events.ended("1.0.batch").status_known
+
+
+# A turn that breaks.
+
+
+@pytest.fixture(params=["start", "reap", "report"])
+def broken(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[LocalEngine, Events]]:
+    """Give an engine whose shepherd breaks a turn at that point, once somebody runs."""
+    count = 2 if request.param == "reap" else 1
+    environment = {
+        **os.environ,
+        "STOKER_TEST_MODE": "1",
+        "STOKER_FAILPOINTS": f"{request.param}=error:EIO@{count}",
+    }
+    with local_engine(tmp_path / "home", environment=environment) as (engine, events, _):
+        yield engine, events
+    log = (tmp_path / "home" / "log" / "shepherd.log").read_text()
+    assert log.count("a defect of ours") == 1, log
+
+
+def test_after_a_defect_the_same_process_begins_anew_and_hears_how_its_jobs_end(
+    broken: tuple[LocalEngine, Events], witness: Path
+) -> None:
+    engine, events = broken
+    pid = shepherd_of(engine)
+    engine.launch([script("1.0.batch", f"echo >> {witness}; sleep 0.3; exit 7")], {})
+    end = events.ended("1.0.batch")
+    assert (end.exit_code, end.status_known, end.why) == (7, True, None)
+    assert end.usage is not None
+    assert shepherd_of(engine) == pid
+    assert len(lines(witness)) == 1
+    engine.acknowledge(["1.0.batch"])
+    engine.launch([script("2.0.batch", "exit 3")], {})
+    assert events.ended("2.0.batch").exit_code == 3
+
+
+def test_a_job_that_ends_while_its_shepherd_begins_anew_is_reaped(
+    broken: tuple[LocalEngine, Events],
+) -> None:
+    engine, events = broken
+    engine.launch([script("1.0.batch", "exit 7")], {})
+    end = events.ended("1.0.batch")
+    assert (end.exit_code, end.status_known) == (7, True)
+
+
+def test_who_is_to_follow_is_withdrawn_or_runs_when_a_turn_breaks(
+    broken: tuple[LocalEngine, Events], witness: Path
+) -> None:
+    engine, events = broken
+    keys = [f"{number}.0.batch" for number in range(1, 6)]
+    engine.launch([script(key, f"echo {key} >> {witness}", lane="l") for key in keys], {})
+    for key in keys:
+        events.wait(lambda key=key: any(map(_is_last, events.of(key))), f"the end of {key}")
+    ended = [key for key in keys if any(isinstance(event, Ended) for event in events.of(key))]
+    assert sorted(witness.read_text().split()) == ended
+    for key in ended:
+        assert events.ended(key).status_known
+
+
+def _is_last(event: object) -> bool:
+    return isinstance(event, Ended | Withdrawn)
+
+
+def test_what_a_dead_leader_left_is_ended_after_a_defect(tmp_path: Path, witness: Path) -> None:
+    environment = {
+        **os.environ,
+        "STOKER_TEST_MODE": "1",
+        "STOKER_FAILPOINTS": "reap=error:EIO@2",
+    }
+    with local_engine(tmp_path / "home", environment=environment) as (engine, events, _):
+        text = f"setsid sh -c 'echo $$ >> {witness}; sleep 61' & sleep 0.2; exit 5"
+        engine.launch([script("1.0.batch", text)], {})
+        (pid,) = [int(line) for line in lines(witness)]
+        assert events.ended("1.0.batch").exit_code == 5
+        until(lambda: is_gone(pid), f"the end of {pid}")

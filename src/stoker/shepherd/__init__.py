@@ -14,6 +14,7 @@ is, reap, end what is left, write the end, tell. What it has not been told to fo
     endings     ends groups: TERM, KILL, until nothing is left; limits, timers: when it is time to
     cgroups     the kernel's own grouping, where we may use it
     journal     what survives us; adoption: what it means to the next shepherd
+    anew        what is done when a turn breaks; log: what is said to people
     reports     what is told, once it is on record
     failpoints  where tests make us fail
 """

@@ -7,10 +7,12 @@
 | begin, no start          | adopted by its token, or lost               | lost                  |
 | start                    | adopted if that very process lives; else    | lost                  |
 |                          | ended, nobody knows how                     |                       |
+| death                    | dead; what it left is ended                 | lost                  |
 | end                      | told again until it is acknowledged         | the same              |
 
-Nothing is ever started from a journal. A process that was between fork and exec when the shepherd
-before us died holds that one's lock until it has executed, so that it cannot be missed here.
+A process whose parent we are (for we began anew) is not adopted, but goes on as our child. Nothing
+is ever started from a journal. A process that was between fork and exec when the shepherd before us
+died holds that one's lock until it has executed, so that it cannot be missed here.
 """
 
 from __future__ import annotations
@@ -18,10 +20,11 @@ from __future__ import annotations
 import os
 import time
 from time import monotonic
+from types import SimpleNamespace
 
 from stoker.shepherd.journal import text_of
-from stoker.shepherd.processes import census, is_alive, token_of
-from stoker.shepherd.telling import lost
+from stoker.shepherd.processes import census, look, token_of
+from stoker.shepherd.telling import FIGURES, lost
 from stoker.shepherd.units import DEAD, ENDED, RUNNING, Recipe, Unit
 
 TYPE_CHECKING = False
@@ -42,13 +45,14 @@ _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 class _Story:
     """What the journal says of one unit."""
 
-    __slots__ = ("cgroup", "end", "intent", "is_begun", "start")
+    __slots__ = ("cgroup", "death", "end", "intent", "is_begun", "start")
 
     def __init__(self, intent: dict[str, Any]) -> None:
         self.intent = intent
         self.is_begun = False
         self.cgroup = ""
         self.start: Record | None = None
+        self.death: Record | None = None
         self.end: dict[str, Any] | None = None
 
 
@@ -122,6 +126,9 @@ class Adoption:
             del unit.group.units[unit.key]
         elif not is_same_boot:
             self._lose(unit)
+        elif story.death is not None and story.start is not None:
+            unit.group.cgroup = story.cgroup
+            self._bury(unit, story.start, *story.death)
         elif story.start is not None:
             unit.group.cgroup = story.cgroup
             self._take_over(unit, *story.start)
@@ -138,14 +145,28 @@ class Adoption:
 
     def _take_over(self, unit: Unit, pid: int, ticks: int, at: float, clock: float) -> None:
         unit.pid, unit.ticks, unit.started_at, unit.clock = pid, ticks, at, clock
-        unit.adopted = unit.group.is_adopted = True
+        process = look(pid)
+        if process is not None and process.ticks != ticks:
+            process = None  # A stranger, to whom the number was given since.
+        unit.adopted = process is None or process.parent != self._trees.own_pid
+        unit.group.is_adopted = unit.group.is_adopted or unit.adopted
         unit.group.tokens.add(unit.token)
-        if is_alive(pid, ticks):
+        # A dead child of ours is still to be reaped.
+        if process is not None and not (unit.adopted and process.is_dead):
             unit.state = RUNNING
             self._trees.add(unit)
         else:
             unit.state, unit.why = DEAD, "unwatched"
             unit.ended_at = time.time()
+
+    def _bury(
+        self, unit: Unit, start: Record, status: int, at: float, why: str | None, usage: Record
+    ) -> None:
+        """Know of a child of ours how it ended; only what it left may still be there."""
+        unit.pid, unit.ticks, unit.started_at, unit.clock = start
+        unit.state, unit.status, unit.ended_at, unit.why = DEAD, status, at, why
+        unit.usage = SimpleNamespace(**dict(zip(FIGURES, usage, strict=True)))
+        self._trees.expect(unit)
 
     def _find(self, token: str) -> Process | None:
         """Return the process that was started with that token: the leader of its session."""
@@ -175,6 +196,8 @@ def _tell(story: _Story | None, kind: str, rest: Record) -> None:
     elif kind == "start":
         pid, ticks, at, clock = rest
         story.start = [int(pid), int(ticks), float(at), float(clock)]
+    elif kind == "death":
+        story.death = rest
     elif kind == "end":
         story.end = dict(rest[0])
     elif kind == "limit":

@@ -124,7 +124,7 @@ class Births:
             self._fail(unit, SpawnError("attributes", error.errno or 0))
             return
         hit("start")
-        self.note_start(unit, birth.ticks(unit.pid))
+        self._note_start(unit, birth.ticks(unit.pid))
 
     def _begin(self, unit: Unit) -> None:
         group, memory_mib = unit.group, unit.recipe.memory_mib
@@ -152,18 +152,18 @@ class Births:
         finally:
             self._cgroups.leave()
 
-    def note_start(self, unit: Unit, ticks: int) -> None:
+    def _note_start(self, unit: Unit, ticks: int) -> None:
         """Put on record, and tell, who runs."""
         unit.ticks = ticks
         unit.started_at = time.time()
         unit.clock = monotonic()
+        self._journal.note_text(start_record(unit))
+        self._journal.write()
         unit.paused_before_s = unit.group.pause_s(unit.clock)
         unit.state = RUNNING
         unit.order = None
         unit.close()
         self._trees.add(unit)
-        self._journal.note_text(start_record(unit))
-        self._journal.write()
         is_pressing = not self._lanes.has_work(unit.lane)
         self._reports.tell(started(unit), is_last=False, is_pressing=is_pressing)
         self._limits.watch(unit)

@@ -175,13 +175,13 @@ class Deaths:
     def finish(self, unit: Unit, event: str) -> None:
         """Let a unit end with its last event; its lane goes on."""
         assert unit.state != ENDED, f"{unit.key} ended before"
-        unit.state = ENDED
         unit.event = event
+        self._journal.note_text(end_record(unit))
+        unit.state = ENDED
         unit.order = None
         unit.close()
         unit.group.units.pop(unit.key, None)
         self._endings.drop(unit)
-        self._journal.note_text(end_record(unit))
         self._reports.tell(event, is_last=True, is_pressing=not self._lanes.has_work(unit.lane))
         self._lanes.leave(unit)
 

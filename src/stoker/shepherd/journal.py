@@ -6,7 +6,7 @@
     ["intent", {...}]                    the same of one unit
     ["begin", key]                       it is about to be spawned
     ["start", key, pid, ticks, at, clock]
-    ["death", key, status, at, why, {...}] its process was reaped; noted by who will not go on
+    ["death", key, status, at, why, [...]] its process was reaped; noted by who begins anew
     ["end", key, {...}]                  the last event of a unit; synced before it is told
     ["pause", group, seconds, since]     how long a group has been suspended, and since when it is
     ["limit", key, seconds]

@@ -12,11 +12,11 @@ import select
 import signal
 import socket
 import struct
-from contextlib import suppress
 from errno import EMFILE, ENFILE, ENOBUFS, ENOMEM
-from time import monotonic, sleep
+from time import monotonic
 
 from stoker.shepherd.connection import Connection, ProtocolError
+from stoker.shepherd.log import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,25 +34,8 @@ if TYPE_CHECKING:
 IDLE_S = 60.0
 _CONNECTIONS_MAX = 64
 _PAUSE_S = 0.5
-_AFTER_DEFECT_S = 0.1
 _SIGNAL = struct.Struct("=I124x")
 """What signalfd(2) tells of a signal: its number, and much else."""
-
-
-def say(text: str) -> None:
-    """Write a line into the log."""
-    with suppress(OSError):
-        os.write(2, f"shepherd {os.getpid()}: {text}\n".encode("utf-8", "backslashreplace"))
-
-
-def _trace(defect: Exception) -> str:
-    """Return how it came to a defect; without a descriptor to read the sources by, only what."""
-    try:
-        import traceback  # noqa: PLC0415 - megabytes for what should never be needed
-
-        return "".join(traceback.format_exception(defect))
-    except (ImportError, OSError):
-        return repr(defect)
 
 
 class Loop:
@@ -78,7 +61,6 @@ class Loop:
         """Wait for connections at *listener* and for signals at *wake_fd*."""
         self.wants_to_go = False
         self.reap_is_due = True
-        self._is_mending = False
         self._listener = listener
         self._wake_fd = wake_fd
         self._herd = herd
@@ -113,25 +95,19 @@ class Loop:
         self._watch(unit.pidfd, lambda _: self._lose_sight(unit))
 
     def run(self) -> None:
-        """Turn until there is no reason to stay."""
+        """Turn until there is no reason to stay.
+
+        Raises:
+            Exception: A defect of ours ended a turn: what is in memory need not hold any more.
+        """
         while not self._is_over():
-            ready = self._epoll.poll(self._timers.wait_s())
-            try:
-                for descriptor, events in ready:
-                    # A handler before this one may have let go of it.
-                    if handler := self._handlers.get(descriptor):
-                        handler(events)
-                self._turn()
-            except Exception as defect:  # noqa: BLE001 - the top of a turn: jobs depend on our going on
-                say(f"a defect of ours, which ended a turn: {_trace(defect)}")
-                sleep(_AFTER_DEFECT_S)
-                self._is_mending = True
-                self._timers.at(monotonic(), lambda: None)
+            for descriptor, events in self._epoll.poll(self._timers.wait_s()):
+                # A handler before this one may have let go of it.
+                if handler := self._handlers.get(descriptor):
+                    handler(events)
+            self._turn()
 
     def _turn(self) -> None:
-        if self._is_mending:
-            self._is_mending = False
-            self._deaths.settle_all(list(self._herd.groups.values()))
         if self.reap_is_due:
             self._deaths.reap()
             self.reap_is_due = False

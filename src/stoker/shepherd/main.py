@@ -14,7 +14,7 @@ import time
 from binascii import crc32
 from contextlib import suppress
 
-from stoker.shepherd import failpoints, journal, processes
+from stoker.shepherd import anew, failpoints, journal, processes
 from stoker.shepherd.adoption import Adoption
 from stoker.shepherd.births import Births
 from stoker.shepherd.cgroups import AUTO, Cgroups
@@ -23,7 +23,8 @@ from stoker.shepherd.endings import UNKILLABLE_TRIES, Endings
 from stoker.shepherd.herd import Herd
 from stoker.shepherd.lanes import Lanes
 from stoker.shepherd.limits import Limits
-from stoker.shepherd.loop import Loop, say
+from stoker.shepherd.log import say, trace_of
+from stoker.shepherd.loop import Loop
 from stoker.shepherd.reports import Reports
 from stoker.shepherd.requests import Requests
 from stoker.shepherd.spawn import Spawner
@@ -63,14 +64,14 @@ def main(arguments: list[str]) -> int:
     """Run the shepherd of the home named first; return its exit status.
 
     ``--ready-fd N`` is a pipe that is told ``1`` when we listen, or why we do not;
-    ``--cgroup auto|off|DIRECTORY`` says where control groups may be made.
+    ``--cgroup auto|off|DIRECTORY`` says where control groups may be made; ``--anew`` is for us.
     """
     home, *rest = arguments
     options = dict(zip(rest[::2], rest[1::2], strict=True))
     ready_fd = int(options.get("--ready-fd", "-1"))
     try:
         failpoints.arm(os.environ)
-        _run(home, options.get("--cgroup", AUTO), ready_fd)
+        _run(home, options.get("--cgroup", AUTO), ready_fd, options.get(anew.OPTION, ""))
     except (Refusal, OSError, ValueError) as error:
         say(str(error))
         _tell(ready_fd, str(error))
@@ -85,22 +86,27 @@ def _tell(ready_fd: int, text: str) -> None:
             os.close(ready_fd)
 
 
-def _run(home: str, cgroup: str, ready_fd: int) -> None:
+def _run(home: str, cgroup: str, ready_fd: int, kept: str) -> None:
     if sys.getfilesystemencoding() != "utf-8":
         raise Refusal("cannot start: paths must be read as UTF-8; start with -X utf8")
     home_fd = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     run_fd = _private_directory(home)
-    lock = _lock(run_fd, home)
+    if kept:
+        lock, listening = anew.kept_descriptors(kept)
+        listener = socket.socket(fileno=listening)
+        listener.settimeout(0.0)
+    else:
+        lock = _lock(run_fd, home)
+        listener = _listen(run_fd)
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     wake_fd = _hear_signals()
-    listener = _listen(run_fd)
     house = _House(home, home_fd, cgroup, listener, wake_fd)
     house.adopt(*journal.read(home_fd))
     gc.freeze()
     gc.set_threshold(_GARBAGE_MAX)
     _tell(ready_fd, "1")
     say(f"looks after {home}; ends trees by {house.mode}")
-    house.loop.run()
+    house.run(lock)
     with suppress(OSError):
         os.unlink(_SOCKET, dir_fd=run_fd)
     house.close()
@@ -116,6 +122,7 @@ class _House:
     ) -> None:
         self._started_at = time.time()
         self._boot_id = processes.boot_id()
+        self._listener = listener
         self.timers = Timers()
         self.spawner = Spawner()
         self.trees = Trees()
@@ -191,9 +198,25 @@ class _House:
             self.reports.commit()
         self.cgroups.keep_only({group.cgroup for group in self.herd.groups.values()})
         for unit in running:
-            self.loop.watch_unit(unit)
+            if unit.adopted:
+                self.loop.watch_unit(unit)
             self.limits.watch(unit)
         adoption.settle()
+
+    def run(self, lock: int) -> None:
+        """Turn until there is no reason to stay; what broke a turn does not end us."""
+        while True:
+            try:
+                return self.loop.run()
+            except Exception as defect:  # noqa: BLE001 - the top of a turn: jobs depend on our going on
+                say(f"a defect of ours, which ended a turn: {trace_of(defect)}")
+            anew.write_down(self.herd.units.values(), self.journal)
+            is_often = time.time() - self._started_at < 2 * anew.PAUSE_S_MAX
+            time.sleep(anew.PAUSE_S_MAX if is_often else anew.PAUSE_S)
+            try:
+                anew.begin_anew([lock, self._listener.fileno()])
+            except OSError as error:
+                say(f"cannot begin anew: {error}")
 
     def status(self) -> dict[str, object]:
         """Return what `stoker status` shows of us."""

@@ -90,12 +90,6 @@ def census() -> dict[int, Process]:
     return found
 
 
-def is_alive(pid: int, ticks: int) -> bool:
-    """Whether that very process, and no later one of the same pid, still runs."""
-    process = look(pid)
-    return process is not None and process.ticks == ticks and not process.is_dead
-
-
 def token_of(pid: int, patience_s: float = 0.0) -> str:
     """Return the token in a process's environment as it was when it was started, or "".
 

@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from stoker.shepherd.spawn import SpawnError
     from stoker.shepherd.units import Unit
 
+FIGURES = (
+    "ru_utime",
+    "ru_stime",
+    "ru_maxrss",
+    "ru_minflt",
+    "ru_majflt",
+    "ru_inblock",
+    "ru_oublock",
+)
+"""What of the kernel's figures is told, in the order of a death's record."""
 
 # --- Events.
 
@@ -98,9 +108,8 @@ def start_record(unit: Unit) -> str:
 
 def death_record(unit: Unit) -> str:
     """Return the journal's record of a process that was reaped, and how it ended."""
-    usage = "null" if unit.usage is None else _figures(unit.usage)
-    why = text_of(unit.why) if unit.why else "null"
-    return f'["death",{unit.quoted_key},{unit.status},{unit.ended_at},{why},{usage}]'
+    usage = [getattr(unit.usage, name) for name in FIGURES]
+    return text_of(["death", unit.key, unit.status, unit.ended_at, unit.why, usage])
 
 
 def end_record(unit: Unit) -> str:

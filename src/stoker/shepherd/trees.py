@@ -55,11 +55,15 @@ class Trees:
     def add(self, unit: Unit) -> None:
         """Know the process of a unit."""
         self.units[unit.pid] = unit
+        self.expect(unit)
+        if not unit.adopted:
+            self.known[unit.pid] = unit
+
+    def expect(self, unit: Unit) -> None:
+        """Know whom a unit's process may have left behind."""
         self._sessions[unit.pid] = unit.group
         unit.group.pids.add(unit.pid)
         unit.group.tokens.add(unit.token)
-        if not unit.adopted:
-            self.known[unit.pid] = unit
 
     def remove(self, pid: int) -> Unit | Group | None:
         """Forget an ended process; return what it was: a unit, or a group's stray."""
