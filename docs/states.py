@@ -66,6 +66,8 @@ _REASONS: Final[Mapping[Reason, str]] = {
     Reason.PARTITION_NODE_LIMIT: "It asks for more nodes than its partition has or allows.",
     Reason.PARTITION_DOWN: "Its partition is down: it takes jobs and starts none.",
     Reason.PARTITION_INACTIVE: "Its partition is inactive or gone.",
+    Reason.INVALID_ACCOUNT: "Its account is no longer its user's, and that is enforced.",
+    Reason.INVALID_QOS: "Its quality of service is no longer its user's, and that is enforced.",
     Reason.REQ_NODE_NOT_AVAIL: "A node that it needs is drained or down.",
     Reason.BAD_CONSTRAINTS: "No node has the features that it asks for.",
     Reason.DEADLINE: "It cannot end before its deadline any more.",

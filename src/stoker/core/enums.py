@@ -92,6 +92,8 @@ class Reason(StrEnum):
     PARTITION_NODE_LIMIT = "PartitionNodeLimit"
     PARTITION_DOWN = "PartitionDown"
     PARTITION_INACTIVE = "PartitionInactive"
+    INVALID_ACCOUNT = "InvalidAccount"
+    INVALID_QOS = "InvalidQOS"
     REQ_NODE_NOT_AVAIL = "ReqNodeNotAvail"
     BAD_CONSTRAINTS = "BadConstraints"
     DEADLINE = "DeadLine"

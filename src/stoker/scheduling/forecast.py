@@ -15,7 +15,7 @@ from stoker.core.models import FOREVER
 from stoker.scheduling.lines import Line, Lines
 from stoker.scheduling.placement import Room
 from stoker.scheduling.plan import DEPTH, Pass, Start
-from stoker.scheduling.snapshot import Running, Snapshot
+from stoker.scheduling.snapshot import Queue, Running, Snapshot
 
 LIMIT: Final = 200
 """How many instants are looked at, so that a question about a long queue stays cheap."""
@@ -75,7 +75,10 @@ class _Future:
         self.at = now
         self._room = Room(snapshot.free)
         self._running = sorted(snapshot.running, key=_ends_at)
-        self._lines = [Line(queue) for queue in snapshot.queues]
+        # Who is at a limit may wait for longer than anything here could tell.
+        self._lines = [
+            Line(queue) for queue in snapshot.queues if not _is_at_limit(snapshot, queue)
+        ]
 
     def start(self) -> list[Start]:
         """Let everything start that does at this time, and return it."""
@@ -96,6 +99,10 @@ class _Future:
             self._room.give(job.shares)
         del self._running[:ended]
         return True
+
+
+def _is_at_limit(snapshot: Snapshot, queue: Queue) -> bool:
+    return snapshot.quotas is not None and bool(snapshot.quotas.refusal(queue.shape))
 
 
 def _ends_at(job: Running) -> float:

@@ -22,7 +22,7 @@ from stoker.core.models import NodeShare
 from stoker.scheduling.backfill import Shadow, lowest, shadow
 from stoker.scheduling.lines import Line, Lines
 from stoker.scheduling.placement import Level, Room, level_of, spread
-from stoker.scheduling.snapshot import Running, Shape, Snapshot
+from stoker.scheduling.snapshot import Allowance, Running, Shape, Snapshot
 
 DEPTH: Final = 200
 """How many shapes that cannot start are looked at before a pass ends.
@@ -46,7 +46,13 @@ class Pass:
     """One pass at one time. It takes what it starts out of *room* and adds it to *running*."""
 
     def __init__(
-        self, lines: Lines, room: Room, running: Sequence[Running], now: float, depth: int
+        self,
+        lines: Lines,
+        room: Room,
+        running: Sequence[Running],
+        now: float,
+        depth: int,
+        quotas: Allowance | None = None,
     ) -> None:
         self.starts: list[Start] = []
         self.heads: dict[str, int] = {}
@@ -54,6 +60,7 @@ class Pass:
         self.limited: set[int] = set()
         self.is_cut = False
         self.backfilled = 0
+        self.quotas = quotas
         self._lines = lines
         self._room = room
         self.running = list(running)
@@ -74,6 +81,8 @@ class Pass:
             if line.first.count < 1:
                 self.limited.add(line.first.job_id)
                 self._go_on(line)
+                continue
+            if self.quotas is not None and self.quotas.refusal(line.shape):
                 continue
             shares = self._fit(line)
             if shares is None:
@@ -135,6 +144,8 @@ class Pass:
         self.starts.append(Start(job.job_id, shape, shares))
         self.backfilled += bool(self.heads)
         self._room.take(shares)
+        if self.quotas is not None:
+            self.quotas.start(shape, shares)
         self._cpus -= sum([len(share.cpus) for share in shares])
         self.running.append(Running(job.job_id, shares, self._now + shape.time_limit_s))
         for each in self._shadows:
@@ -178,10 +189,11 @@ class Plan:
         """By partition, the first job that does not fit: it has a reservation."""
         self._stuck = done.stuck
         self._limited = done.limited
+        self._quotas = done.quotas
         self._snapshot = Snapshot((), snapshot.running, snapshot.free)
         self._is_whole = all(node.accepts for node in snapshot.free)
 
-    def reason(self, shape: Shape, job_id: int, *, is_at_limit: bool = False) -> Reason:
+    def reason(self, shape: Shape, job_id: int, *, is_at_limit: bool = False) -> str:
         """Return why a job waits that is eligible and not started.
 
         The first of its partition waits for resources, those behind it for their turn; where all
@@ -191,6 +203,8 @@ class Plan:
         """
         if is_at_limit or job_id in self._limited:
             return Reason.JOB_ARRAY_TASK_LIMIT
+        if self._quotas is not None and (refusal := self._quotas.refusal(shape)):
+            return refusal
         if not self._is_whole and spread(shape, self._idle) is None:
             return Reason.REQ_NODE_NOT_AVAIL
         if shape.partition not in self._stuck:
@@ -229,6 +243,7 @@ def plan(
     At most *depth* shapes that cannot start are looked at, and *starts_max* jobs started.
     """
     lines = Lines(snapshot.queues)
-    done = Pass(lines, Room(snapshot.free), snapshot.running, now, depth)
+    quotas = snapshot.quotas.copy() if snapshot.quotas is not None else None
+    done = Pass(lines, Room(snapshot.free), snapshot.running, now, depth, quotas)
     done.run(starts_max)
     return Plan(snapshot, done)

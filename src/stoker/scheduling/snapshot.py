@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from stoker.core.models import FOREVER, NodeShare
+
+if TYPE_CHECKING:
+    from stoker.scheduling.quotas import Quotas
 
 
 class Shape(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
@@ -16,6 +19,7 @@ class Shape(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     Memory is per node or per CPU, never both; 0 per node is all that the node has. ``nodes`` are
     the nodes the job may use, None for all; those in ``required`` must be among the ones it gets,
     and ``nodes_min`` counts them. ``gres`` is per node, sorted. ``time_limit_s`` may be `FOREVER`.
+    ``association`` and ``qos`` say under what it runs, where limits are enforced.
     """
 
     partition: str
@@ -33,6 +37,8 @@ class Shape(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     required: tuple[str, ...] = ()
     exclusive: bool = False
     time_limit_s: float = FOREVER
+    association: int = 0
+    qos: str = ""
 
 
 class FreeNode(msgspec.Struct, frozen=True, gc=False):
@@ -81,13 +87,17 @@ class Running(msgspec.Struct, frozen=True, gc=False):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """The state of the machine; ``queues`` are sorted by the order of their first job."""
+    """The state of the machine; ``queues`` are sorted by the order of their first job.
+
+    ``quotas`` are what limits of the account book leave, None where none are enforced.
+    """
 
     queues: Sequence[Queue]
     running: Sequence[Running]
     free: Sequence[FreeNode]
+    quotas: Allowance | None = None
 
     def with_waiting(self, shape: Shape, job: Waiting) -> Snapshot:
         """Return the same with one more job, to ask what would become of it."""
         queues = sorted([*self.queues, Queue(shape, (job,))], key=lambda each: each.jobs[0].order)
-        return Snapshot(queues, self.running, self.free)
+        return Snapshot(queues, self.running, self.free, self.quotas)

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from stoker.core.accounts import first_book
 from stoker.core.enums import Hold, Reason
 from stoker.core.errors import Infeasible, InvalidSpec
 from stoker.core.models import FOREVER, Job, JobSpec, Node, Partition
@@ -19,10 +20,14 @@ from stoker.core.settings import Machine, Settings
 from stoker.core.units import expand_hosts, parse_gres
 from stoker.scheduling.placement import could_ever_fit, could_host_task
 from stoker.scheduling.snapshot import FreeNode, Shape
+from stoker.worker.accountrules import AccountRules
 
 PRIORITY_START: Final = 4_294_901_760
 """Where priorities begin; each job gets one less than the one before, as Slurm's basic plugin."""
 
+
+_Like = tuple[bytes, str, float | None, tuple[int, str]]
+"""What jobs of one shape have in common: what was asked for, and under what it runs."""
 
 _SHAPES_MAX: Final = 4096
 """How many shapes are remembered, so that equal requests are judged once."""
@@ -31,14 +36,17 @@ _SHAPES_MAX: Final = 4096
 class Admission:
     """The machine's rules for jobs that come in."""
 
-    def __init__(self, machine: Machine, settings: Settings) -> None:
-        """Judge by *machine* and *settings*."""
+    def __init__(
+        self, machine: Machine, settings: Settings, rules: AccountRules | None = None
+    ) -> None:
+        """Judge by *machine*, *settings* and *rules*, by default those of an empty book."""
         self.machine = machine
         self.settings = settings
+        self.rules = rules or AccountRules(settings, first_book)
         self.partitions: dict[str, Partition] = {each.name: each for each in machine.partitions}
         self.default_partition = next(each for each in machine.partitions if each.is_default)
         self._idle = {node.name: _idle(node) for node in machine.nodes}
-        self._shapes: dict[tuple[bytes, str, float | None], Shape] = {}
+        self._shapes: dict[_Like, Shape] = {}
         self._feasible: dict[Shape, bool] = {}
 
     def change_partition(self, name: str, changes: Mapping[str, object]) -> None:
@@ -56,6 +64,10 @@ class Admission:
             self.partitions[name] = msgspec.convert(msgspec.to_builtins(changed), Partition)
         except msgspec.ValidationError as error:
             raise InvalidSpec(f"cannot change the partition: {error}") from None
+        self._shapes.clear()
+
+    def forget_shapes(self) -> None:
+        """Judge requests anew: what they run under has changed."""
         self._shapes.clear()
 
     def partition_of(self, spec: JobSpec) -> Partition:
@@ -88,14 +100,16 @@ class Admission:
 
     def shape(self, job: Job) -> Shape:
         """Return what placement needs to know of the job; equal requests share one object."""
+        grip = self.rules.grip_of(job)
         if not job.spec_digest:
-            return self._shape_of(job.spec, job.partition, job.time_limit_s)
-        like = (job.spec_digest, job.partition, job.time_limit_s)
+            return self._shape_of(job.spec, job.partition, job.time_limit_s, grip)
+        like = (job.spec_digest, job.partition, job.time_limit_s, grip)
         shape = self._shapes.get(like)
         if shape is None:
             if len(self._shapes) >= _SHAPES_MAX:
                 self._shapes.clear()
-            shape = self._shapes[like] = self._shape_of(job.spec, job.partition, job.time_limit_s)
+            shape = self._shape_of(job.spec, job.partition, job.time_limit_s, grip)
+            self._shapes[like] = shape
         return shape
 
     def check(self, job: Job) -> None:
@@ -111,6 +125,7 @@ class Admission:
                 f"partition {partition.name} takes no jobs: its state is {partition.state}",
                 "ESLURM_PARTITION_NOT_AVAIL",
             )
+        self.rules.check(job, self.shape(job))
         self._check_names(job.spec, partition)
         if job.hold is Hold.NONE and not self._fits_some_node(job):
             raise Infeasible("Requested node configuration is not available")
@@ -118,6 +133,8 @@ class Admission:
     def obstacle(self, job: Job) -> Reason | None:
         """Return why the job cannot start in its partition as things stand, whatever is free."""
         partition = self.partitions.get(job.partition)
+        if (unaccounted := self.rules.obstacle(job)) is not None:
+            return unaccounted
         if partition is None or partition.state == "INACTIVE":
             return Reason.PARTITION_INACTIVE
         if partition.state == "DOWN":
@@ -160,7 +177,13 @@ class Admission:
         shape = self.shape(job)
         return any(could_host_task(shape, node) for node in self._idle.values())
 
-    def _shape_of(self, spec: JobSpec, partition_name: str, time_limit_s: float | None) -> Shape:
+    def _shape_of(
+        self,
+        spec: JobSpec,
+        partition_name: str,
+        time_limit_s: float | None,
+        grip: tuple[int, str],
+    ) -> Shape:
         partition = self.partitions.get(partition_name, self.default_partition)
         per_node, per_cpu = self._memory(spec, partition)
         required = tuple(expand_hosts(spec.node_list)) if spec.node_list else ()
@@ -182,6 +205,8 @@ class Admission:
             required=required,
             exclusive=spec.exclusive,
             time_limit_s=time_limit_s if time_limit_s is not None else FOREVER,
+            association=grip[0],
+            qos=grip[1],
         )
 
     def _memory(self, spec: JobSpec, partition: Partition) -> tuple[int | None, int | None]:

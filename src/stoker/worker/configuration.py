@@ -12,6 +12,7 @@ from stoker.core.units import format_duration
 def slurm_configuration(settings: Settings, machine: Machine) -> Mapping[str, str]:
     """Return parameter and value, in the order of the alphabet."""
     found = {
+        "AccountingStorageEnforce": settings.accounting_storage_enforce,
         "AccountingStorageType": "accounting_storage/stoker",
         "BatchStartTimeout": "10 sec",
         "ClusterName": settings.cluster_name,

@@ -174,7 +174,9 @@ class Control:
 
     def change_book(self, change: BookChange) -> None:
         """Change the account book."""
-        self._accounts.change(self._queue.current, change)
+        turn = self._queue.current
+        self._accounts.change(turn, change)
+        self._updates.heed_accounts(turn)
 
     def transactions(self, since: float, until: float) -> Sequence[Transaction]:
         """Return the changes of the account book between two times, the older first."""

@@ -81,6 +81,7 @@ class Intake:
         if known is not None:
             return known
         job = self.job_of(turn, submission)
+        self._admission.rules.check_count(job)
         job.job_id = self._queue.give_id(turn)
         job.priority = self._priorities.first(job)
         if job.array is not None:
@@ -123,7 +124,9 @@ class Intake:
         """
         self._check_limits(submission)
         partition = self._admission.partition_of(submission.spec)
-        spec = self._with_contents(turn, submission)
+        spec = self._admission.rules.filled(
+            self._with_contents(turn, submission), submission.owner.user_name, partition.name
+        )
         digest, spec = self._shared(turn.keep_spec(spec), spec)
         array = submission.array
         job = Job(

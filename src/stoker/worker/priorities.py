@@ -55,6 +55,11 @@ class Priorities:
         """Judge from now on by how associations stood at a time."""
         self.standings, self.at = standings, at
 
+    def spent_mins(self, association_id: int) -> float:
+        """Return the CPU minutes used under an association, faded, as of the last time."""
+        standing = self.standings.get(association_id)
+        return standing.usage / 60 if standing is not None else 0.0
+
     def first(self, job: Job) -> int:
         """Return the priority of a job that has just come in."""
         if job.spec.priority is not None:

@@ -19,6 +19,7 @@ from stoker.core.models import Job
 from stoker.core.units import Dependency
 from stoker.scheduling.policy import Order, Policy, by_submission
 from stoker.scheduling.snapshot import Queue, Shape, Waiting
+from stoker.worker.submitcounts import SubmitCounts
 
 _GAP_MIN: Final = 64
 
@@ -100,6 +101,8 @@ class JobTable:
         self._fronts: list[tuple[Order, Queue]] = []
         self._shape_of = shape_of
         self._order_of = order_of
+        self.submitted: SubmitCounts | None = None
+        """Who has how many jobs, where limits on that are enforced."""
         self._places: dict[int, Place] = {}
         self._arrays: dict[int, set[int]] = {}
         self._running_tasks: dict[int, int] = {}
@@ -131,6 +134,8 @@ class JobTable:
             self._wakeups,
         ):
             index.clear()
+        if self.submitted is not None:
+            self.submitted.clear()
 
     def get(self, job_id: int) -> Job | None:
         """Return the job, if it has not ended."""
@@ -162,6 +167,8 @@ class JobTable:
         if _is_singleton(job):
             self._singletons.setdefault(name, set()).add(job.job_id)
         self._watch_dependencies(job)
+        if self.submitted is not None:
+            self.submitted.add(job)
 
     def forget_names(self, job: Job) -> None:
         """Undo `learn_names`, before name or dependency change."""
@@ -169,6 +176,8 @@ class JobTable:
         _discard(self._namesakes, name, job.job_id)
         _discard(self._singletons, name, job.job_id)
         self._forget_dependencies(job)
+        if self.submitted is not None:
+            self.submitted.remove(job)
 
     def array(self, array_job_id: int) -> list[Job]:
         """Return the records of an array that have not ended, by id."""

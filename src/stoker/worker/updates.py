@@ -100,6 +100,15 @@ class Updates:
             if job.partition == name and is_waiting(job):
                 self._ledger.replace(turn, job)
 
+    def heed_accounts(self, turn: Turn) -> None:
+        """Let waiting jobs find their places anew after a change of the account book."""
+        if not self._admission.rules.is_strict:
+            return
+        self._admission.forget_shapes()
+        for job in list(self._ledger.table):
+            if is_waiting(job):
+                self._ledger.replace(turn, job)
+
     def _changed(self, target: Target, by: Owner, changes: Mapping[str, Any]) -> Job:
         """Return a copy of the job as it is to be, if it may be so."""
         job = target.job

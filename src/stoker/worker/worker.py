@@ -19,6 +19,7 @@ from stoker.core.repository import Repository
 from stoker.core.settings import Detected, Machine, Settings
 from stoker.core.usagestore import UsageStore
 from stoker.engines.base import Engine, Evidence, Lost, UnitKey, group_key
+from stoker.worker.accountrules import AccountRules
 from stoker.worker.accounts import AccountKeeper
 from stoker.worker.admission import Admission
 from stoker.worker.backups import BackupKeeper
@@ -85,10 +86,13 @@ class Worker:
         self.engine = engine
         self.repository = repository
         self.accounts = AccountKeeper(AccountStore(self.repository.database), settings)
-        self.admission = Admission(machine, settings)
+        rules = AccountRules(settings, lambda: self.accounts.book)
+        self.admission = Admission(machine, settings, rules)
         self.tracker = ResourceTracker(machine.nodes)
         self.priorities = Priorities(self.admission, lambda: self.accounts.book)
+        rules.spent_mins = self.priorities.spent_mins
         table = JobTable(self.admission.shape, self.priorities.policy)
+        table.submitted = rules.counts
         self.queue = JobQueue(self.repository, table, IdMark(home))
         self.ledger = Ledger(self.queue, self.tracker, self.admission)
         units = TaskUnits(self.admission, detected, home)
