@@ -9,9 +9,6 @@ import msgspec
 
 from stoker.core.models import FOREVER, NodeShare
 
-if TYPE_CHECKING:
-    from stoker.scheduling.quotas import Quotas
-
 
 class Shape(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """All that placement and limits need to know of a job; jobs of one shape are alike to them.
@@ -84,6 +81,22 @@ class Running(msgspec.Struct, frozen=True, gc=False):
     shares: tuple[NodeShare, ...]
     ends_at: float
     exclusive: bool = False
+
+
+class Allowance(Protocol):
+    """What limits of the account book leave; the real one is `scheduling.quotas.Quotas`."""
+
+    def copy(self) -> Allowance:
+        """Return the same, to be taken from by itself."""
+        ...
+
+    def refusal(self, shape: Shape) -> str:
+        """Return why a job of the shape may not start now; "" if it may."""
+        ...
+
+    def start(self, shape: Shape, shares: Sequence[NodeShare]) -> None:
+        """Count what a job of the shape takes that starts on these shares."""
+        ...
 
 
 class Snapshot(msgspec.Struct, frozen=True):

@@ -22,7 +22,6 @@ from stoker.scheduling.placement import place
 from stoker.scheduling.plan import Plan, plan
 from stoker.scheduling.policy import Order
 from stoker.scheduling.quotas import Quotas
-from stoker.scheduling.quotas import Quotas
 from stoker.scheduling.snapshot import Running, Shape, Snapshot, Waiting
 from stoker.worker.clockset import ClockWatch
 from stoker.worker.launching import BATCH, Launcher
