@@ -5,13 +5,17 @@ import itertools
 import os
 import signal
 import stat
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from stoker.engines.base import Ended, Engine, Evidence, Started, Warn
+from stoker.core.errors import StoreError
+from stoker.engines.base import Ended, Engine, EngineEvent, Evidence, Started, Warn
 from stoker.engines.local import LocalEngine
-from support.engine import Events, lines, local_engine, script, unit, until
+from stoker.engines.starting import start_shepherd
+from support.engine import CONTENTS, Events, clear, lines, local_engine, script, unit, until
 
 NUMBERS = itertools.count(1000)
 
@@ -522,3 +526,84 @@ def test_status_names_the_shepherd_and_counts(engine, events) -> None:
     assert Path(f"/proc/{status['pid']}/cwd").samefile("/")
     engine.end("40.0", "cancelled", 0.0)
     events.ended("40.0.batch")
+
+
+# What goes wrong between the engine and its listener, or the shepherd.
+
+
+def test_a_shepherd_that_dies_before_it_has_answered_is_replaced(tmp_path, monkeypatch) -> None:
+    started: list[int] = []
+
+    def start_and_kill(home: Path, **options: object) -> int:
+        started.append(start_shepherd(home, **options))
+        if len(started) == 1:
+            # It listens, so that one can connect, but it will never answer.
+            os.kill(started[0], signal.SIGSTOP)
+            threading.Timer(0.2, os.kill, (started[0], signal.SIGKILL)).start()
+        return started[-1]
+
+    monkeypatch.setattr("stoker.engines.local.start_shepherd", start_and_kill)
+    with local_engine(tmp_path) as (engine, events, evidence):
+        assert len(started) == 2
+        assert not evidence.running
+        engine.launch([unit("1.0.batch", "true")], {})
+        assert events.ended("1.0.batch").exit_code == 0
+
+
+class Moody(Events):
+    """A listener that raises as long as a test likes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.error: Exception | None = None
+        self.refused: list[EngineEvent] = []
+
+    def __call__(self, told: Sequence[EngineEvent]) -> None:
+        if self.error is not None:
+            self.refused += told
+            raise self.error
+        super().__call__(told)
+
+
+@pytest.fixture
+def moody(tmp_path: Path) -> Iterator[tuple[LocalEngine, Moody]]:
+    engine, listener = LocalEngine(tmp_path, CONTENTS.__getitem__), Moody()
+    engine.open(listener)
+    yield engine, listener
+    listener.error = None
+    clear(engine)
+    engine.close()
+
+
+def test_what_the_listener_could_not_take_comes_again_in_its_order(moody) -> None:
+    engine, events = moody
+    events.error = RuntimeError("a defect")
+    engine.launch([script("1.0.batch", "exit 3")], {})
+    until(lambda: any(isinstance(each, Ended) for each in events.refused), "an end, refused")
+    assert not events.all
+    events.error = None
+    assert events.ended("1.0.batch").exit_code == 3
+    assert [type(each) for each in events.of("1.0.batch")] == [Started, Ended]
+
+
+def test_what_the_listener_keeps_itself_does_not_come_again(moody) -> None:
+    engine, events = moody
+    events.error = StoreError("the disk is full")
+    engine.launch([unit("1.0.batch", "true")], {})
+    until(lambda: any(isinstance(each, Ended) for each in events.refused), "an end, refused")
+    events.error = None
+    engine.launch([unit("2.0.batch", "true")], {})
+    events.ended("2.0.batch")
+    assert not events.of("1.0.batch")
+
+
+def test_the_end_of_a_unit_that_was_launched_anew_is_not_told_late(moody) -> None:
+    engine, events = moody
+    events.error = RuntimeError("a defect")
+    engine.launch([script("1.0.batch", "exit 3")], {})
+    until(lambda: any(isinstance(each, Ended) for each in events.refused), "an end, refused")
+    engine.acknowledge(["1.0.batch"])
+    engine.launch([script("1.0.batch", "exit 4")], {})
+    events.error = None
+    assert events.ended("1.0.batch").exit_code == 4
+    assert [each.exit_code for each in events.of("1.0.batch") if isinstance(each, Ended)] == [4]

@@ -21,7 +21,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from stoker.core.errors import EngineError
+from stoker.core.errors import EngineError, StoreError
 from stoker.engines.base import (
     Ended,
     EngineEvent,
@@ -45,9 +45,15 @@ VERSION: Final = 2
 _CLOSE_TIMEOUT_S = 10.0
 _GOING_S = 0.5
 _ORPHANS_INTERVAL_S = 2.0
+_AGAIN_S = 1.0
+"""After how long the listener is told again what it could not take."""
 _PAUSES_S = (0.0, 0.1, 0.5, 1.0, 5.0)
 
 _T = TypeVar("_T")
+
+
+class _ShepherdDied(EngineError):
+    """The shepherd broke off before it had answered."""
 
 
 class LocalEngine:
@@ -87,6 +93,7 @@ class LocalEngine:
         self._is_replaced = False
         self._orphans = Orphans()
         self._unsettled: dict[str, Started | None] = {}
+        self._untold: list[EngineEvent] = []
 
     # --- Open and closed.
 
@@ -100,11 +107,23 @@ class LocalEngine:
         self._closing.clear()
         become_subreaper(wanted=True)
         with self._lock:
-            welcome = self._connect()
-            evidence = welcome.evidence()
+            evidence = self._meet()
             self._unsettled = {**dict.fromkeys(evidence.queued), **evidence.running}
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
+        return evidence
+
+    def _meet(self) -> Evidence:
+        """Connect for the first time; a shepherd that dies before it has answered is replaced."""
+        try:
+            return self._connect().evidence()
+        except _ShepherdDied as error:
+            log.warning("%s", error)
+        if self._started_pid and reap(self._started_pid, wait_s=_GOING_S):
+            self._started_pid = 0
+        evidence = self._connect().evidence()
+        # What the dead one ran has fallen to us.
+        self._orphans.expect({started.pid for started in evidence.running.values()})
         return evidence
 
     def close(self) -> None:
@@ -136,7 +155,9 @@ class LocalEngine:
             welcome = expect(channel, Welcome)
         except (EOFError, OSError) as error:
             channel.close()
-            raise EngineError(f"cannot talk to the shepherd: {error}") from None
+            raise _ShepherdDied(
+                f"cannot talk to the shepherd: {error or 'it went without an answer'}"
+            ) from None
         except EngineError:
             channel.close()
             raise
@@ -185,7 +206,7 @@ class LocalEngine:
     def _read(self) -> None:
         channel = self._channel
         assert channel is not None, "reading without a connection"
-        frames = channel.receive_all(_ORPHANS_INTERVAL_S if self._orphans else None)
+        frames = channel.receive_all(self._patience_s)
         if self._orphans:
             self._orphans.look()
         events: list[Event] = []
@@ -195,22 +216,40 @@ class LocalEngine:
                 events += message.events
             elif isinstance(message, Replaced):
                 self._is_replaced = True
-        if events:
+        if events or self._untold:
             self._tell(events)
 
+    @property
+    def _patience_s(self) -> float | None:
+        """Return how long to wait for what the shepherd says before something else is due."""
+        if self._untold:
+            return _AGAIN_S
+        return _ORPHANS_INTERVAL_S if self._orphans else None
+
     def _tell(self, events: Sequence[EngineEvent]) -> None:
+        """Tell the listener, first of all what it could not take before."""
         events = [self._complete(event) for event in events]
         with self._lock:
+            # Who was launched anew since must not be met by the end of the one before.
+            again = [event for event in self._untold if not self._is_outdated(event)]
             for event in events:
                 if isinstance(event, Started):
                     if event.key in self._unsettled:
                         self._unsettled[event.key] = event
                 else:
                     self._unsettled.pop(event.key, None)
+        self._untold = [*again, *events]
         try:
-            self._listener(events)
+            self._listener(self._untold)
+        except StoreError as error:
+            log.warning("%d events of the engine cannot be recorded: %s", len(events), error)
         except Exception:
-            log.exception("cannot take %d events of the engine", len(events))
+            log.exception("cannot take %d events of the engine; they come again", len(self._untold))
+            return
+        self._untold = []
+
+    def _is_outdated(self, event: EngineEvent) -> bool:
+        return not isinstance(event, Started) and event.key in self._unsettled
 
     def _complete(self, event: EngineEvent) -> EngineEvent:
         """Fill in how an orphan ended, if it fell to us: the shepherd could not ask."""
