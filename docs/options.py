@@ -25,6 +25,7 @@ from stoker.commands import (
     sreport,
     sshare,
     sstat,
+    strigger,
 )
 from stoker.commands.options import Meaning, Option
 from stoker.commands.table import COMMANDS
@@ -47,6 +48,7 @@ TABLES: Final[Mapping[str, Sequence[Option]]] = {
     "sshare": sshare.OPTIONS,
     "sreport": sreport.command.OPTIONS,
     "sdiag": sdiag.OPTIONS,
+    "strigger": strigger.OPTIONS,
 }
 """Each command's table, in the order of the page."""
 

@@ -24,6 +24,7 @@ from stoker.core.models import (
     Partition,
     Step,
 )
+from stoker.core.notices import Trigger
 from stoker.core.settings import Machine, Settings
 from stoker.core.units import JobRef
 from stoker.scheduling.placement import place
@@ -81,6 +82,7 @@ class FakeController:
         self.next_id = 1
         self.starts_at_once = False
         """Whether an interactive job runs from its submission on."""
+        self.kept_triggers: list[Trigger] = []
         self.free_steps: list[bool] = []
         """For each step that is asked for, whether it can begin; then all can."""
         self.accounts = first_book()
@@ -228,6 +230,20 @@ class FakeController:
 
     def update_node(self, name: str, by: Owner, state: str, reason: str) -> None:
         self._note("update_node", name, by.user_name, state, reason)
+
+    def triggers(self) -> Sequence[Trigger]:
+        return list(self.kept_triggers)
+
+    def set_trigger(self, trigger: Trigger) -> None:
+        self._note("set_trigger", trigger)
+        if trigger.job_id and trigger.job_id not in self.jobs:
+            raise UnknownJob(str(trigger.job_id))
+        number = len(self.kept_triggers) + 1
+        self.kept_triggers.append(msgspec.structs.replace(trigger, trigger_id=number))
+
+    def clear_triggers(self, doomed: Sequence[Trigger], by: Owner) -> None:
+        self._note("clear_triggers", [each.trigger_id for each in doomed], by.user_name)
+        self.kept_triggers = [each for each in self.kept_triggers if each not in doomed]
 
     def update_partition(self, name: str, by: Owner, changes: Mapping[str, object]) -> None:
         self._note("update_partition", name, by.user_name, dict(changes))

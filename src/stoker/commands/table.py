@@ -23,6 +23,7 @@ from stoker.commands.sreport import sreport
 from stoker.commands.srun import srun
 from stoker.commands.sshare import sshare
 from stoker.commands.sstat import sstat
+from stoker.commands.strigger import strigger
 from stoker.worker.call import Answer, Call, Conversation
 from stoker.worker.controller import Controller
 
@@ -46,6 +47,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "srun": srun,
     "sshare": sshare,
     "sstat": sstat,
+    "strigger": strigger,
 }
 
 SERVED: Final[Mapping[str, Command]] = {**COMMANDS, "slurmrestd": slurmrestd}

@@ -26,7 +26,7 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     """A program that waits for something to happen to a job or a node (strigger).
 
     Without a ``job_id`` it is for nodes: ``node`` names one, or with "*" any. ``offset_s`` counts
-    from the event; of a time limit it is how long before it.
+    from the event; before a time limit it is negative.
     """
 
     trigger_id: int

@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from stoker.core.accounts import Book, BookChange, Transaction
 from stoker.core.enums import JobState
 from stoker.core.errors import Infeasible, InvalidSpec, UnknownJob
 from stoker.core.models import Allocation, Job, Owner, Partition, Step
+from stoker.core.notices import Trigger
 from stoker.core.repository import HistoryFilter, Repository
 from stoker.core.settings import Machine
 from stoker.core.units import JobRef
@@ -45,11 +46,22 @@ from stoker.worker.scheduler import ResourceScheduler
 from stoker.worker.selection import Selection, was_dropped
 from stoker.worker.statistics import Statistics, clock_latency_us
 from stoker.worker.steps import StepKeeper
+from stoker.worker.triggers import TriggerKeeper
 from stoker.worker.tokens import Tokens
 from stoker.worker.updates import Updates
 
 R = TypeVar("R")
 T = TypeVar("T", Allocation, Step)
+
+_NODE_EVENTS: Final[Mapping[str, str]] = {
+    "DOWN": "down",
+    "DRAIN": "drained",
+    "FAIL": "fail",
+    "IDLE": "up",
+    "RESUME": "up",
+    "UNDRAIN": "up",
+}
+"""What is pulled when an operator sets a node's state."""
 
 
 class Control:
@@ -68,6 +80,7 @@ class Control:
         steps: StepKeeper,
         nodes: NodeKeeper,
         scheduler: ResourceScheduler,
+        triggers: TriggerKeeper,
         accounts: AccountKeeper,
         priorities: Priorities,
         tokens: Tokens,
@@ -84,6 +97,7 @@ class Control:
         self._nodes = nodes
         self._tokens = tokens
         self._scheduler = scheduler
+        self._triggers = triggers
         self._accounts = accounts
         self._priorities = priorities
         self._machine: Machine = admission.machine
@@ -327,6 +341,23 @@ class Control:
         self._nodes.update(self._queue.current, name, by, state, reason)
         if state.upper() == "DOWN":
             self._changes.fail_node(self._queue.current, name)
+        event = _NODE_EVENTS.get(state.upper())
+        if event is not None:
+            self._triggers.node_changed(self._queue.current, name, event)
+
+    # Triggers.
+
+    def triggers(self) -> Sequence[Trigger]:
+        """Return the triggers of all users, by id."""
+        return self._triggers.all()
+
+    def set_trigger(self, trigger: Trigger) -> None:
+        """Keep a trigger, under an id of its own."""
+        self._triggers.set(self._queue.current, trigger)
+
+    def clear_triggers(self, doomed: Sequence[Trigger], by: Owner) -> None:
+        """Remove triggers."""
+        self._triggers.clear(self._queue.current, doomed, by.user_id)
 
     def update_partition(self, name: str, by: Owner, changes: Mapping[str, object]) -> None:
         """Change a partition until the next start."""

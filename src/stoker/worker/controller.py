@@ -13,6 +13,7 @@ import msgspec
 
 from stoker.core.accounts import Book, BookChange, Transaction
 from stoker.core.models import Allocation, Job, JobSpec, Node, Owner, Partition, Step
+from stoker.core.notices import Trigger
 from stoker.core.units import ArraySpec, Dependency, JobRef
 from stoker.scheduling.fairshare import Standing
 from stoker.scheduling.priority import Factors, Weights
@@ -368,6 +369,23 @@ class Controller(Protocol):
 
     def update_node(self, name: str, by: Owner, state: str, reason: str) -> None:
         """Drain, undrain, take down or bring back a node: DRAIN, UNDRAIN, DOWN, RESUME."""
+        ...
+
+    def triggers(self) -> Sequence[Trigger]:
+        """Return the triggers of all users, by id."""
+        ...
+
+    def set_trigger(self, trigger: Trigger) -> None:
+        """Keep a trigger; its id is given here.
+
+        Raises:
+            UnknownJob: It is for a job that is not there, or over.
+            NotAllowed: The job is another's, or it is for nodes and its owner is no operator.
+        """
+        ...
+
+    def clear_triggers(self, doomed: Sequence[Trigger], by: Owner) -> None:
+        """Remove triggers; others' only root may."""
         ...
 
     def update_partition(self, name: str, by: Owner, changes: Mapping[str, object]) -> None:

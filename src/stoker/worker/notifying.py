@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 from stoker.core.enums import JobState
@@ -39,11 +38,8 @@ class Post:
 
     def take(self, turn: Turn, notice: Notice) -> None:
         """Record a notice; one for the same event is the same notice."""
-        turn.writes.append(partial(self._add, notice, turn.now))
+        turn.writes.append(lambda connection: self._store.add(connection, notice, turn.now))
         turn.gather(self._tell, notice.event_id)
-
-    def _add(self, notice: Notice, at: float, connection: object) -> None:
-        self._store.add(connection, notice, at)  # type: ignore[arg-type]
 
     def _tell(self, _: list[str]) -> None:
         self.on_news()

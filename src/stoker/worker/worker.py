@@ -55,6 +55,7 @@ from stoker.worker.steps import StepKeeper
 from stoker.worker.table import JobTable
 from stoker.worker.taskunits import TaskUnits
 from stoker.worker.tokens import Tokens
+from stoker.worker.triggers import TriggerKeeper
 from stoker.worker.updates import Updates
 from stoker.worker.usage import UsageKeeper
 from stoker.worker.watch import ProcessWatch
@@ -111,6 +112,8 @@ class Worker:
         self.ledger.witnesses.append(
             Notifier(self.post, notices, table, lambda: self.admission.settings)
         )
+        self.triggers = TriggerKeeper(self.post, notices, table, self._idle_nodes)
+        self.ledger.witnesses.append(self.triggers)
         self.usage = UsageKeeper(self.ledger, self.priorities, UsageStore(repository.database))
         self.household = DaemonHousehold(home, repository.database, engine, self)
         self._turns = _Turns(settings.check_interval_s, self.scheduler, self.reports)
@@ -150,6 +153,7 @@ class Worker:
             accounts=self.accounts,
             priorities=self.priorities,
             tokens=Tokens(self.home),
+            triggers=self.triggers,
         )
         return DaemonService(
             queue=self.queue,
@@ -246,9 +250,14 @@ class Worker:
         self.accounts.load(self.queue.current)
         if self.usage.is_wanted:
             self.usage.begin()
+        self.triggers.load()
         self.ledger.rebuild()
         self.nodes.load()
         self.steps.load(list(self.queue.table))
+
+    def _idle_nodes(self) -> list[str]:
+        """Return the nodes on which nothing runs."""
+        return [each.node.name for each in self.nodes.statuses() if not each.allocated_cpus]
 
     def _adopt(self, job: Job, evidence: Evidence) -> None:
         """Take over a job that the engine knows; the end that was asked for is asked for again.
