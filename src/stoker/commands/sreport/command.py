@@ -7,14 +7,12 @@ Source: sreport(1) of Slurm 22.05; headings and wording as recorded.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, tzinfo
 from typing import Final, NamedTuple
 
 import msgspec
 
-from stoker.commands.columns import Column, Ending, Table
+from stoker.commands.columns import Ending
 from stoker.commands.options import (
     HELP,
     USAGE,
@@ -27,15 +25,11 @@ from stoker.commands.options import (
     parse,
 )
 from stoker.commands.sreport import clusters, jobs, users
-from stoker.commands.sreport.accounts import AccountTree
-from stoker.commands.sreport.conditions import OF_JOBS, Conditions, parse_conditions, span_of
-from stoker.commands.sreport.fields import Row, choose, for_tree
-from stoker.commands.sreport.scene import Lines, Report, Scene
-from stoker.commands.sreport.style import RULE, TRES, Style, tres_of, unit_of
-from stoker.commands.sreport.usage import pieces, total, waited
-from stoker.core.units import zone_of
+from stoker.commands.sreport.printing import Printer
+from stoker.commands.sreport.scene import Report
+from stoker.commands.sreport.style import Style, tres_of, unit_of
 from stoker.worker.call import Answer, Call, Conversation, ReadFile
-from stoker.worker.controller import Controller, HistoryQuery
+from stoker.worker.controller import Controller
 
 OPTIONS: Final = (
     Option("all_clusters", "a", help="every cluster", meaning="meaningless"),
@@ -63,7 +57,6 @@ OPTIONS: Final = (
 )
 
 _PROMPT: Final = "sreport: "
-_PRIVILEGE: Final = "sreport: error: Your user doesn't have privilege to perform this action\n"
 
 
 class _Name(NamedTuple):
@@ -100,6 +93,29 @@ _VALID: Final = {
 }
 _GROUPS: Final = {"cluster": 2, "job": 1, "reservation": 2, "user": 1}
 """Kinds of reports, and the letters by which they may be abbreviated."""
+_SMALL: Final = {
+    "help": 2,
+    "quiet": 4,
+    "exit": 1,
+    "\\q": 2,
+    "quit": 4,
+    "nonparsable": 4,
+    "parsable": 8,
+    "parsable2": 9,
+    "verbose": 4,
+    "version": 4,
+}
+"""The words that are no reports, and the letters by which they may be abbreviated."""
+_ENDINGS: Final[Mapping[str, Ending]] = {
+    "nonparsable": "",
+    "parsable": "delimiter",
+    "parsable2": "none",
+}
+_JOB_REPORTS: Final = (
+    ("SizesByAccount", 1, jobs.SIZES_BY_ACCOUNT),
+    ("SizesByWcKey", 8, jobs.SIZES_BY_WCKEY),
+    ("SizesByAccountAndWcKey", 15, jobs.SIZES_BY_ACCOUNT_AND_WCKEY),
+)
 
 
 def sreport(call: Call, controller: Controller) -> Answer | Conversation:
@@ -139,13 +155,11 @@ class _Session:
     def __init__(self, asked: Parsed, call: Call, controller: Controller) -> None:
         self.out, self.err, self.code = "", "", 0
         self.is_over = False
-        self._call = call
-        self._controller = controller
-        self._zone: tzinfo = zone_of(call.environment.get("TZ", ""))
-        self._clusters = (asked.last("cluster") or "").split(",")
+        named = (asked.last("cluster") or "").split(",")
+        self._printer = Printer(call, controller, [*filter(None, named)])
         tres = asked.last("tres") or call.environment.get("SREPORT_TRES", "")
         self.style = Style(
-            tres=tres_of(tres, _countable(controller)),
+            tres=tres_of(tres, self._printer.countable),
             tres_text=tres,
             ending=_ending(asked),
             has_header=not asked.has("noheader"),
@@ -186,7 +200,10 @@ class _Session:
         if report is None:
             self._complain(f"Not valid report {words[1]}\n{_VALID[group]}")
         else:
-            self._show(report, words[2:])
+            answer = self._printer.report(report, words[2:], self.style)
+            self.out += str(answer.out)
+            self.err += answer.err
+            self.code = answer.code or self.code
 
     def _set(self, name: str, words: Sequence[str]) -> None:
         if len(words) < 2:
@@ -242,101 +259,6 @@ class _Session:
         self.err += text
         self.code = 1
 
-    # Reports.
-
-    def _show(self, report: Report, words: Sequence[str]) -> None:
-        said = parse_conditions(words, report.grammar)
-        if complaint := said.error + users.complaint(said):
-            self._complain(complaint)
-            said.error = ""
-        is_allowed = not report.is_for_operators or self._is_operator()
-        if not is_allowed:
-            self.err += _PRIVILEGE
-            if report.failure:
-                self._complain(report.failure)
-                return
-        is_of_jobs = report.grammar is OF_JOBS
-        if is_of_jobs and len(self.style.counted) > 1:
-            self._complain(
-                " Job report only support a single --tres type.\n"
-                " Generate a separate report for each TRES type.\n"
-            )
-            return
-        scene = self._scene(said)
-        lines = report.lines(scene) if is_allowed and self._is_meant(said) else Lines()
-        heads = _size_head if is_of_jobs else _head
-        head = heads(report, scene, self._zone) if self.style.has_header else ""
-        columns = self._columns(report, scene, lines)
-        if is_of_jobs:
-            columns += jobs.size_columns(scene)
-        self.err += said.error
-        table = Table(columns, has_header=self.style.has_header, ending=self.style.ending)
-        self.out += head + "".join(table.text(lines.rows))
-
-    def _is_operator(self) -> bool:
-        owner = self._call.owner
-        user = self._controller.book().users.get(owner.user_name)
-        level = user.admin_level if user is not None else "None"
-        return level != "None" or self._controller.is_administrator(owner)
-
-    def _scene(self, said: Conditions) -> Scene:
-        controller = self._controller
-        now = controller.now()
-        span = span_of(said, now, self._zone)
-        records = controller.history(HistoryQuery(start_at=span.start, end_at=span.end))
-        return Scene(
-            cluster=controller.cluster_name,
-            style=self.style,
-            said=said,
-            span=span,
-            known_s=max(0, int(min(now, span.end)) - int(span.start)),
-            machine=_machine(controller),
-            pieces=list(pieces(records, span, now)),
-            tree=AccountTree.of(controller.book()),
-            waited_s=waited(records, span, now),
-            full_name=controller.full_name,
-        )
-
-    def _columns(self, report: Report, scene: Scene, lines: Lines) -> list[Column[Row]]:
-        default = report.tres_format if self.style.tres_text else report.format
-        names = scene.said.names("format") or default.split(",")
-        fields = for_tree(report.fields) if "tree" in scene.said.flags else report.fields
-        columns, error = choose(names, fields, self.style, lines.largest)
-        if error:
-            self._complain(error)
-        return columns
-
-    def _is_meant(self, said: Conditions) -> bool:
-        """Whether this cluster is among those that were named."""
-        names = [*filter(None, self._clusters), *said.names("clusters")]
-        own = self._controller.cluster_name
-        return not names or "all_clusters" in said.flags or own in names
-
-
-_SMALL: Final = {
-    "help": 2,
-    "quiet": 4,
-    "exit": 1,
-    "\\q": 2,
-    "quit": 4,
-    "nonparsable": 4,
-    "parsable": 8,
-    "parsable2": 9,
-    "verbose": 4,
-    "version": 4,
-}
-"""The words that are no reports, and the letters by which they may be abbreviated."""
-_ENDINGS: Final[Mapping[str, Ending]] = {
-    "nonparsable": "",
-    "parsable": "delimiter",
-    "parsable2": "none",
-}
-_JOB_REPORTS: Final = (
-    ("SizesByAccount", 1, jobs.SIZES_BY_ACCOUNT),
-    ("SizesByWcKey", 8, jobs.SIZES_BY_WCKEY),
-    ("SizesByAccountAndWcKey", 15, jobs.SIZES_BY_ACCOUNT_AND_WCKEY),
-)
-
 
 def _report_of(group: str, word: str) -> Report | None:
     if group == "job":
@@ -359,48 +281,3 @@ def _ending(asked: Parsed) -> Ending:
     if asked.has("parsable2"):
         return "none"
     return "delimiter" if asked.has("parsable") else ""
-
-
-def _machine(controller: Controller) -> Mapping[str, int]:
-    """Return how much there is of each thing that is counted."""
-    nodes = [status.node for status in controller.nodes()]
-    cpus = sum(node.cpus for node in nodes)
-    memory = sum(node.memory_mib for node in nodes)
-    gres = total(Counter(node.gres) for node in nodes)
-    return {
-        "cpu": cpus,
-        "mem": memory,
-        "node": len(nodes),
-        "billing": cpus,
-        **{f"gres/{name}": count for name, count in gres.items()},
-    }
-
-
-def _countable(controller: Controller) -> Sequence[str]:
-    """Return what can be counted: Slurm's things, and the generic resources that there are."""
-    machine = _machine(controller)
-    return *TRES, *sorted(name for name in machine if name not in TRES)
-
-
-def _head(report: Report, scene: Scene, zone: tzinfo) -> str:
-    title = report.title.format(count=users.top_count(scene.said))
-    length = f" ({scene.span.length_s} secs)" if report.has_length else ""
-    usage = scene.style.usage_line(report.kind)
-    return f"{RULE}{title} {_times(scene, zone)}{length}\n{usage}{RULE}"
-
-
-def _size_head(report: Report, scene: Scene, zone: tzinfo) -> str:
-    style = scene.style
-    tres = f"TRES type is {style.tres_text}\n" if style.tres_text else ""
-    unit = f"Time reported in {style.unit.title}\n"
-    if "count" in scene.said.flags:
-        unit = "Units are in number of jobs ran\n"
-    span = f"{_times(scene, zone)} ({scene.span.length_s} secs)"
-    return f"{RULE}{report.title} {span}\n{tres}{unit}{RULE}"
-
-
-def _times(scene: Scene, zone: tzinfo) -> str:
-    return " - ".join(
-        datetime.fromtimestamp(int(at), zone).strftime("%Y-%m-%dT%H:%M:%S")
-        for at in (scene.span.start, scene.span.end - 1)
-    )
