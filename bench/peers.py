@@ -62,7 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 say(f"{peer.name}: skipped, it is not installed here")
                 continue
             jobs = max(1, options.jobs // (10 if peer.is_slow else 1))
-            rate = _measure(peer, mark, jobs, Path(name) / f"{len(figures)}")
+            try:
+                rate = _measure(peer, mark, jobs, Path(name) / peer.name.split()[0])
+            except (OSError, subprocess.SubprocessError) as error:
+                say(f"{peer.name}: skipped, it does not work here: {error}")
+                continue
             say(f"{peer.name}: {rate:.0f} commands a second")
             figures.append(figure(f"{peer.name}: short commands", rate, "jobs/s"))
     keep("peers", figures, options)
@@ -204,6 +208,7 @@ def _until(is_so: Callable[[], bool]) -> None:
 def _slurm(work: Work) -> float:
     wrapped = f"--wrap={' '.join(work.command)}"
     words = ["sbatch", "--wait", f"--array=1-{work.jobs}", "--output=/dev/null", wrapped]
+    subprocess.run(["scontrol", "ping"], check=True, capture_output=True, timeout=_LIMIT_S)
     return timed(lambda: subprocess.run(words, check=True, cwd=work.directory))
 
 

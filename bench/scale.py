@@ -102,9 +102,7 @@ def _restart_s(client: Client, blocker: int, first: int) -> float:
 
     In seconds since the call that started the new daemon; the shepherd tells when the job began.
     """
-    pid = client.details(blocker)[0].attempts[-1].pid
-    if pid is None:
-        raise SystemExit(f"cannot trust the run: job {blocker} does not run")
+    pid = _pid_of(client, blocker)
     kill(client.status()["stokerd"]["pid"])
     os.kill(pid, signal.SIGKILL)
     began = time.time()
@@ -115,6 +113,17 @@ def _restart_s(client: Client, blocker: int, first: int) -> float:
                 raise SystemExit("cannot trust the run: nothing was launched after the restart")
             time.sleep(0.02)
     return start_at - began
+
+
+def _pid_of(client: Client, job_id: int) -> int:
+    """Return the process of a job that runs, or is about to."""
+    deadline = time.monotonic() + _LIMIT_S
+    while time.monotonic() < deadline:
+        attempts = client.details(job_id)[0].attempts
+        if attempts and attempts[-1].pid:
+            return attempts[-1].pid
+        time.sleep(0.02)
+    raise SystemExit(f"cannot trust the run: job {job_id} does not run")
 
 
 def _growth(tables: dict[int, dict[str, dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -138,9 +147,9 @@ def _tasks(count: int) -> list[dict[str, Any]]:
     with private_stoker(total_cpus=1, affinity="false", max_array_size=count + 1) as client:
         blocker = client.submit(*_BLOCKER)
         client.submit(f"--array=0-{count - 1}", *_WAITING)
-        waiting = client.status()["jobs"].get("PENDING", 0)
-        if waiting != count:
-            raise SystemExit(f"cannot trust the run: {waiting} of {count} tasks wait")
+        there = sum(client.status()["jobs"].values())
+        if there != count + 1:
+            raise SystemExit(f"cannot trust the run: {there} of {count + 1} are there")
         found = _latencies(client, blocker)
     return [figure(f"{count} tasks: {name}", *rest) for name, rest in found.items()]
 
