@@ -412,6 +412,9 @@ def _in_order(replies: Iterable[Any]) -> Reply:
 
 
 def _file(path: str, files: Mapping[str, bytes]) -> bytes | OSError:
+    if path.startswith("-\n"):
+        # Standard input in parts, here of a pipe that gives all at once.
+        return b"p" + (files.get("-", b"") if path == "-\n1" else b"")
     if path in files:
         return files[path]
     if any(name.startswith(f"{path}/") for name in files):

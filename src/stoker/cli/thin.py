@@ -423,6 +423,10 @@ def _rlimits() -> str:
 def _read(path: bytes, size_max: int) -> bytes:
     """Return the payload of a file's frame: errno and content, a byte above the limit at most."""
     try:
+        if path[:2] == b"-\n":
+            # A part of standard input: a line of a terminal, what there is of anything else.
+            kind = b"t" if posix.isatty(0) else b"p"
+            return b"0\n" + kind + posix.read(0, min(size_max, 65536))
         descriptor = 0 if path == b"-" else posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
         return b"0\n" + _content(descriptor, size_max + 1)
     except OSError as error:

@@ -62,6 +62,15 @@ class ReadFile(msgspec.Struct, frozen=True):
     size_max: int = 4 << 20
 
 
+def next_input(number: int) -> ReadFile:
+    """Ask for a part of standard input, from 1: a line of a terminal, what there is of others.
+
+    Gives ``t`` for a terminal or ``p``, then the part: nothing at the end of the input. A part that
+    was asked for is the same when it is asked for again.
+    """
+    return ReadFile(f"-\n{number}")
+
+
 class Say(msgspec.Struct, frozen=True):
     """Show text now, before the answer."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from stoker.commands.sacctmgr import sacctmgr
 from stoker.core.accounts import Book
 from stoker.core.models import Owner
-from stoker.worker.call import ProgramEnd, RunProgram
+from stoker.worker.call import Answer, ProgramEnd, RunProgram, Say, next_input
 from support.controller import ALICE, ROOT, FakeController, Heard, call_of, converse
 
 
@@ -366,6 +367,45 @@ def test_each_question_takes_one_letter(desk: Desk) -> None:
     assert "dave" in desk.book.users
 
 
+def test_at_a_terminal_each_question_takes_a_line(desk: Desk) -> None:
+    desk.do("add account bio")
+    call = call_of("sacctmgr", *["add", "user", "dave", "account=bio"], owner=ROOT)
+    conversation = sacctmgr(call, desk.controller)
+    assert isinstance(conversation, Generator)
+    assert next(conversation) == Say(
+        "There is no uid for user 'dave'\nAre you sure you want to continue? "
+        "(You have 30 seconds to decide)\n(N/y): "
+    )
+    assert conversation.send(None) == next_input(1)
+    assert isinstance(conversation.send(b"tyes\n"), Say)
+    assert conversation.send(None) == next_input(2)
+    with pytest.raises(StopIteration):
+        conversation.send(b"ty\n")
+    assert "dave" in desk.book.users
+
+
+def test_what_a_terminal_has_shown_is_not_said_again(desk: Desk) -> None:
+    conversation = sacctmgr(call_of("sacctmgr", "-nP"), desk.controller)
+    assert isinstance(conversation, Generator)
+    assert next(conversation) == Say("sacctmgr: ")
+    conversation.send(None)
+    assert conversation.send(b"tshow user\n") == Say("root|root|Administrator\nsacctmgr: ")
+    conversation.send(None)
+    with pytest.raises(StopIteration) as done:
+        conversation.send(b"tquit\n")
+    assert done.value.value == Answer("", "", 0)
+
+
+def test_a_closed_standard_input_means_no(desk: Desk) -> None:
+    conversation = sacctmgr(call_of("sacctmgr", "add", "account", "x", owner=ROOT), desk.controller)
+    assert isinstance(conversation, Generator)
+    next(conversation)
+    conversation.send(None)
+    with pytest.raises(StopIteration) as done:
+        conversation.throw(OSError(9, "Bad file descriptor"))
+    assert done.value.value.out.endswith(" Changes Discarded\n")
+
+
 def test_a_book_that_changed_while_a_question_was_open_is_not_overwritten(peopled: Desk) -> None:
     conversation = sacctmgr(
         call_of("sacctmgr", *["modify", "user", "alice", "set", "maxjobs=1"], owner=ROOT),
@@ -376,7 +416,7 @@ def test_a_book_that_changed_while_a_question_was_open_is_not_overwritten(people
     peopled.do("modify user alice set fairshare=7")
     conversation.send(None)  # type: ignore[union-attr]
     with pytest.raises(StopIteration) as done:
-        conversation.send(b"y\n")  # type: ignore[union-attr]
+        conversation.send(b"py\n")  # type: ignore[union-attr]
     assert "have changed meanwhile" in done.value.value.err
     alice = peopled.book.association("phys", "alice")
     assert alice is not None

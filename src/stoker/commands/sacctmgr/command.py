@@ -116,8 +116,14 @@ def _serve(desk: Desk, words: Sequence[str]) -> Conversation:
 
 def _dialogue(desk: Desk) -> Talk:
     """Answer the lines on standard input, one after the other."""
-    while (line := (yield from desk.line())) is not None:
-        desk.say(f"{_PROMPT}{line}\n")
+    while True:
+        desk.say(_PROMPT)
+        line = yield from desk.line()
+        if line is None or not desk.is_at_terminal:
+            # As readline does that reads no terminal; a terminal has shown it.
+            desk.say(f"{line or ''}\n")
+        if line is None:
+            return
         words = line.split()
         if words and words[0].lower() in ("exit", "quit"):
             return
@@ -125,7 +131,6 @@ def _dialogue(desk: Desk) -> Talk:
             earlier, desk.code = desk.code, 0
             yield from _command(words, desk)
             desk.code = desk.code or earlier
-    desk.say(f"{_PROMPT}\n")
 
 
 def _command(words: Sequence[str], desk: Desk) -> Talk:

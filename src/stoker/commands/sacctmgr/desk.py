@@ -1,8 +1,8 @@
 """The desk at which a request is served: what was said so far, and what was answered.
 
 Changes are made when they are agreed to. A question takes one letter of what stands on standard
-input, as Slurm's does: ``y``, or ``n`` or a line break for no; the end of the input means no, where
-Slurm would ask on for ever.
+input, as Slurm's does: ``y``, or ``n`` or a line break for no; a terminal gives each a line. The
+end of the input means no, where Slurm would ask on for ever.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from stoker.commands.options import Parsed
 from stoker.core.accounts import Book, BookChange
-from stoker.worker.call import Answer, Call, ReadFile, Request, Say
+from stoker.worker.call import Answer, Call, Request, Say, next_input
 from stoker.worker.controller import Controller
 
 NO_PRIVILEGE: Final = (
@@ -37,7 +37,11 @@ class Desk:
         self.code = 0
         self._out: list[str] = []
         self._err: list[str] = []
-        self._input: str | None = None
+        self.is_at_terminal = False
+        """Whether standard input is a terminal, as far as is known."""
+        self._input = ""
+        self._parts = 0
+        self._is_over = False
 
     @property
     def book(self) -> Book:
@@ -110,8 +114,8 @@ class Desk:
 
     def line(self) -> Generator[Request, Any, str | None]:
         """Return the next line of standard input without its end; None if there is none."""
-        yield from self._read()
-        assert self._input is not None
+        while "\n" not in self._input and not self._is_over:
+            yield from self._read()
         if not self._input:
             return None
         line, _, self._input = self._input.partition("\n")
@@ -148,13 +152,23 @@ class Desk:
             self.controller.change_book(change)
 
     def _letter(self) -> Generator[Request, Any, str]:
-        said = self.answer()
-        yield Say(str(said.out), said.err)
-        yield from self._read()
-        assert self._input is not None
+        """Return the next letter of standard input; a terminal gives a line to each question."""
+        if not self._input:
+            yield from self._read()
         letter, self._input = self._input[:1], self._input[1:]
+        if self.is_at_terminal:
+            self._input = ""
         return letter
 
     def _read(self) -> Generator[Request, Any, None]:
-        if self._input is None:
-            self._input = (yield ReadFile("-")).decode("utf-8", "replace")
+        """Show what was said, and read on."""
+        said = self.answer()
+        yield Say(str(said.out), said.err)
+        self._parts += 1
+        try:
+            part: bytes = yield next_input(self._parts)
+        except OSError:
+            part = b"p"  # It is closed.
+        self.is_at_terminal = part[:1] == b"t"
+        self._is_over = len(part) < 2
+        self._input += part[1:].decode("utf-8", "replace")

@@ -19,7 +19,7 @@ NO_AMOUNT: Final = -1
 
 _IN_MEMORY: Final = frozenset({"mem", "vmem"})
 _GROUPS: Final = ("gres/", "license/")
-_UNITS: Final = "MGTPE"
+_UNITS: Final = "MGTP"
 _AMOUNT_MAX: Final = 2**63 - 1
 
 
