@@ -101,6 +101,19 @@ class AccountRules:
         if self.has_limits:
             self._check_denials(association, job, shape)
 
+    def wall_s(self, spec: JobSpec, user: str, partition: str) -> float | None:
+        """Return how long a job may run: what its quality says, else its association; None: ever.
+
+        Source: Slurm gives it to jobs that ask for no time.
+        """
+        if not self.has_limits:
+            return None
+        association = self._book().of_job(user, spec.account, partition)
+        if association is None:
+            return None
+        grip = self._grip(association, self._book().qos.get(spec.qos or NORMAL))
+        return next((each.wall_s for each in grip.ceilings if each.wall_s != FOREVER), None)
+
     def check_count(self, job: Job) -> None:
         """Refuse one more job, or an array's tasks, beyond a limit on jobs that wait or run.
 

@@ -86,10 +86,14 @@ class Admission:
             f"invalid partition specified: {spec.partition}", "ESLURM_INVALID_PARTITION_NAME"
         )
 
-    def time_limit_s(self, spec: JobSpec, partition: Partition) -> float | None:
-        """Return the job's limit, or None if there is none."""
+    def time_limit_s(self, spec: JobSpec, partition: Partition, user: str = "") -> float | None:
+        """Return the job's limit, or None if there is none.
+
+        Where it does not say any, it is the longest that the account book lets the user's job run.
+        """
         for limit in (
             spec.time_limit_s,
+            self._longest_s(spec, partition, user),
             partition.default_time_s,
             self.machine.default_time_s,
             partition.max_time_s,
@@ -97,6 +101,10 @@ class Admission:
             if limit is not None:
                 return None if limit == FOREVER else limit
         return None
+
+    def _longest_s(self, spec: JobSpec, partition: Partition, user: str) -> float | None:
+        wall_s = self.rules.wall_s(spec, user, partition.name)
+        return None if wall_s is None else min(wall_s, partition.max_time_s or FOREVER)
 
     def shape(self, job: Job) -> Shape:
         """Return what placement needs to know of the job; equal requests share one object."""

@@ -138,7 +138,7 @@ class Intake:
             partition=partition.name,
             nice=spec.nice,
             hold=Hold.USER if submission.hold else Hold.NONE,
-            time_limit_s=self._admission.time_limit_s(spec, partition),
+            time_limit_s=self._admission.time_limit_s(spec, partition, submission.owner.user_name),
             begin_at=submission.begin_at,
             requeue=spec.requeue and not spec.interactive,
             dependency=submission.dependency,

@@ -119,6 +119,13 @@ def test_a_job_over_its_qualitys_time_waits_or_is_refused_at_once(strict: Rooms)
     )
 
 
+def test_a_job_that_asks_for_no_time_gets_the_longest_that_it_may_run(strict: Rooms):
+    change(strict, limited(HIGH, max_wall=60), limited(PHYS, max_wall=90))
+    assert strict.submit(qos="high").time_limit_s == 3600.0
+    assert strict.submit().time_limit_s == 5400.0
+    assert strict.submit(qos="high", time_limit_s=60.0).time_limit_s == 60.0
+
+
 def test_jobs_are_counted_from_submission_to_end(strict: Rooms):
     change(strict, limited(MEMBER, max_submit_jobs=2))
     first = strict.submit()
