@@ -22,6 +22,7 @@ from stoker.commands.options import (
     parse,
 )
 from stoker.commands.scontrol import control, hosts, jobs, machine, small
+from stoker.commands.scontrol.assocmgr import show_associations
 from stoker.commands.scontrol.token import give_token
 from stoker.commands.scontrol.update import update
 from stoker.commands.scontrol.words import Line, failure, meant
@@ -82,7 +83,7 @@ def _show_list(
 _ENTITIES: Final[Mapping[str, Show]] = MappingProxyType(
     {
         "a|liases": _nothing,
-        "as|soc_mgr": _says("Current Association Manager state\n\n"),
+        "as|soc_mgr": lambda line, word: show_associations(line, [word] if word else ()),
         "bb|stat": _nothing,
         "bu|rstbuffer": _nothing,
         "c|onfig": machine.show_config,
@@ -114,6 +115,8 @@ _ENTITIES: Final[Mapping[str, Show]] = MappingProxyType(
 def show(line: Line, words: Sequence[str]) -> Answer | Conversation:
     """Show what the words name: ``job 5``, ``hostnames=n[1-2]``."""
     name, equals, value = words[0].partition("=")
+    if len(words) > 2 and meant(name, {"as|soc_mgr": True}):
+        return show_associations(line, words[1:])
     if len(words) > 2:
         return failure("too many arguments for keyword:show")
     shown = meant(name, _ENTITIES)
@@ -217,7 +220,10 @@ def _quieted(line: Line, answer: Answer | Conversation) -> Answer | Conversation
 
 def _interactive(line: Line) -> Conversation:
     """Obey the lines of standard input; the status is that of the last one that failed."""
-    content: bytes = yield ReadFile("-")
+    try:
+        content: bytes = yield ReadFile("-")
+    except OSError as error:
+        return failure(f"scontrol: error: cannot read standard input: {error.strerror}")
     code = 0
     for text in content.decode(errors="replace").splitlines():
         yield Say(out=f"scontrol: {text}\n")
