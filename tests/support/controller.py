@@ -27,6 +27,7 @@ from stoker.core.models import (
 from stoker.core.notices import Trigger
 from stoker.core.settings import Machine, Settings
 from stoker.core.units import JobRef
+from stoker.scheduling.fairshare import Standing
 from stoker.scheduling.placement import place
 from stoker.scheduling.snapshot import Shape
 from stoker.worker.admission import Admission
@@ -124,6 +125,9 @@ class FakeController:
     def book(self) -> Book:
         return self.accounts
 
+    def standings(self) -> Mapping[int, Standing]:
+        return {}
+
     def is_administrator(self, by: Owner) -> bool:
         return by.user_name in self.administrators
 
@@ -149,6 +153,14 @@ class FakeController:
         if not found:
             raise UnknownJob(str(ref))
         return found
+
+    def recorded_ids(self, query: HistoryQuery) -> Sequence[int]:
+        return sorted(record.job.job_id for record in self.history(query))
+
+    def look_into(
+        self, job_ids: Sequence[int], read: Callable[[Sequence[Record]], Any]
+    ) -> Iterator[Any]:
+        return iter([read([Record(self.jobs[each], (), ()) for each in job_ids])])
 
     def recorded_jobs(self, query: HistoryQuery) -> Sequence[Job]:
         ids = {ref.job_id for ref in query.refs}

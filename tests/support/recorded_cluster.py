@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from stoker.core.enums import AllocationState, Hold, JobState
 from stoker.core.models import (
@@ -80,9 +81,22 @@ class RecordedCluster:
     def environment(self, _: Job) -> Sequence[str]:
         return ("A=1", "B=2")
 
+    def recorded_ids(self, query: HistoryQuery) -> Sequence[int]:
+        return [record.job.job_id for record in self._matching(query)]
+
+    def look_into(
+        self, job_ids: Sequence[int], read: Callable[[Sequence[Record]], Any]
+    ) -> Iterator[Any]:
+        for start in range(0, len(job_ids), 3):
+            some = job_ids[start : start + 3]
+            yield read([each for each in self.records if each.job.job_id in some])
+
     def history(self, query: HistoryQuery) -> Sequence[Record]:
         """Select as the real one does, by id; its window keeps what lived in it."""
         self.asked.append(query)
+        return self._matching(query)
+
+    def _matching(self, query: HistoryQuery) -> list[Record]:
         return sorted(
             (record for record in self.records if _is_wanted(record.job, query)),
             key=lambda record: record.job.job_id,

@@ -9,11 +9,13 @@ Source: sacct(1) of Slurm 22.05; wording and exit codes as recorded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, tzinfo
+from typing import Final
 
 from stoker.commands.accounting import Line, Request, Run, order_of, request_of, runs_of
 from stoker.commands.columns import Ending, Table, UnknownField, choose, name_grid
+from stoker.commands.merging import Row, merged
 from stoker.commands.options import EarlyAnswer, Parsed, parse
 from stoker.commands.sacct_fields import (
     BRIEF_FORMAT,
@@ -41,6 +43,9 @@ from stoker.core.units import (
 )
 from stoker.worker.call import Answer, Call
 from stoker.worker.controller import Controller, HistoryQuery, Record
+
+LONG: Final = 1000
+"""The records of more jobs than this are read a few at a time: nobody waits for them all."""
 
 
 class Refusal(Exception):
@@ -105,7 +110,13 @@ def _answer(question: _Question) -> Answer:
     style = _style(question)
     table = _table(question, style)
     selection = _selection(question)
-    records = list(_records(question, selection))
+    query = _query(question, selection)
+    others = ("batch-script", "env-vars", "json", "yaml")
+    if not query.refs and not any(asked.has(name) for name in others):
+        job_ids = question.controller.recorded_ids(query)
+        if len(job_ids) > LONG:
+            return Answer(out=_gradually(question, selection, table, job_ids))
+    records = question.controller.history(query)
     if asked.has("batch-script"):
         return Answer(out="".join(_scripts(question, records)))
     if asked.has("env-vars"):
@@ -269,7 +280,7 @@ def _limit_min(question: _Question, name: str) -> int | None:
 # Looking it up.
 
 
-def _records(question: _Question, selection: Selection) -> Iterable[Record]:
+def _query(question: _Question, selection: Selection) -> HistoryQuery:
     clusters = question.list_of("clusters")
     mine = question.controller.cluster_name
     if clusters and not {mine, "all", "-1"} & set(clusters):
@@ -278,7 +289,7 @@ def _records(question: _Question, selection: Selection) -> Iterable[Record]:
             "--cluster.  Use 'sacctmgr list clusters' to see available clusters.\n"
         )
     window = selection.window
-    query = HistoryQuery(
+    return HistoryQuery(
         refs=selection.refs,
         user_ids=_user_ids(question, selection),
         names=question.list_of("name"),
@@ -286,7 +297,6 @@ def _records(question: _Question, selection: Selection) -> Iterable[Record]:
         start_at=window.start_at if window else None,
         end_at=window.end_at + 1 if window else None,
     )
-    return question.controller.history(query)
 
 
 def _user_ids(question: _Question, selection: Selection) -> tuple[int, ...]:
@@ -304,6 +314,24 @@ def _user_id(question: _Question, word: str) -> int:
     if found is None:
         raise Refusal(f"sacct: error: Invalid user id: {word}\n")
     return found
+
+
+def _gradually(
+    question: _Question, selection: Selection, table: Table[Line], job_ids: Sequence[int]
+) -> Iterator[str]:
+    """Return the table of many jobs, whose records are read while the answer is."""
+
+    def read(records: Sequence[Record]) -> list[Row]:
+        return [
+            (
+                (*order_of(run), number),
+                "".join(map(table.line, _lines(question, selection, (run,)))),
+            )
+            for number, run in enumerate(_runs(question, selection, records))
+        ]
+
+    yield table.header()
+    yield from merged(question.controller.look_into(job_ids, read))
 
 
 def _runs(question: _Question, selection: Selection, records: Iterable[Record]) -> list[Run]:

@@ -194,6 +194,15 @@ class Repository:
             found |= {job.job_id: job for job in self._jobs(_matching(_history_condition(part)))}
         return [job for _, job in sorted(found.items())]
 
+    def history_ids(self, wanted: HistoryFilter) -> list[int]:
+        """Return the ids of the jobs that *wanted* describes, in order."""
+        found: set[int] = set()
+        for part in _parts(wanted):
+            query = select(jobs.c.job_id).where(_history_condition(part))
+            with self.database.reader() as connection:
+                found.update(connection.execute(query).scalars())
+        return sorted(found)
+
     def active_allocation(self, job_id: int) -> Allocation | None:
         """Return what the job holds or is about to hold."""
         found = [each for each in self.attempts([job_id]) if each.is_active]

@@ -46,8 +46,8 @@ from stoker.worker.scheduler import ResourceScheduler
 from stoker.worker.selection import Selection, was_dropped
 from stoker.worker.statistics import Statistics, clock_latency_us
 from stoker.worker.steps import StepKeeper
-from stoker.worker.triggers import TriggerKeeper
 from stoker.worker.tokens import Tokens
+from stoker.worker.triggers import TriggerKeeper
 from stoker.worker.updates import Updates
 
 R = TypeVar("R")
@@ -219,24 +219,29 @@ class Control:
         """Return the active and recent records that *ref* names."""
         return self._selection.known(ref, self._recent_since())
 
+    # What this turn has changed is not on record yet; nobody asks for both in one turn.
+
+    def recorded_ids(self, query: HistoryQuery) -> Sequence[int]:
+        """Return the ids of the jobs that *query* describes, in order."""
+        return self._repository.history_ids(_filter_of(query))
+
     def recorded_jobs(self, query: HistoryQuery) -> Sequence[Job]:
         """Return the jobs that *query* describes, by id."""
-        # What this turn has changed is not on record yet; nobody asks for both in one turn.
-        return self._repository.history(
-            HistoryFilter(
-                job_ids=tuple(ref.job_id for ref in query.refs),
-                array_job_ids=tuple(ref.job_id for ref in query.refs),
-                user_ids=query.user_ids,
-                names=query.names,
-                partitions=query.partitions,
-                start_at=query.start_at,
-                end_at=query.end_at,
-            )
-        )
+        return self._repository.history(_filter_of(query))
 
     def history(self, query: HistoryQuery) -> Sequence[Record]:
         """Return the accounting records that *query* describes, by id."""
-        jobs = self.recorded_jobs(query)
+        return self._records(self.recorded_jobs(query))
+
+    def look_into(
+        self, job_ids: Sequence[int], read: Callable[[Sequence[Record]], R]
+    ) -> Iterator[R]:
+        """Yield what *read* makes of the records of these jobs, some at a time, after this turn."""
+        return look_into(
+            self._queue, job_ids, lambda some: read(self._records(self._repository.jobs(some)))
+        )
+
+    def _records(self, jobs: Sequence[Job]) -> list[Record]:
         job_ids = [job.job_id for job in jobs]
         attempts = _by_job(self._repository.attempts(job_ids))
         steps = _by_job(self._repository.steps(job_ids))
@@ -406,6 +411,19 @@ class Control:
 
     def _recent_since(self) -> float:
         return self._queue.now() - self._admission.settings.min_job_age_s
+
+
+def _filter_of(query: HistoryQuery) -> HistoryFilter:
+    ids = tuple(ref.job_id for ref in query.refs)
+    return HistoryFilter(
+        job_ids=ids,
+        array_job_ids=ids,
+        user_ids=query.user_ids,
+        names=query.names,
+        partitions=query.partitions,
+        start_at=query.start_at,
+        end_at=query.end_at,
+    )
 
 
 def _by_job(records: Sequence[T]) -> dict[int, list[T]]:

@@ -280,6 +280,19 @@ class Controller(Protocol):
         """
         ...
 
+    def recorded_ids(self, query: HistoryQuery) -> Sequence[int]:
+        """Return the ids of the jobs that *query* describes, in order; it costs next to nothing."""
+        ...
+
+    def look_into(
+        self, job_ids: Sequence[int], read: Callable[[Sequence[Record]], T]
+    ) -> Iterator[T]:
+        """Yield what *read* makes of the accounting records of these jobs, some at a time.
+
+        Like `look_through` it is gone through after the turn; who has gone meanwhile is missing.
+        """
+        ...
+
     def recorded_jobs(self, query: HistoryQuery) -> Sequence[Job]:
         """Return the jobs that *query* describes, by id, active ones included, as on record."""
         ...

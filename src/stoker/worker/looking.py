@@ -18,6 +18,7 @@ from stoker.worker.table import JobTable
 T = TypeVar("T")
 
 _JOBS_PER_LOOK: Final = 16
+_RECORDS_PER_LOOK: Final = 32
 
 
 def look_through(queue: JobQueue, read: Callable[[Sequence[Job]], T]) -> Iterator[T]:
@@ -33,6 +34,16 @@ def _looks(
         with queue.turn():
             some = job_ids[start : start + _JOBS_PER_LOOK]
             made = read(list(_records(queue.table, some, arrays)))
+        yield made
+
+
+def look_into(
+    queue: JobQueue, job_ids: Sequence[int], read: Callable[[Sequence[int]], T]
+) -> Iterator[T]:
+    """Yield what *read* makes of the past of these jobs, some at a time."""
+    for start in range(0, len(job_ids), _RECORDS_PER_LOOK):
+        with queue.turn():
+            made = read(job_ids[start : start + _RECORDS_PER_LOOK])
         yield made
 
 

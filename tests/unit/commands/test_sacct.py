@@ -220,3 +220,26 @@ def test_no_option_is_listed_twice() -> None:
     letters = [option.short for option in OPTIONS if option.short]
     assert len(words) == len(set(words))
     assert len(letters) == len(set(letters))
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [[], ["-n", "-P"], ["-X", "-o", "JobID,State%20,Elapsed"], ["-D", "-T"], ["-s", "CD,F"]],
+    ids=" ".join,
+)
+def test_a_long_history_reads_as_a_short_one_would(argv, monkeypatch):
+    def answer() -> str:
+        call = Call(
+            program="sacct",
+            argv=("-a", "-S", "2020-01-01", *argv),
+            environment={"TZ": "UTC"},
+            work_dir="/",
+            owner=ROOT,
+            now=NOW,
+        )
+        out = sacct(call, RecordedCluster(recorded_jobs())).out
+        return out if isinstance(out, str) else "".join(out)
+
+    at_once = answer()
+    monkeypatch.setattr("stoker.commands.sacct.LONG", 0)
+    assert answer() == at_once

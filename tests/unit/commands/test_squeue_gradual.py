@@ -52,7 +52,7 @@ def test_a_long_list_reads_as_a_short_one_would(argv, monkeypatch):
     queue.__class__ = Parted
     at_once = converse(squeue(call_of("squeue", *argv), queue))
     monkeypatch.setattr(command, "LONG", 0)
-    monkeypatch.setattr("stoker.commands.squeue.gradual._ROWS_PER_CHUNK", 11)
+    monkeypatch.setattr("stoker.commands.merging._ROWS_PER_CHUNK", 11)
     gradually = converse(squeue(call_of("squeue", *argv), queue))
     assert gradually == at_once
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from stoker.core.models import NO_TASK
+from stoker.worker.controller import HistoryQuery
 from stoker.worker.looking import look_through
-from support.works import Works
+from support.works import ALICE, Works
 
 
 @pytest.fixture
@@ -50,3 +51,16 @@ def test_no_task_of_an_array_is_missed_or_seen_twice_though_it_starts_meanwhile(
     tasks = [task for number, rest in later for task in (rest if rest is not None else [number])]
     assert sorted(tasks) == list(range(10))
     assert works.worker.queue.table.is_active(array)
+
+
+def test_the_past_is_looked_into_a_little_at_a_time(works):
+    ids = [works.submit(hold=True).job_id for _ in range(70)]
+    for job_id in ids:
+        works.ask("cancel", job_id)
+    control = works.worker.control
+    known = control.recorded_ids(HistoryQuery(user_ids=(ALICE.user_id,)))
+    looks = list(control.look_into(known, lambda records: [each.job for each in records]))
+    assert known == ids
+    assert len(looks) > 1
+    assert [job.job_id for some in looks for job in some] == ids
+    assert control.recorded_ids(HistoryQuery(user_ids=(ALICE.user_id + 1,))) == []

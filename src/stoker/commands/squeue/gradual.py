@@ -7,13 +7,12 @@ listing, however many there are.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from stoker.commands.formats import Layout
 from stoker.commands.jobview import JobView, Scene, views_of
+from stoker.commands.merging import Row, merged
 from stoker.commands.squeue import fields
 from stoker.commands.squeue.rows import Key, combined, latest_first
 from stoker.core.models import Job
@@ -21,10 +20,6 @@ from stoker.worker.controller import Controller
 
 LONG: Final = 1000
 """A list of more jobs than this is made gradually."""
-_ROWS_PER_CHUNK: Final = 128
-
-_Order: TypeAlias = tuple[Any, ...]
-_Row: TypeAlias = tuple[_Order, str]
 
 
 def gradually(
@@ -39,27 +34,14 @@ def gradually(
     Pieces are empty as long as rows are read off.
     """
 
-    def read(jobs: Iterable[Job]) -> list[_Row]:
+    def read(jobs: Iterable[Job]) -> list[Row]:
         views = combined(views_of(filter(test, jobs), scene, controller))
         return sorted((_order_of(view, keys), layout.row(view)) for view in views)
 
-    return _sorted(controller.look_through(read))
+    return merged(controller.look_through(read))
 
 
-def _sorted(parts: Iterable[list[_Row]]) -> Iterator[str]:
-    runs: list[list[_Row]] = [[]]
-    for part in parts:
-        if part and runs[-1] and part[0] < runs[-1][-1]:
-            runs.append(part)
-        else:
-            runs[-1] += part
-        yield ""
-    texts = (text for _, text in heapq.merge(*runs))
-    while some := list(islice(texts, _ROWS_PER_CHUNK)):
-        yield "".join(some)
-
-
-def _order_of(view: JobView, keys: Sequence[Key]) -> _Order:
+def _order_of(view: JobView, keys: Sequence[Key]) -> tuple[Any, ...]:
     """Return what sorts as `rows` does; no two views have the same."""
     values = (fields.SORT_KEYS[key.letter](view) for key in keys)
     downs = zip(values, keys, strict=True)
