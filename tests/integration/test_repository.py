@@ -274,6 +274,9 @@ def test_active_jobs_wait_or_run_and_ended_ones_do_neither(repository):
     assert ids(repository.pending_jobs()) == [2, 1]
     assert ids(repository.running_jobs()) == [3]
     assert ids(repository.ended_since(125.0)) == [5]
+    [job] = repository.ended_since(125.0)
+    assert repository.ended_since(125.0, before=job.end_at) == []
+    assert ids(repository.ended_since(125.0, before=job.end_at + 1)) == [5]
     assert repository.counts() == {"PENDING": 2, "RUNNING": 1, "FAILED": 1, "COMPLETED": 1}
 
 

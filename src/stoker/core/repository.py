@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
+from math import inf
 from operator import attrgetter
 from typing import Any, TypeAlias
 
@@ -157,9 +158,10 @@ class Repository:
         """Return the jobs that hold resources, by id."""
         return [job for job in self.active_jobs() if job.state is not JobState.PENDING]
 
-    def ended_since(self, at: float) -> list[Job]:
-        """Return the jobs that ended at or after *at*, by id."""
-        return self._jobs(_matching(and_(jobs.c.end_at > 0, jobs.c.end_at >= at)))
+    def ended_since(self, at: float, before: float = inf) -> list[Job]:
+        """Return the jobs that ended at or after *at*, and *before* another time, by id."""
+        ended = and_(jobs.c.end_at > 0, jobs.c.end_at >= at)
+        return self._jobs(_matching(and_(ended, jobs.c.end_at < before)))
 
     def jobs(self, job_ids: Sequence[int]) -> list[Job]:
         """Return the jobs with these ids that exist, by id."""

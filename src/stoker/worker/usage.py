@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
+from math import inf
 from typing import Final
 
 from stoker.core.accounts import NORMAL, Book
@@ -24,6 +25,8 @@ from stoker.worker.priorities import Priorities
 
 _PERIOD_MAX_S: Final = 86_400.0
 _JOBS_A_TURN: Final = 200
+_WINDOW_S: Final = 10.0
+_WINDOWS_MAX: Final = 100
 _LIMITING: Final = frozenset({"limits", "safe", "all"})
 """What of AccountingStorageEnforce needs to know what was used."""
 
@@ -99,11 +102,11 @@ class UsageKeeper(DaemonThread):
     ) -> Iterator[Spent]:
         """Return what those used that have ended since, but for those that count as running."""
         repository = self._queue.repository
-        ended = {job.job_id: job for job in repository.ended_since(since)}
-        attempts = repository.attempts([job_id for job_id in ended if job_id not in running])
-        pairs = ((ended[each.job_id], each) for each in attempts)
-        for job, attempt in pairs:
-            yield from _spent({job.job_id: (job, attempt)}, book, since, now)
+        for start, end in _windows(since, now):
+            ended = {job.job_id: job for job in repository.ended_since(start, before=end)}
+            attempts = repository.attempts([job_id for job_id in ended if job_id not in running])
+            for each in attempts:
+                yield from _spent({each.job_id: (ended[each.job_id], each)}, book, since, now)
 
     def _reorder(self) -> None:
         """Give all who wait their priorities anew, a few in a turn."""
@@ -120,6 +123,16 @@ class UsageKeeper(DaemonThread):
             job = table.get(job_id)
             if job is not None and table.shape(job) is not None:
                 table.reorder(job, self._priorities.renew(job))
+
+
+def _windows(since: float, now: float) -> Iterator[tuple[float, float]]:
+    """Return spans that together reach from *since* on: few jobs are in memory at a time."""
+    step = max(_WINDOW_S, (now - since) / _WINDOWS_MAX)
+    start = since
+    while start + step < now:
+        yield start, start + step
+        start += step
+    yield start, inf
 
 
 def _running(ledger: Ledger) -> dict[int, tuple[Job, Allocation]]:

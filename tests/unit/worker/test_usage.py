@@ -76,6 +76,14 @@ def test_what_ended_in_between_counts(fair: Rooms) -> None:
     assert used(fair)[4] == pytest.approx(240)
 
 
+def test_what_ended_at_any_time_since_counts_once(fair: Rooms) -> None:
+    for _ in range(5):
+        job = full(fair)
+        fair.now_s += 7
+        fair.finish(job)
+    assert used(fair)[4] == pytest.approx(5 * 7 * 8, rel=0.01)
+
+
 def test_what_was_used_is_known_after_a_restart_and_so_is_what_came_since(fair: Rooms) -> None:
     full(fair)
     fair.now_s += 100
