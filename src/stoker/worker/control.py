@@ -37,7 +37,7 @@ from stoker.worker.controller import (
     TrialStart,
 )
 from stoker.worker.intake import Intake
-from stoker.worker.looking import look_through
+from stoker.worker.looking import look_into, look_through
 from stoker.worker.nodes import NodeKeeper
 from stoker.worker.priorities import Priorities
 from stoker.worker.queue import JobQueue
