@@ -80,7 +80,16 @@ def _elsewhere(asked: argparse.Namespace, seed: int) -> list[Row]:
     with tempfile.TemporaryDirectory() as directory:
         driver = SlurmDriver(Path(directory), {"daemon": asked.daemon_pid_file}, asked.start)
         rng = random.Random(seed)
-        return [crashloop.crash_loop(driver, rng, asked.seconds, "daemon killed", driver.parts)]
+        row = crashloop.crash_loop(
+            driver,
+            rng,
+            asked.seconds,
+            "daemon killed",
+            driver.parts,
+            every_s=asked.every,
+            pace_s=asked.pace,
+        )
+        return [row]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -94,6 +103,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", action="append", choices=PARTS, help="this part; repeatable")
     parser.add_argument(
         "--daemon-pid-file", type=Path, help="run the crash loop on another scheduler: its daemon"
+    )
+    parser.add_argument(
+        "--every", type=float, default=10.0, help="seconds between two kills of it, on average"
+    )
+    parser.add_argument(
+        "--pace", type=float, default=0.3, help="seconds between two requests of a client to it"
     )
     parser.add_argument("--start", default="true", help="shell command that starts its daemon")
     return parser

@@ -13,22 +13,23 @@ from campaign.witness import Asked, judge, let_all_end, script
 from support.daemon import PrivateStoker
 
 CLIENTS = 4
-DRAIN_S = 60.0
 VERBS = ("submit",) * 12 + ("cancel", "hold", "release", "requeue")
 UNLIMITED = 10**9
+EVERY_S = 0.6
 
 
 class Clients:
     """What several users ask for, at random, each in a thread of its own."""
 
-    def __init__(self, driver: Driver, rng: random.Random, submissions: int) -> None:
-        """Ask *driver* for things until so many ids were printed."""
+    def __init__(self, driver: Driver, rng: random.Random, submissions: int, pace_s: float) -> None:
+        """Ask *driver* for things, each client so often, until so many ids were printed."""
         self.asked: dict[int, Asked] = {}
         self.twice: list[int] = []
         self.witness = driver.directory / "witness"
         self._driver = driver
         self._lock = threading.Lock()
         self._submissions = submissions
+        self._pace_s = pace_s
         self.is_over = threading.Event()
         self._threads = [
             threading.Thread(target=self._work, args=(random.Random(rng.random()),))
@@ -46,7 +47,7 @@ class Clients:
             thread.join()
 
     def _work(self, rng: random.Random) -> None:
-        while not self.is_over.is_set():
+        while not self.is_over.wait(self._pace_s):
             verb = rng.choice(VERBS)
             if verb == "submit":
                 self._submit(rng)
@@ -83,22 +84,27 @@ def crash_loop(
     fault: str,
     parts: tuple[str, ...],
     submissions: int = UNLIMITED,
+    every_s: float = EVERY_S,
+    pace_s: float = 0.0,
 ) -> Row:
     """Kill *parts* now and then for so long, or until so many ids were printed, and judge.
 
+    Between two kills there are *every_s* seconds, on average, and between two requests of a client
+    *pace_s*: who is slower than we are could never empty its queue.
     What was killed is started again by whoever asks next, or by us, as an init system would.
     """
     kills = 0
-    with Clients(driver, rng, submissions) as clients:
+    with Clients(driver, rng, submissions, pace_s) as clients:
         give_up_at = time.monotonic() + seconds
         while time.monotonic() < give_up_at:
-            if clients.is_over.wait(rng.uniform(0.05, 1.2)):
+            if clients.is_over.wait(rng.uniform(0.05, 2 * every_s)):
                 break
             kills += sum([driver.kill(part) for part in parts])
             if rng.random() < 0.8 or not driver.revives_itself:
                 driver.revive()
-    let_all_end(driver, DRAIN_S + len(clients.asked) / 20)
+    let_all_end(driver, driver.drain_s + len(clients.asked) / 20)
     row = judge(driver, clients.asked, clients.witness, f"{fault} ({kills} kills)")
+    row.tries += len(clients.twice)
     row.doubled += len(clients.twice)
     row.notes += [f"id {job_id} was given twice" for job_id in clients.twice]
     return row

@@ -36,6 +36,8 @@ class Driver(Protocol):
     parts: Sequence[str]
     revives_itself: bool
     """Whether its commands start again what was killed."""
+    drain_s: float
+    """How long its queue may take to drain when nothing more is done to it."""
 
     def run(self, *argv: str) -> subprocess.CompletedProcess[str]:
         """Run one of Slurm's commands."""
@@ -58,6 +60,8 @@ class SlurmDriver:
     """Whatever answers to Slurm's names on PATH."""
 
     revives_itself = False
+    drain_s = 300.0
+    """A job that was requeued waits for two minutes in Slurm."""
 
     def __init__(self, directory: Path, pid_files: Mapping[str, Path], start: str) -> None:
         """Kill the processes in *pid_files* by name; the shell command *start* starts them."""
@@ -84,6 +88,7 @@ class StokerDriver:
 
     parts = ("daemon", "shepherd")
     revives_itself = True
+    drain_s = 60.0
 
     def __init__(self, stoker: PrivateStoker) -> None:
         """Drive *stoker*, which somebody else closes."""

@@ -114,7 +114,7 @@ def test_one_that_raises_harms_neither_publisher_nor_others_and_is_logged_once(t
 
 
 def test_one_that_blocks_delays_neither_publisher_nor_others(tracker):
-    """R34: there is nobody else to notify yet: no mail, no hooks."""
+    """R34: each is told by a thread of its own."""
     blocker, recorder = Blocker(), Recorder()
     tracker.attach(blocker)
     tracker.attach(recorder)
