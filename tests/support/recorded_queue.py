@@ -249,7 +249,15 @@ def queue_of_scontrol(now: float) -> RecordedQueue:
             reason="Dependency",
             **ended,
         ),
-        job(8, "arr", array=TaskSet((5,)), reason="JobArrayTaskLimit", spec=here, **array),
+        job(
+            8,
+            "arr",
+            array=TaskSet((5,)),
+            eligible_at=at("04:54:47"),
+            reason="JobArrayTaskLimit",
+            spec=here,
+            **array,
+        ),
         *(
             job(
                 job_id,

@@ -1,4 +1,4 @@
-"""What stokerd asks its caller to do as itself: run a program beside it, copy a file.
+"""What stokerd asks its caller to do as itself: run a program beside it, copy or write a file.
 
 `cli.thin` turns to it where that is asked for. Like `thin` it imports nothing of ours, so that it
 can be loaded from its folder alone, and handles names as bytes.
@@ -101,6 +101,23 @@ def copied(request: bytes) -> bytes:
     source, target = names.split(b"\0")
     try:
         _copy(source, target, replaces=b"f" in flags, preserves=b"p" in flags)
+    except OSError as error:
+        return b"0 0 %d" % (error.errno or _UNKNOWN)
+    return b"0 0 0"
+
+
+def written(request: bytes) -> bytes:
+    """Write what an ``L`` frame asks for; return the payload of an ``S`` frame with the errno."""
+    head, _, content = request.partition(b"\0")
+    mode, _, path = head.partition(b"\n")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    try:
+        writing = os.open(path, flags, int(mode, 8))
+        try:
+            while content:
+                content = content[os.write(writing, content) :]
+        finally:
+            os.close(writing)
     except OSError as error:
         return b"0 0 %d" % (error.errno or _UNKNOWN)
     return b"0 0 0"

@@ -267,6 +267,9 @@ class Caller:
         if self._pump is None:
             self._pump = _pumps().Follower(_show, request)
 
+    def _write_file(self, request: bytes) -> None:
+        self._send(_frame(b"S", _errands().written(request)))
+
     def _send(self, data: bytes) -> None:
         """Send all of it; if the connection breaks, the next receive says so."""
         self._is_sending = True
@@ -310,6 +313,7 @@ class Caller:
         b"P": _run_program,
         b"K": _signal_program,
         b"T": _copy_file,
+        b"L": _write_file,
         b"Y": _follow,
         b"W": _start_forwarding,
         b"B": _go_away,

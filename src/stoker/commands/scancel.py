@@ -303,10 +303,18 @@ def _act_on_chosen(told: _Told) -> Generator[Request, Any, None]:
             what = f"step_id={ref}" if ref.step else f"job_id={ref}"
             yield Say(out=f"Cancel {what} name={job.name} partition={job.partition} [y/n]? ")
             if agreed is None:
-                agreed = _agreements((yield ReadFile("-")))
+                agreed = yield from _ask_all()
             if not next(agreed, False):
                 continue
         told.act(ref)
+
+
+def _ask_all() -> Generator[Request, Any, Iterator[bool]]:
+    """Read the caller's answers; of one that cannot be read nothing is agreed to."""
+    try:
+        return _agreements((yield ReadFile("-")))
+    except OSError:
+        return iter(())
 
 
 def _agreements(text: bytes) -> Iterator[bool]:

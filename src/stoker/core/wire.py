@@ -10,6 +10,7 @@ A frame is a type byte, the payload's length (four bytes, big-endian) and the pa
     S  how a program of yours has ended           P  please run this program yourself
     J  a typed request (msgpack)                  K  send your program this signal
                                                   T  please copy this file
+                                                  L  please write this file
                                                   Y  show what is written to these files
                                                   W  the call waits: send me these signals
                                                   X  exit status: the call has ended
@@ -54,7 +55,7 @@ CLIENT_LIMITS: Mapping[bytes, int] = {
 
 DAEMON_LIMITS: Mapping[bytes, int] = {
     **dict.fromkeys(
-        (b"O", b"E", b"R", b"A", b"P", b"K", b"T", b"Y", b"W", b"X", b"B"), PAYLOAD_MAX
+        (b"O", b"E", b"R", b"A", b"P", b"K", b"T", b"L", b"Y", b"W", b"X", b"B"), PAYLOAD_MAX
     ),
     b"J": (1 << 32) - 1,
 }
@@ -345,6 +346,24 @@ def decode_follow(payload: bytes) -> list[tuple[str, int, str]]:
     if not all(re.fullmatch(r"\d{1,18}", word, re.ASCII) for word in words[1::3]):
         raise WireError("cannot read what to follow: an offset is no number")
     return list(zip(words[::3], map(int, words[1::3]), words[2::3], strict=True))
+
+
+def encode_write(path: str, content: bytes, mode: int) -> bytes:
+    """Return the ``L`` frame: please write a file; one that is there is written anew."""
+    return encode(b"L", b"%o\n%s\0%s" % (mode, to_bytes(path), content))
+
+
+def decode_write(payload: bytes) -> tuple[str, bytes, int]:
+    """Read the payload of an ``L`` frame: what `encode_write` took.
+
+    Raises:
+        WireError: The payload is none.
+    """
+    head, separator, content = payload.partition(b"\0")
+    mode, _, path = head.partition(b"\n")
+    if not separator or not mode or not set(mode) <= set(b"01234567"):
+        raise WireError("cannot read what to write: a mode, a name and a content are needed")
+    return to_text(path), content, int(mode, 8)
 
 
 def encode_ending(code: int, signal: int = 0, errno: int = 0, interrupt: int = 0) -> bytes:

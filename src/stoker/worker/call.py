@@ -209,6 +209,17 @@ class CopyFile(msgspec.Struct, frozen=True):
     preserves: bool = False
 
 
+class WriteFile(msgspec.Struct, frozen=True):
+    """Ask the caller to write a file as itself. Gives nothing; OSError is raised if it could not.
+
+    A file that is there is written anew, and keeps its mode.
+    """
+
+    path: str
+    content: bytes
+    mode: int = 0o600
+
+
 class Interrupted(Exception):
     """Raised where a command waits: its caller got this signal. It may catch it and wait on."""
 
@@ -226,5 +237,5 @@ Until: TypeAlias = UntilEnded | UntilStarted | UntilStepFree | UntilStepEnded
 
 With ``within_s`` it is woken after that many seconds at the latest, by `Expired`.
 """
-Request: TypeAlias = ReadFile | Say | Follow | Attach | RunProgram | CopyFile | Until
+Request: TypeAlias = ReadFile | Say | Follow | Attach | RunProgram | CopyFile | WriteFile | Until
 Conversation: TypeAlias = Generator[Request, Any, Answer]

@@ -44,6 +44,7 @@ from stoker.worker.call import (
     UntilStarted,
     UntilStepEnded,
     UntilStepFree,
+    WriteFile,
 )
 from stoker.worker.connection import Connection
 from stoker.worker.talk import CallTalk, RpcTalk, Service, Talk
@@ -224,7 +225,7 @@ class Conductor:
     @staticmethod
     def _must_wait(talk: Talk) -> bool:
         """Leave a call for later; it must not stand before what the call in hand needs."""
-        if isinstance(talk.request, ReadFile | Attach | RunProgram | CopyFile):
+        if isinstance(talk.request, ReadFile | Attach | RunProgram | CopyFile | WriteFile):
             raise WireError("cannot begin a call: the one before waits for its caller")
         return False
 
@@ -262,9 +263,9 @@ class Conductor:
                 end = ProgramEnd(*decode_ending(frame.payload))
                 self._unpark(talk)
                 self._drive(talk, lambda: talk.send(end))
-            case b"S", CopyFile() as request:
+            case b"S", (CopyFile() | WriteFile()) as request:
                 errno = decode_ending(frame.payload)[2]
-                self._drive(talk, partial(_say_copied, talk, request, errno))
+                self._drive(talk, partial(_say_written, talk, request, errno))
             case b"I", UntilEnded() | UntilStarted() | UntilStepFree() | UntilStepEnded():
                 signal = decode_number(frame.payload)
                 self._unpark(talk)
@@ -403,9 +404,10 @@ def _give_file(talk: Talk, request: ReadFile, payload: bytes) -> Request:
     return talk.send(content)
 
 
-def _say_copied(talk: Talk, request: CopyFile, errno: int) -> Request:
+def _say_written(talk: Talk, request: CopyFile | WriteFile, errno: int) -> Request:
     if errno:
-        return talk.throw(OSError(errno, os.strerror(errno), request.target))
+        path = request.target if isinstance(request, CopyFile) else request.path
+        return talk.throw(OSError(errno, os.strerror(errno), path))
     return talk.send(None)
 
 

@@ -26,6 +26,7 @@ from stoker.core.wire import (
     encode_read,
     encode_result,
     encode_text,
+    encode_write,
 )
 from stoker.worker.call import (
     Answer,
@@ -41,6 +42,7 @@ from stoker.worker.call import (
     Say,
     Until,
     UntilEnded,
+    WriteFile,
 )
 from stoker.worker.connection import Connection, Outgoing
 
@@ -196,6 +198,9 @@ class Talk(ABC):
                     preserves=request.preserves,
                 )
             )
+
+        elif isinstance(request, WriteFile):
+            self.held.append(encode_write(request.path, request.content, request.mode))
 
     def signal_program(self, number: int) -> None:
         """Have the caller signal the program that it runs."""

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stoker.cli.errands import Child, copied
-from stoker.core.wire import decode_ending, encode_copy, encode_program
+from stoker.cli.errands import Child, copied, written
+from stoker.core.wire import decode_ending, encode_copy, encode_program, encode_write
 
 HEAD = 5
 """Bytes before a frame's payload."""
@@ -98,3 +98,20 @@ def test_what_cannot_be_copied_leaves_nothing_behind(
     (tmp_path / "a").write_text("text")
     assert copy(tmp_path / source, tmp_path / target) == expected
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def write(path: Path, content: bytes, mode: int = 0o700) -> int:
+    return decode_ending(written(encode_write(str(path), content, mode)[HEAD:]))[2]
+
+
+def test_a_file_is_written_with_its_mode_and_anew_where_there_was_one(tmp_path: Path) -> None:
+    path = tmp_path / "a\nb.sh"
+    assert write(path, b"old, and longer\0") == 0
+    assert path.stat().st_mode & 0o777 == 0o700
+    assert write(path, b"new\0and zero") == 0
+    assert path.read_bytes() == b"new\0and zero"
+
+
+def test_what_cannot_be_written_says_why(tmp_path: Path) -> None:
+    assert write(tmp_path / "no" / "a", b"") == errno.ENOENT
+    assert write(tmp_path, b"") == errno.EISDIR

@@ -12,6 +12,7 @@ from stoker.core.enums import Hold, JobState
 from stoker.core.errors import NotAllowed
 from stoker.core.models import FOREVER
 from stoker.core.units import TaskSet, parse_dependency
+from stoker.worker.call import WriteFile
 from support.controller import BOB, ROOT, Heard, call_of, converse
 from support.recorded_queue import (
     RecordedQueue,
@@ -38,13 +39,7 @@ DIFFERENT = {
     "scontrol-res-create": "there are no reservations",
     "scontrol-res-create-bad": "there are no reservations",
     "scontrol-res-delete": "there are no reservations",
-    "scontrol-job-array-o": "an array's rest has one time of eligibility",
-    "scontrol-job-array-d": "an array's rest has one time of eligibility",
-    "scontrol-job-array-task-pending": "an array's rest has one time of eligibility",
-    "scontrol-job-array-task-pending-o": "an array's rest has one time of eligibility",
-    "scontrol-job-array-task-pending-d": "an array's rest has one time of eligibility",
     "scontrol-jobs-all-o": "lists the jobs of other cases, too",
-    "scontrol-write-bs": "the service writes no files",
     "misc-sc-token-lifespan-bad": "a token is signed with a key of its own",
     "misc-sc-licenses": "there are no licences",
     "misc-sc-license-one": "there are no licences",
@@ -65,8 +60,9 @@ def is_plain(case: dict[str, Any]) -> bool:
 
 
 def heard_of(queue: RecordedQueue, *argv: str, **more: Any) -> Heard:
-    files = more.pop("files", None)
-    return converse(scontrol(call_of("scontrol", *argv, **more), queue), files=files)
+    files, replies = more.pop("files", None), more.pop("replies", lambda _: None)
+    call = call_of("scontrol", *argv, **more)
+    return converse(scontrol(call, queue), files=files, replies=replies)
 
 
 def without_artefacts(text: str) -> str:
@@ -383,11 +379,16 @@ def test_words_come_from_standard_input_when_none_are_given() -> None:
     assert (heard.err, heard.code) == ("invalid keyword: frob\n", 1)
 
 
-def test_a_script_goes_to_standard_output_and_nowhere_else(queue: RecordedQueue) -> None:
-    assert heard_of(queue, "write", "batch_script", "1", "-").out.startswith("#!/bin/sh\n")
-    refused = heard_of(queue, "write", "batch_script", "1")
-    assert (refused.out, refused.code) == ("", 1)
-    assert "write batch_script 1 - >" in refused.err
+def test_a_script_is_written_by_the_caller_or_to_standard_output(queue: RecordedQueue) -> None:
+    text = heard_of(queue, "write", "batch_script", "1", "-").out
+    assert text.startswith("#!/bin/sh\n")
+    written = heard_of(queue, "write", "batch_script", "1", "copy.sh")
+    assert written.out == "batch script for job 1 written to copy.sh\n"
+    assert written.requests == [WriteFile("copy.sh", text.encode(), 0o700)]
+    denied = heard_of(
+        queue, "write", "batch_script", "1", replies=[PermissionError(13, "Permission denied")]
+    )
+    assert denied.err == ("scontrol: error: failed to open file `slurm-1.sh`: Permission denied\n")
 
 
 def test_options_may_stand_anywhere(queue: RecordedQueue) -> None:

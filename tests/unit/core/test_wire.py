@@ -30,6 +30,7 @@ from stoker.core.wire import (
     decode_number,
     decode_read,
     decode_request,
+    decode_write,
     encode,
     encode_call,
     encode_copy,
@@ -41,6 +42,7 @@ from stoker.core.wire import (
     encode_request,
     encode_result,
     encode_text,
+    encode_write,
     printable,
     to_bytes,
     to_text,
@@ -264,3 +266,15 @@ def test_what_is_to_be_followed_comes_back(files):
     (frame,) = frames(encode_follow(files), DAEMON_LIMITS)
     assert frame.kind == b"Y"
     assert decode_follow(frame.payload) == files
+
+
+@given(WORDS, st.binary(max_size=20), st.integers(0, 0o7777))
+def test_what_is_to_be_written_comes_back(path, content, mode):
+    (frame,) = frames(encode_write(path, content, mode), DAEMON_LIMITS)
+    assert decode_write(frame.payload) == (path, content, mode)
+
+
+@given(st.binary(max_size=20))
+def test_what_is_nothing_to_write_is_refused_and_nothing_worse(payload):
+    with suppress(WireError):
+        decode_write(payload)

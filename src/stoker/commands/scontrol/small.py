@@ -20,7 +20,7 @@ from stoker.core.enums import HOLDING, JobState
 from stoker.core.errors import UnknownJob
 from stoker.core.models import Job
 from stoker.core.units import JobRef, NotationError, compress_hosts, parse_job_ref
-from stoker.worker.call import Answer, Conversation, UntilStarted
+from stoker.worker.call import Answer, Conversation, UntilStarted, WriteFile
 
 
 def ping(line: Line, _words: Sequence[str]) -> Answer:
@@ -90,11 +90,8 @@ def wait_for_job(line: Line, words: Sequence[str]) -> Conversation:
     return Answer(code=int(found.state.has_ended))
 
 
-def write(line: Line, words: Sequence[str]) -> Answer:
-    """Write the batch script of a job to standard output.
-
-    The service writes no files for its callers: the shell's ``>`` does that better.
-    """
+def write(line: Line, words: Sequence[str]) -> Answer | Conversation:
+    """Write the batch script of a job into the caller's directory, or to standard output."""
     if len(words) < 2 or words[0].lower() not in ("batch_script", "batch"):
         what = words[0] if words else ""
         return failure(f"invalid write argument:{what} for keyword:write")
@@ -105,12 +102,18 @@ def write(line: Line, words: Sequence[str]) -> Answer:
     script = line.controller.script(job)
     if not script:
         return failure(f"job script retrieval failed: {strerror('ESLURM_JOB_SCRIPT_MISSING')}", 0)
-    if words[2:] != ["-"]:
-        return failure(
-            "scontrol: error: cannot write a file: the script only goes to standard output here; "
-            f"use `scontrol write batch_script {words[1]} - > slurm-{words[1]}.sh`"
-        )
-    return Answer(out=script.decode(errors="surrogateescape"))
+    if words[2:] == ["-"]:
+        return Answer(out=script.decode(errors="surrogateescape"))
+    return _write_script(job.job_id, script, "".join(words[2:3]))
+
+
+def _write_script(job_id: int, script: bytes, path: str) -> Conversation:
+    path = path or f"slurm-{job_id}.sh"
+    try:
+        yield WriteFile(path, script, 0o700)
+    except OSError as error:
+        return failure(f"scontrol: error: failed to open file `{path}`: {error.strerror}", 0)
+    return Answer(out=f"batch script for job {job_id} written to {path}\n")
 
 
 def reconfigure(line: Line, _words: Sequence[str]) -> Answer:

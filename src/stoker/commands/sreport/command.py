@@ -135,7 +135,10 @@ def sreport(call: Call, controller: Controller) -> Answer | Conversation:
 
 def _dialogue(session: _Session) -> Conversation:
     """Answer the lines on standard input, one after the other."""
-    lines = (yield ReadFile("-")).decode("utf-8", "replace").splitlines()
+    try:
+        lines = (yield ReadFile("-")).decode("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
     before: list[str] = []
     for line in lines:
         session.out += f"{_PROMPT}{line}\n"
