@@ -105,7 +105,7 @@ class QueueMachine(RuleBasedStateMachine):
                     job.job_id,
                     number,
                     asked.spec.name,
-                    may_requeue=asked.spec.requeue,
+                    may_requeue=asked.spec.requeue is not False,
                     dies_if_invalid=bool(asked.spec.kill_on_invalid_dependency),
                     is_held=asked.hold,
                     begin_at=asked.begin_at,

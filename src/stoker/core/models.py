@@ -103,7 +103,7 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, wea
     nice: int = 0
     priority: int | None = None
     """What was said, instead of what would be worked out."""
-    requeue: bool = True
+    requeue: bool | None = None
     kill_on_invalid_dependency: bool | None = None
     signal: SignalRequest | None = None
     interactive: bool = False

@@ -140,13 +140,18 @@ class Intake:
             hold=Hold.USER if submission.hold else Hold.NONE,
             time_limit_s=self._admission.time_limit_s(spec, partition, submission.owner.user_name),
             begin_at=submission.begin_at,
-            requeue=spec.requeue and not spec.interactive,
+            requeue=self._may_requeue(spec),
             dependency=submission.dependency,
             array=copy.copy(array.tasks) if array is not None else None,
             array_limit=array.limit if array is not None else 0,
         )
         self._admission.check(job)
         return job
+
+    def _may_requeue(self, spec: JobSpec) -> bool:
+        wanted = spec.requeue
+        is_allowed = self._admission.settings.job_requeue if wanted is None else wanted
+        return is_allowed and not spec.interactive
 
     def _shared(self, digest: bytes, spec: JobSpec) -> tuple[bytes, JobSpec]:
         """Return the objects that earlier submissions of the same have: a queue is mostly alike."""

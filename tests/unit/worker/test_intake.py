@@ -28,6 +28,13 @@ def test_ids_grow_and_priorities_fall_so_that_who_comes_first_goes_first(rooms):
     assert rooms.submit(nice=100).priority < two.priority - 100
 
 
+def test_whether_a_job_may_be_requeued_is_said_by_the_job_or_else_by_the_settings(make_rooms):
+    rooms = make_rooms(job_requeue=False)
+    jobs = [rooms.submit(requeue=wanted) for wanted in (None, True, False)]
+    assert [job.requeue for job in jobs] == [False, True, False]
+    assert make_rooms().submit().requeue
+
+
 def test_script_and_environment_are_stored_once_however_many_jobs_share_them(rooms):
     said = {"script": b"#!/bin/sh\n", "environment": ("A=1", "ODD=\udcff")}
     one, two = rooms.submit(**said), rooms.submit(**said)
