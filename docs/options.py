@@ -17,6 +17,7 @@ from stoker.commands import (
     sbcast,
     scancel,
     scontrol,
+    scrontab,
     sdiag,
     seff,
     sinfo,
@@ -48,6 +49,7 @@ TABLES: Final[Mapping[str, Sequence[Option]]] = {
     "sshare": sshare.OPTIONS,
     "sreport": sreport.command.OPTIONS,
     "sdiag": sdiag.OPTIONS,
+    "scrontab": scrontab.OPTIONS,
     "strigger": strigger.OPTIONS,
 }
 """Each command's table, in the order of the page."""

@@ -43,8 +43,8 @@ _OTHER_VARIABLES: Final[Mapping[str, str]] = {
     "CONFIG": "The file with the settings, instead of `stoker.toml` in the home.",
     "AUTOSTART": "`0`: a command that finds no daemon says so instead of starting one.",
     "TOKEN": "Set in each job: the mark by which its processes are known.",
-    "EVENT_ID": "Set for programs that deliver mail and notices: the event's name, the same again if "
-    "a delivery is repeated.",
+    "EVENT_ID": "Set for programs that deliver mail and notices: the event's name, the same again "
+    "if a delivery is repeated.",
     "TEST_MODE": "`1`: failpoints may be set; see [failpoints.md](failpoints.md).",
     "FAILPOINTS": "Where to fail, for tests; see [failpoints.md](failpoints.md).",
     "REFERENCE": "Where the tests find recordings of a real Slurm.",

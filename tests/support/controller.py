@@ -85,6 +85,7 @@ class FakeController:
         self.starts_at_once = False
         """Whether an interactive job runs from its submission on."""
         self.kept_triggers: list[Trigger] = []
+        self.crontabs: dict[int, str] = {}
         self.free_steps: list[bool] = []
         """For each step that is asked for, whether it can begin; then all can."""
         self.accounts = first_book()
@@ -246,6 +247,13 @@ class FakeController:
 
     def update_node(self, name: str, by: Owner, state: str, reason: str) -> None:
         self._note("update_node", name, by.user_name, state, reason)
+
+    def crontab(self, user_id: int) -> str:
+        return self.crontabs.get(user_id, "")
+
+    def set_crontab(self, owner: Owner, text: str, submissions: Sequence[Submission]) -> None:
+        self._note("set_crontab", owner.user_name, text, tuple(submissions))
+        self.crontabs[owner.user_id] = text
 
     def triggers(self) -> Sequence[Trigger]:
         return list(self.kept_triggers)

@@ -20,7 +20,7 @@ from stoker.core.errors import UserError
 SLURM_NAMES = (
     *("sacct", "sacctmgr", "salloc", "sattach", "sbatch", "sbcast", "scancel", "scontrol"),
     *("sdiag", "seff", "sinfo", "sprio", "squeue", "sreport", "srun", "sshare", "sstat"),
-    "strigger",
+    *("scrontab", "strigger"),
 )
 
 _SHEBANG_MAX = 127

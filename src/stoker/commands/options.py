@@ -65,6 +65,7 @@ _PROGRAMS = {
     "sacct": _Program("", has_hint=False),
     "sattach": _Program("JOB_ID.STEP"),
     "sbcast": _Program("SOURCE TARGET"),
+    "scrontab": _Program("[FILE]"),
     "scancel": _Program("[JOB_ID[_TASK][.STEP] ...]"),
     "scontrol": _Program("[COMMAND [WORD ...]]"),
 }

@@ -14,6 +14,7 @@ from stoker.commands.sbatch import sbatch
 from stoker.commands.sbcast import sbcast
 from stoker.commands.scancel import scancel
 from stoker.commands.scontrol import scontrol
+from stoker.commands.scrontab import scrontab
 from stoker.commands.sdiag import sdiag
 from stoker.commands.seff import seff
 from stoker.commands.sinfo import sinfo
@@ -38,6 +39,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "sbcast": sbcast,
     "scancel": scancel,
     "scontrol": scontrol,
+    "scrontab": scrontab,
     "sdiag": sdiag,
     "seff": seff,
     "sinfo": sinfo,

@@ -48,6 +48,14 @@ class SignalRequest(msgspec.Struct, frozen=True, gc=False):
     shell_only: bool = False
 
 
+class CronEntry(msgspec.Struct, frozen=True, gc=False):
+    """A crontab's entry: when it is due, in which zone (as TZ has it), and its whole text."""
+
+    times: str
+    zone: str
+    text: str
+
+
 class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, weakref=True):
     """What was asked for, after directives, environment and options were read.
 
@@ -110,6 +118,8 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, wea
     """Made by srun or salloc: there is no batch script, and no requeue."""
     caller: tuple[int, int, str] | None = None
     """The process that an interactive job ends with: pid, start time in ticks, boot id."""
+    cron: CronEntry | None = None
+    """Whose job it is, if it waits again, for its next time, whenever it has ended."""
 
     submit_line: str = ""
     submit_host: str = ""

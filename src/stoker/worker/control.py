@@ -36,6 +36,7 @@ from stoker.worker.controller import (
     TaskSample,
     TrialStart,
 )
+from stoker.worker.crontabs import CrontabKeeper
 from stoker.worker.intake import Intake
 from stoker.worker.looking import look_into, look_through
 from stoker.worker.nodes import NodeKeeper
@@ -81,6 +82,7 @@ class Control:
         nodes: NodeKeeper,
         scheduler: ResourceScheduler,
         triggers: TriggerKeeper,
+        crontabs: CrontabKeeper,
         accounts: AccountKeeper,
         priorities: Priorities,
         tokens: Tokens,
@@ -98,6 +100,7 @@ class Control:
         self._tokens = tokens
         self._scheduler = scheduler
         self._triggers = triggers
+        self._crontabs = crontabs
         self._accounts = accounts
         self._priorities = priorities
         self._machine: Machine = admission.machine
@@ -349,6 +352,16 @@ class Control:
         event = _NODE_EVENTS.get(state.upper())
         if event is not None:
             self._triggers.node_changed(self._queue.current, name, event)
+
+    # Crontabs.
+
+    def crontab(self, user_id: int) -> str:
+        """Return a user's crontab; "" if there is none."""
+        return self._crontabs.text(user_id)
+
+    def set_crontab(self, owner: Owner, text: str, submissions: Sequence[Submission]) -> None:
+        """Let a user have another crontab, with these jobs."""
+        self._crontabs.replace(self._queue.current, owner, text, submissions)
 
     # Triggers.
 

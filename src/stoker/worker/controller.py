@@ -384,6 +384,19 @@ class Controller(Protocol):
         """Drain, undrain, take down or bring back a node: DRAIN, UNDRAIN, DOWN, RESUME."""
         ...
 
+    def crontab(self, user_id: int) -> str:
+        """Return a user's crontab; "" if there is none."""
+        ...
+
+    def set_crontab(self, owner: Owner, text: str, submissions: Sequence[Submission]) -> None:
+        """Let a user have another crontab; what stays in it keeps its job.
+
+        Raises:
+            InvalidSpec: One of the jobs says nothing sensible; nothing has changed.
+            Infeasible: No node could ever run one of them; nothing has changed.
+        """
+        ...
+
     def triggers(self) -> Sequence[Trigger]:
         """Return the triggers of all users, by id."""
         ...

@@ -14,10 +14,11 @@ from typing import Final
 
 from stoker.core.enums import AllocationState, Hold, JobState, Reason
 from stoker.core.lifecycle import END_EVENTS, Event, next_state
-from stoker.core.models import FOREVER, NO_TASK, NOBODY, Allocation, Job, NodeShare
+from stoker.core.models import FOREVER, NO_TASK, NOBODY, Allocation, CronEntry, Job, NodeShare
 from stoker.core.units import TaskSet
 from stoker.worker import eligibility
 from stoker.worker.admission import Admission
+from stoker.worker.crontimes import due_next
 from stoker.worker.dependencies import Dependencies, without_partners
 from stoker.worker.eligibility import Verdict
 from stoker.worker.lanes import Lanes
@@ -347,8 +348,18 @@ class Ledger:
             self._release(turn, job, outcome.state, outcome.at)
         if job.ending in (JobState.REQUEUED, JobState.REQUEUE_HOLD):
             self.requeue(turn, job)
-            return
-        self.end(turn, job, outcome)
+        elif job.spec.cron is not None and outcome.state is not JobState.CANCELLED:
+            self._wait_for_next_time(turn, job, job.spec.cron, outcome)
+        else:
+            self.end(turn, job, outcome)
+
+    def _wait_for_next_time(self, turn: Turn, job: Job, entry: CronEntry, outcome: Outcome) -> None:
+        """Let a job of a crontab, one run of which has ended, wait until it is due again."""
+        job.exit_code, job.exit_signal = outcome.code, outcome.signal
+        job.end_at = max(outcome.at, job.start_at)
+        for witness in self.witnesses:
+            witness.ended(turn, job, outcome.state)
+        self._wait_again(turn, job, due_next(entry, turn.now))
 
     def lose(self, turn: Turn, job: Job) -> None:
         """End an attempt of which nobody knows the end, as after a node failure.
@@ -387,6 +398,11 @@ class Ledger:
         """Let the job wait again, as its next attempt; it keeps its id."""
         for witness in self.witnesses:
             witness.requeued(turn, job)
+        # One that has ended and is to run again need not wait, as in Slurm.
+        delay_s = 0.0 if job.state.has_ended else self.admission.settings.requeue_delay_s
+        self._wait_again(turn, job, turn.now + delay_s if delay_s else job.begin_at)
+
+    def _wait_again(self, turn: Turn, job: Job, begin_at: float) -> None:
         job.state = next_state(job.state, Event.REQUEUED)
         job.restarts += 1
         if job.ending is JobState.REQUEUE_HOLD:
@@ -394,8 +410,7 @@ class Ledger:
             job.reason = Reason.REQUEUED_HELD
         job.ending, job.ended_by, job.message = None, NOBODY, ""
         job.start_at = job.end_at = job.eligible_at = 0.0
-        if delay_s := self.admission.settings.requeue_delay_s:
-            job.begin_at = turn.now + delay_s
+        job.begin_at = begin_at
         job.suspended_at = job.suspended_s = 0.0
         job.exit_code = job.exit_signal = job.derived_code = job.derived_signal = 0
         if self.table.get(job.job_id) is None:

@@ -27,6 +27,7 @@ from stoker.worker.callers import CallerWatch
 from stoker.worker.changes import Changes
 from stoker.worker.control import Control
 from stoker.worker.courier import Courier
+from stoker.worker.crontabs import CrontabKeeper
 from stoker.worker.daemon import SchedulerDaemon
 from stoker.worker.homewatch import HomeWatch
 from stoker.worker.household import DaemonHousehold
@@ -105,7 +106,7 @@ class Worker:
         self.intake = Intake(
             self.queue, self.ledger, self.admission, self.priorities, self.repository
         )
-        notices = NoticeStore(repository.database)
+        notices = self._notices = NoticeStore(repository.database)
         self.post = Post(notices)
         self.courier = Courier(notices)
         self.post.on_news = self.courier.wake
@@ -139,6 +140,8 @@ class Worker:
         selection = Selection(self.queue.table, self.repository)
         self.changes = Changes(self.ledger, selection, self.engine, self.steps)
         self.scheduler.on_overdue = self.changes.end_running
+        self.crontabs = CrontabKeeper(self._notices, self.ledger, self.intake, self.changes)
+        self.ledger.witnesses.append(self.crontabs)
         self.control = Control(
             queue=self.queue,
             repository=self.repository,
@@ -154,6 +157,7 @@ class Worker:
             priorities=self.priorities,
             tokens=Tokens(self.home),
             triggers=self.triggers,
+            crontabs=self.crontabs,
         )
         return DaemonService(
             queue=self.queue,
@@ -241,6 +245,8 @@ class Worker:
         result = RecoveryManager(ledger=self.ledger, probe=probe).recover_on_startup()
         self.launcher.spool.keep_only({job.spec.script for job in self.queue.table})
         self.reports.is_live = True
+        with self.queue.turn() as turn:
+            self.crontabs.begin(turn)
         callers = CallerWatch(self._abandon)
         for job in list(self.queue.table):
             callers.watch(job)
@@ -251,6 +257,7 @@ class Worker:
         if self.usage.is_wanted:
             self.usage.begin()
         self.triggers.load()
+        self.crontabs.load()
         self.ledger.rebuild()
         self.nodes.load()
         self.steps.load(list(self.queue.table))

@@ -4,6 +4,7 @@ All of it is pure: the clock and the time zone come in.
 """
 
 from stoker.core.units.arrays import ArraySpec, TaskSet, parse_array
+from stoker.core.units.cron import REBOOT, CronTimes, next_time, parse_cron
 from stoker.core.units.dependency import (
     Condition,
     Dependency,
@@ -44,9 +45,11 @@ __all__ = [
     "FOREVER",
     "LOCAL_ZONE",
     "NO_AMOUNT",
+    "REBOOT",
     "TRES_NAMES",
     "ArraySpec",
     "Condition",
+    "CronTimes",
     "Dependency",
     "JobRef",
     "NotationError",
@@ -70,8 +73,10 @@ __all__ = [
     "format_tres",
     "format_tres_numbers",
     "is_time_style",
+    "next_time",
     "parse_array",
     "parse_begin",
+    "parse_cron",
     "parse_dependency",
     "parse_exit_code",
     "parse_gres",
