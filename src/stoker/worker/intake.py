@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from contextlib import suppress
 from functools import partial
+from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -32,6 +33,8 @@ _NAME_MAX: Final = 1024
 _SPECS_KEPT_MAX: Final = 4096
 KEYS_KEPT_S: Final = 86400.0
 """How long a submission key is remembered: no client tries again for that long."""
+KEYS_KEPT_MAX: Final = 100_000
+"""How many are: no client tries again after so many others have submitted, either."""
 
 
 class _Made(msgspec.Struct, frozen=True, gc=False):
@@ -68,7 +71,8 @@ class Intake:
             self._repository.forget_submissions(connection, since)
         now = self._queue.now()
         known = self._repository.submission_keys(since)
-        self._keys = {key: _Made(job_id, now) for key, job_id in known.items()}
+        newest = sorted(known.items(), key=itemgetter(1))[-KEYS_KEPT_MAX:]
+        self._keys = {key: _Made(job_id, now) for key, job_id in newest}
 
     def submit(self, turn: Turn, submission: Submission) -> Job:
         """Take a job in, or return the one that the same key made.
@@ -112,8 +116,12 @@ class Intake:
     def _remember(self, key: str, job_id: int, now: float) -> None:
         self._keys[key] = _Made(job_id, now)
         # Keys stand in the order of their times: what is too old is in front.
-        while (oldest := next(iter(self._keys))) and self._keys[oldest].at < now - KEYS_KEPT_S:
-            del self._keys[oldest]
+        while len(self._keys) > KEYS_KEPT_MAX or self._oldest_at < now - KEYS_KEPT_S:
+            del self._keys[next(iter(self._keys))]
+
+    @property
+    def _oldest_at(self) -> float:
+        return next(iter(self._keys.values())).at
 
     def job_of(self, turn: Turn, submission: Submission) -> Job:
         """Return the job that a submission asks for, without an id and in no queue.

@@ -9,6 +9,7 @@ import pytest
 from stoker.core import processes
 from stoker.core.enums import Hold, JobState
 from stoker.core.errors import Infeasible, InvalidSpec
+from stoker.worker import intake
 from stoker.worker.intake import KEYS_KEPT_S
 from support.recording_engine import abandoned_turn, ref, submission
 
@@ -72,6 +73,16 @@ def test_keys_are_forgotten_when_no_client_tries_again(rooms):
     assert rooms.worker.intake._keys.keys() == {"new"}
     rooms.restart()
     assert rooms.worker.repository.submission_keys(0.0).keys() == {"new"}
+
+
+def test_so_many_keys_are_remembered_and_no_more(rooms, monkeypatch):
+    """R3, R30: the newest count; a client tries again for seconds."""
+    monkeypatch.setattr(intake, "KEYS_KEPT_MAX", 2)
+    jobs = [rooms.submit(key=key) for key in "abcd"]
+    assert rooms.worker.intake._keys.keys() == {"c", "d"}
+    rooms.restart()
+    assert rooms.worker.intake._keys.keys() == {"c", "d"}
+    assert rooms.submit(key="d").job_id == jobs[-1].job_id
 
 
 def test_a_refused_submission_leaves_nothing_and_uses_no_id(rooms):
