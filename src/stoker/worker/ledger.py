@@ -367,7 +367,8 @@ class Ledger:
         It waits again, as a new attempt, if the job may be requeued; else it failed.
         """
         outcome = lost(turn.now)
-        may_requeue = job.requeue and not job.spec.interactive
+        # What a crontab runs comes back by itself, however often it has.
+        may_requeue = job.requeue and not job.spec.interactive and job.spec.cron is None
         if job.ending is None and may_requeue:
             is_hopeless = job.restarts >= self.admission.settings.requeue_max
             job.ending = JobState.REQUEUE_HOLD if is_hopeless else JobState.REQUEUED

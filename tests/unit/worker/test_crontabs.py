@@ -7,7 +7,8 @@ import pytest
 from stoker.core.errors import Infeasible
 from stoker.core.models import CronEntry
 from stoker.core.noticestore import NoticeStore
-from support.recording_engine import ALICE, submission
+from stoker.engines.base import Lost
+from support.recording_engine import ALICE, key_of, submission
 
 HOURLY = "0 * * * * work"
 
@@ -116,3 +117,12 @@ def test_reboot_entries_run_when_the_daemon_starts_and_then_wait(rooms):
     rooms.finish(job)
     rooms.schedule()
     assert (rooms.state(job), len(rooms.engine.launched())) == ("PENDING", 1)
+
+
+def test_a_run_that_is_lost_comes_back_however_often_it_has_run(rooms):
+    (job,) = set_crontab(rooms, HOURLY)
+    job.restarts = 1000
+    until_due(rooms, job)
+    rooms.start(job)
+    rooms.report(Lost(key_of(rooms.active(job))))
+    assert (rooms.state(job), rooms.control.reason(rooms.active(job))) == ("PENDING", "BeginTime")
