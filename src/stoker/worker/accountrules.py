@@ -51,22 +51,16 @@ class AccountRules:
     def __init__(self, settings: Settings, book: Callable[[], Book]) -> None:
         """Enforce what *settings* say of what is in *book*."""
         self._enforced = enforced_by(settings)
+        self.is_strict: Final = bool(self._enforced)
+        """Whether anything is enforced."""
+        self.has_limits: Final = "limits" in self._enforced
+        """Whether limits are enforced; asked for often."""
         self._book = book
         self._grips: dict[tuple[int, str], Grip] = {}
         self._grips_of: Book | None = None
         self.spent_mins: Callable[[int], float] = lambda _: 0.0
         """How many CPU minutes have been used under an association, faded with time."""
         self.counts: SubmitCounts | None = SubmitCounts() if self.has_limits else None
-
-    @property
-    def is_strict(self) -> bool:
-        """Whether anything is enforced."""
-        return bool(self._enforced)
-
-    @property
-    def has_limits(self) -> bool:
-        """Whether limits are enforced."""
-        return "limits" in self._enforced
 
     # What comes in.
 
@@ -180,8 +174,9 @@ class AccountRules:
     # What runs.
 
     def grip_of(self, job: Job) -> tuple[int, str]:
-        """Return under what a job runs, as its shape says it."""
-        if not self.has_limits or (association := self._association(job)) is None:
+        """Return under what a job runs, as its shape says it where limits are enforced."""
+        association = self._association(job)
+        if association is None:
             return NO_GRIP
         return association.id, job.spec.qos or NORMAL
 

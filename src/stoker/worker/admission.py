@@ -20,7 +20,7 @@ from stoker.core.settings import Machine, Settings
 from stoker.core.units import expand_hosts, parse_gres
 from stoker.scheduling.placement import could_ever_fit, could_host_task
 from stoker.scheduling.snapshot import FreeNode, Shape
-from stoker.worker.accountrules import AccountRules
+from stoker.worker.accountrules import NO_GRIP, AccountRules
 
 PRIORITY_START: Final = 4_294_901_760
 """Where priorities begin; each job gets one less than the one before, as Slurm's basic plugin."""
@@ -108,7 +108,7 @@ class Admission:
 
     def shape(self, job: Job) -> Shape:
         """Return what placement needs to know of the job; equal requests share one object."""
-        grip = self.rules.grip_of(job)
+        grip = self.rules.grip_of(job) if self.rules.has_limits else NO_GRIP
         if not job.spec_digest:
             return self._shape_of(job.spec, job.partition, job.time_limit_s, grip)
         like = (job.spec_digest, job.partition, job.time_limit_s, grip)
@@ -141,7 +141,7 @@ class Admission:
     def obstacle(self, job: Job) -> Reason | None:
         """Return why the job cannot start in its partition as things stand, whatever is free."""
         partition = self.partitions.get(job.partition)
-        if (unaccounted := self.rules.obstacle(job)) is not None:
+        if self.rules.is_strict and (unaccounted := self.rules.obstacle(job)) is not None:
             return unaccounted
         if partition is None or partition.state == "INACTIVE":
             return Reason.PARTITION_INACTIVE

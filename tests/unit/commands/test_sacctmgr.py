@@ -134,7 +134,7 @@ def test_problems_are_accounts_and_users_that_nobody_can_use(peopled: Desk) -> N
     peopled.do("add account empty")
     peopled.do("add user carol account=phys")
     assert peopled.ask("-nP show problem", owner=ROOT).out == (
-        "test|empty||Account has no Users\ntest||carol|User does not have a uid\n"
+        "test|empty||Account has no users\n||carol|User does not have a uid\n"
     )
     assert "permission denied" in peopled.ask("show problem").err
 

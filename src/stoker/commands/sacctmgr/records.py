@@ -217,25 +217,22 @@ def _event(controller: Controller, call: Call, since: float, now: float) -> dict
 def problem_rows(controller: Controller) -> Iterator[Row]:
     """Yield accounts and users that nobody can use."""
     book = controller.book()
-    accounts = {each.account for each in book.associations.values()}
-    peopled = {each.account for each in book.associations.values() if each.user}
+    associations = sorted(book.associations.values(), key=lambda each: each.id)
+    rooted = {each.account for each in associations}
+    peopled = {each.account for each in associations if each.user}
     for name in book.accounts:
-        if name not in accounts:
-            yield _problem(controller, "Account has no Associations", account=name)
-        elif name not in peopled:
-            yield _problem(controller, "Account has no Users", account=name)
-    members = {each.user for each in book.associations.values()}
+        if name not in rooted:
+            yield {"Account": name, "Problem": "Account has no Associations"}
+    for each in associations:
+        if each.account not in peopled:
+            yield {
+                "Cluster": controller.cluster_name,
+                "Account": each.account,
+                "Problem": "Account has no users",
+            }
+    members = {each.user for each in associations}
     for name in book.users:
         if name not in members:
-            yield _problem(controller, "User has no Associations", user=name)
+            yield {"User": name, "Problem": "User has no Associations"}
         if controller.user_id(name) is None:
-            yield _problem(controller, "User does not have a uid", user=name)
-
-
-def _problem(controller: Controller, text: str, account: str = "", user: str = "") -> Row:
-    return {
-        "Cluster": controller.cluster_name,
-        "Account": account,
-        "User": user,
-        "Problem": text,
-    }
+            yield {"User": name, "Problem": "User does not have a uid"}
