@@ -7,10 +7,11 @@ often it comes and whatever died in between.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from operator import itemgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -20,6 +21,7 @@ from stoker.core.enums import Hold
 from stoker.core.errors import InvalidSpec
 from stoker.core.models import Job, JobSpec
 from stoker.core.repository import Repository
+from stoker.core.rows import digest_of
 from stoker.worker.admission import Admission
 from stoker.worker.controller import Submission
 from stoker.worker.failpoints import hit
@@ -44,6 +46,14 @@ class _Made(msgspec.Struct, frozen=True, gc=False):
     at: float
 
 
+class _Environment(NamedTuple):
+    """An environment, and how it is stored."""
+
+    entries: Sequence[str]
+    body: bytes
+    digest: str
+
+
 class Intake:
     """Takes submissions in."""
 
@@ -63,6 +73,7 @@ class Intake:
         self._repository = repository
         self._keys: dict[str, _Made] = {}
         self._specs: dict[bytes, tuple[bytes, JobSpec]] = {}
+        self._environment = _Environment((), b"", "")
 
     def load(self) -> None:
         """Learn the submission keys on record, and forget those that nobody tries again."""
@@ -169,16 +180,34 @@ class Intake:
 
     def _with_contents(self, turn: Turn, submission: Submission) -> JobSpec:
         """Store script and environment, and return the specification that names them."""
-        environment = b"\0".join(
-            entry.encode("utf-8", "surrogateescape") for entry in submission.environment
-        )
+        environment = self._environment_of(submission.environment)
+        if environment.digest:
+            turn.contents[environment.digest] = environment.body
         return msgspec.structs.replace(
             submission.spec,
             priority=submission.priority,
             script=turn.keep_content(submission.script),
-            environment=turn.keep_content(environment),
+            environment=environment.digest,
             caller=processes.identify(submission.caller_pid) if submission.caller_pid else None,
         )
+
+    def _environment_of(self, entries: Sequence[str]) -> _Environment:
+        """Return the stored form of an environment; thousands in a row have the same.
+
+        Raises:
+            InvalidSpec: It is too large.
+        """
+        if entries == self._environment.entries:
+            return self._environment
+        body = b"\0".join(entry.encode("utf-8", "surrogateescape") for entry in entries)
+        if len(body) > _ENVIRONMENT_MAX:
+            raise InvalidSpec(
+                f"The environment exceeds the limit of {_ENVIRONMENT_MAX} bytes; "
+                "use --export to pass less",
+                "ESLURM_ENVIRONMENT_TOO_LARGE",
+            )
+        self._environment = _Environment(entries, body, digest_of(body) if body else "")
+        return self._environment
 
     def _check_limits(self, submission: Submission) -> None:
         settings = self._admission.settings
@@ -191,12 +220,6 @@ class Intake:
             raise InvalidSpec(
                 f"Batch script exceeds the limit of {settings.max_script_size} bytes",
                 "ESLURM_JOB_SCRIPT_TOO_LARGE",
-            )
-        if sum(map(len, submission.environment)) > _ENVIRONMENT_MAX:
-            raise InvalidSpec(
-                f"The environment exceeds the limit of {_ENVIRONMENT_MAX} bytes; "
-                "use --export to pass less",
-                "ESLURM_ENVIRONMENT_TOO_LARGE",
             )
         if len(submission.spec.name) > _NAME_MAX:
             raise InvalidSpec(
