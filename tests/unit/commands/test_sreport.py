@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stoker.commands.sreport import sreport
+from stoker.commands.sreport import printing, sreport
 from stoker.commands.sreport.accounts import AccountTree
 from stoker.commands.sreport.jobs import groups_of
 from stoker.commands.sreport.style import MINUTES, Style, unit_of
 from stoker.commands.sreport.usage import Piece
 from stoker.core.accounts import Book, first_book
-from stoker.core.models import Job, JobSpec, Node, Owner
+from stoker.core.models import Node, Owner
 from stoker.worker.call import Answer, Call, ReadFile
 from stoker.worker.controller import NodeStatus
-from support.recorded_cluster import ALICE, BOB, ROOT, RecordedCluster
+from support.recorded_cluster import ALICE, ROOT, RecordedCluster
 
 SPAN = "start=2026-11-24T00:00:00 end=2026-11-24T05:00:00"
 
@@ -59,10 +59,9 @@ def rows(line: str) -> list[list[str]]:
     return [each.split("|") for each in answer.out.splitlines()]
 
 
-def piece(account: str, owner: str, cpus: int, seconds: int, wckey: str = "") -> Piece:
-    spec = JobSpec(name="j", account=account, wckey=wckey)
-    job = Job(1, spec, ALICE if owner == "alice" else BOB, 0.0, "debug")
-    return Piece(job, ("node1",), {"cpu": cpus, "mem": 1000, "node": 1, "billing": cpus}, seconds)
+def piece(account: str, owner: str, cpus: int, seconds: int) -> Piece:
+    held = {"cpu": cpus, "mem": 1000, "node": 1, "billing": cpus}
+    return Piece(owner, account, "", held, seconds)
 
 
 def test_who_used_most_comes_first_and_all_of_it_was_given_out() -> None:
@@ -159,6 +158,27 @@ def test_everything_counted_has_a_line_of_its_own() -> None:
     assert [row[4] for row in rows("-T gres/gpu,node user top topcount=1")] == ["node", "gres/gpu"]
     answer = ask(f"-T cpu,mem job sizesbyaccount {SPAN}")
     assert (answer.out, answer.code) == ("", 1)
+
+
+def test_many_jobs_are_read_a_few_at_a_time_and_add_up_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for line in ("user top", "job sizesbyaccount PrintJobCount", "-T all cluster utilization"):
+        before = ask(f"-t seconds {line} {SPAN}")
+        monkeypatch.setattr(printing, "_LONG", 3)
+        after = ask(f"-t seconds {line} {SPAN}")
+        monkeypatch.undo()
+        assert isinstance(before.out, str)
+        assert not isinstance(after.out, str)
+        assert "".join(after.out) == before.out
+
+
+def test_conditions_choose_among_jobs() -> None:
+    whole = rows("-t seconds job sizesbyaccount")
+    for condition in ("users=alice", "gid=2001", "partitions=debug"):
+        assert rows(f"-t seconds job sizesbyaccount {condition}") == whole
+    for condition in ("users=bob", "gid=9", "partitions=x", "nodes=node9", "jobs=999"):
+        assert rows(f"-t seconds job sizesbyaccount {condition}") == []
 
 
 def test_users_are_shown_with_their_names() -> None:

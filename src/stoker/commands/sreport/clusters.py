@@ -56,12 +56,11 @@ def _utilization_row(scene: Scene, name: str, seconds: Mapping[str, int]) -> Row
 
 def _by_account(scene: Scene) -> Lines:
     """Return the tree: an account with all below it, then its users; named users alone."""
-    said = scene.said
-    pieces = [piece for piece in scene.pieces if said.lets("users", piece.login)]
+    names_users = bool(scene.said.names("users"))
     places = [
         place
-        for place in scene.tree.places(pieces)
-        if (place.login or not said.names("users")) and _is_in(scene, place.account)
+        for place in scene.tree.places(scene.pieces)
+        if (place.login or not names_users) and _is_in(scene, place.account)
     ]
     indents = _indents(scene, places)
     rows = [
@@ -91,14 +90,12 @@ def _by_user(scene: Scene) -> Lines:
         scene,
         lambda piece: piece.account,
         "Account",
-        lambda piece: _is_in(scene, piece.account) and scene.said.lets("users", piece.login),
+        lambda piece: _is_in(scene, piece.account),
     )
 
 
 def _by_user_and_wckey(scene: Scene) -> Lines:
-    return _by_pair(
-        scene, lambda piece: piece.job.spec.wckey, "WCKey", lambda piece: _has_key(scene, piece)
-    )
+    return _by_pair(scene, lambda piece: piece.wckey, "WCKey", lambda piece: bool(piece.wckey))
 
 
 def _by_pair(
@@ -122,8 +119,8 @@ def _by_wckey(scene: Scene) -> Lines:
     """Return each key with all its users, then one by one."""
     tallies: dict[str, dict[str, Tally]] = {}
     for piece in scene.pieces:
-        if _has_key(scene, piece):
-            users = tallies.setdefault(piece.job.spec.wckey, {})
+        if piece.wckey:
+            users = tallies.setdefault(piece.wckey, {})
             users.setdefault(piece.login, Counter()).update(piece.tally)
     rows: list[Row] = []
     for wckey, users in sorted(tallies.items()):
@@ -131,12 +128,6 @@ def _by_wckey(scene: Scene) -> Lines:
         for login, tally in sorted(users.items()):
             rows += scene.rows(tally, WCKey=wckey, Login=login)
     return used_lines(scene, rows, [total(users.values()) for users in tallies.values()])
-
-
-def _has_key(scene: Scene, piece: Piece) -> bool:
-    wckey = piece.job.spec.wckey
-    said = scene.said
-    return bool(wckey) and said.lets("wckeys", wckey) and said.lets("users", piece.login)
 
 
 def _nothing(_: Scene) -> Lines:

@@ -7,7 +7,8 @@ Source: sreport(1) of Slurm 22.05; headings and wording as recorded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Final, NamedTuple
 
 import msgspec
@@ -141,14 +142,14 @@ def _dialogue(session: _Session) -> Conversation:
         lines = []
     before: list[str] = []
     for line in lines:
-        session.out += f"{_PROMPT}{line}\n"
+        session.say(f"{_PROMPT}{line}\n")
         words = before if line == "!!" else line.split()
         if words and not line.startswith("#"):
             before = words
             session.take(words)
         if session.is_over:
             return session.answer()
-    session.out += f"{_PROMPT}\n"
+    session.say(f"{_PROMPT}\n")
     return session.answer()
 
 
@@ -156,7 +157,8 @@ class _Session:
     """What was said and answered so far: settings of one command hold for those after it."""
 
     def __init__(self, asked: Parsed, call: Call, controller: Controller) -> None:
-        self.out, self.err, self.code = "", "", 0
+        self.err, self.code = "", 0
+        self._out: list[str | Iterable[str]] = []
         self.is_over = False
         named = (asked.last("cluster") or "").split(",")
         self._printer = Printer(call, controller, [*filter(None, named)])
@@ -178,8 +180,15 @@ class _Session:
         return bool(self.style.tres_text) and not self.style.tres
 
     def answer(self) -> Answer:
-        """Return all that was said."""
-        return Answer(out=self.out, err=self.err, code=self.code)
+        """Return all that was said; what takes long is made when it is read."""
+        if all(isinstance(each, str) for each in self._out):
+            return Answer("".join(map(str, self._out)), self.err, self.code)
+        parts = ([each] if isinstance(each, str) else each for each in self._out)
+        return Answer(chain.from_iterable(parts), self.err, self.code)
+
+    def say(self, text: str | Iterable[str]) -> None:
+        """Add to what is answered."""
+        self._out.append(text)
 
     def take(self, words: Sequence[str]) -> None:
         """Do what a line says."""
@@ -204,7 +213,7 @@ class _Session:
             self._complain(f"Not valid report {words[1]}\n{_VALID[group]}")
         else:
             answer = self._printer.report(report, words[2:], self.style)
-            self.out += str(answer.out)
+            self.say(answer.out)
             self.err += answer.err
             self.code = answer.code or self.code
 
@@ -226,9 +235,9 @@ class _Session:
         if name in ("exit", "quit", "\\q"):
             self.is_over = True
         elif name == "help":
-            self.out += help_text("sreport", OPTIONS)
+            self.say(help_text("sreport", OPTIONS))
         elif name == "version":
-            self.out += f"{VERSION}\n"
+            self.say(f"{VERSION}\n")
         elif name in _ENDINGS:
             self._change(ending=_ENDINGS[name])
         elif name == "quiet":

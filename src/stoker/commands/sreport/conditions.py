@@ -14,7 +14,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from stoker.commands.sreport.usage import Piece, Span
+from stoker.commands.accounting import Line
+from stoker.commands.sreport.usage import Span
 from stoker.core.units import NotationError, expand_hosts, parse_begin
 
 _HINT: Final = "Use keyword set to modify value\n"
@@ -59,16 +60,16 @@ class Conditions(msgspec.Struct):
         names = self.values.get(key)
         return not names or name.lower() in (each.lower() for each in names)
 
-    def lets_job(self, piece: Piece) -> bool:
-        """Whether the conditions on jobs let it pass, those on accounts left aside."""
-        job = piece.job
+    def lets_run(self, line: Line) -> bool:
+        """Whether the conditions let a run of a job pass, those on accounts left aside."""
+        job = line.job
         return (
-            self.lets("users", piece.login)
+            self.lets("users", job.owner.user_name)
             and self.lets("wckeys", job.spec.wckey)
             and self.lets("partitions", job.partition)
             and self._lets_id("gid", job.owner.group_id, job.owner.group_name)
             and self._lets_id("jobs", job.job_id, str(job.array_job_id or job.job_id))
-            and self._lets_nodes(piece.nodes)
+            and self._lets_nodes(line.held.nodes)
         )
 
     def _lets_id(self, key: str, number: int, name: str) -> bool:

@@ -90,7 +90,7 @@ def _by_account_and_wckey(scene: Scene) -> Lines:
     is_flat = "flat" in scene.said.flags
 
     def both(piece: Piece) -> str | None:
-        account, wckey = account_of(piece), piece.job.spec.wckey
+        account, wckey = account_of(piece), piece.wckey
         if account is None or not (wckey or is_flat):
             return None
         return f"{account}:{wckey}" if wckey else account
@@ -99,7 +99,7 @@ def _by_account_and_wckey(scene: Scene) -> Lines:
 
 
 def _by_wckey(scene: Scene) -> Lines:
-    return _sizes(scene, lambda piece: piece.job.spec.wckey or None, "Wckey")
+    return _sizes(scene, lambda piece: piece.wckey or None, "Wckey")
 
 
 def _account_of(scene: Scene) -> Callable[[Piece], str | None]:
@@ -114,7 +114,7 @@ def _account_of(scene: Scene) -> Callable[[Piece], str | None]:
 def _sizes(scene: Scene, key: Callable[[Piece], str | None], column: str = "Account") -> Lines:
     found: dict[str, list[Piece]] = {}
     for piece in scene.pieces:
-        name = key(piece) if scene.said.lets_job(piece) else None
+        name = key(piece)
         if name is not None:
             found.setdefault(name, []).append(piece)
     return Lines(list(_size_rows(scene, found, column)))
@@ -125,7 +125,7 @@ def _size_rows(scene: Scene, found: Mapping[str, Sequence[Piece]], column: str) 
     is_count = "count" in scene.said.flags
 
     def weight(pieces: Sequence[Piece]) -> int:
-        return len(pieces) if is_count else sum(piece.tally[counted] for piece in pieces)
+        return sum(piece.runs if is_count else piece.tally[counted] for piece in pieces)
 
     cluster = sum(map(weight, found.values()))
     for name, pieces in sorted(found.items()):

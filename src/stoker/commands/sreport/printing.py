@@ -6,9 +6,11 @@ Source: sreport(1); headings and wording as recorded.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import Final
+
+import msgspec
 
 from stoker.commands.columns import Column, Table
 from stoker.commands.sreport import jobs, users
@@ -17,7 +19,7 @@ from stoker.commands.sreport.conditions import OF_JOBS, Conditions, parse_condit
 from stoker.commands.sreport.fields import Row, choose, for_tree
 from stoker.commands.sreport.scene import Lines, Report, Scene
 from stoker.commands.sreport.style import RULE, TRES, Style
-from stoker.commands.sreport.usage import pieces, total, waited
+from stoker.commands.sreport.usage import Usage, total
 from stoker.core.units import zone_of
 from stoker.worker.call import Answer, Call
 from stoker.worker.controller import Controller, HistoryQuery
@@ -27,6 +29,10 @@ _ONE_TRES: Final = (
     " Job report only support a single --tres type.\n"
     " Generate a separate report for each TRES type.\n"
 )
+
+
+_LONG: Final = 1000
+"""The records of more jobs than this are read a few at a time."""
 
 
 class Printer:
@@ -45,7 +51,10 @@ class Printer:
         return *TRES, *sorted(name for name in self._machine() if name not in TRES)
 
     def report(self, report: Report, words: Sequence[str], style: Style) -> Answer:
-        """Return a report on what the words after its name say."""
+        """Return a report on what the words after its name say.
+
+        Of many jobs the records are read while the answer is: nobody waits for them all.
+        """
         said = parse_conditions(words, report.grammar)
         errors = [said.error, users.complaint(said)]
         said.error = ""
@@ -55,14 +64,30 @@ class Printer:
         if report.grammar is OF_JOBS and len(style.counted) > 1:
             return Answer(err="".join((*errors, _ONE_TRES)), code=1)
         scene = self._scene(said, style)
-        lines = report.lines(scene) if is_allowed and self._is_meant(said) else Lines()
-        columns, error = _columns(report, scene, lines)
-        errors.append(error)
-        table = Table(columns, has_header=style.has_header, ending=style.ending)
-        head = _head(report, scene, self._zone) if style.has_header else ""
+        errors.append(_columns(report, scene, Lines())[1])
         code = int(any(errors))
         errors += [said.error, "" if is_allowed else _PRIVILEGE]
-        return Answer(head + "".join(table.text(lines.rows)), "".join(errors), code)
+        is_empty = not is_allowed or not self._is_meant(said)
+        text = _text(report, scene, self._zone) if is_empty else self._filled(report, scene)
+        return Answer(text, "".join(errors), code)
+
+    def _filled(self, report: Report, scene: Scene) -> str | Iterator[str]:
+        """Return a report with what was used; a long one is made when it is asked for."""
+        controller, span = self._controller, scene.span
+        query = HistoryQuery(start_at=span.start, end_at=span.end)
+        usage = Usage(span, controller.now(), scene.said.lets_run)
+        job_ids = controller.recorded_ids(query)
+        if len(job_ids) <= _LONG:
+            usage.add(controller.history(query))
+            return _text(report, _with_usage(scene, usage), self._zone, is_filled=True)
+        return self._gradually(report, scene, usage, controller.look_into(job_ids, usage.add))
+
+    def _gradually(
+        self, report: Report, scene: Scene, usage: Usage, reading: Iterator[None]
+    ) -> Iterator[str]:
+        for _ in reading:
+            yield ""
+        yield _text(report, _with_usage(scene, usage), self._zone, is_filled=True)
 
     def _is_operator(self) -> bool:
         user = self._controller.book().users.get(self._owner.user_name)
@@ -79,7 +104,6 @@ class Printer:
         controller = self._controller
         now = controller.now()
         span = span_of(said, now, self._zone)
-        records = controller.history(HistoryQuery(start_at=span.start, end_at=span.end))
         return Scene(
             cluster=controller.cluster_name,
             style=style,
@@ -87,9 +111,7 @@ class Printer:
             span=span,
             known_s=max(0, int(min(now, span.end)) - int(span.start)),
             machine=self._machine(),
-            pieces=list(pieces(records, span, now)),
             tree=AccountTree.of(controller.book()),
-            waited_s=waited(records, span, now),
             full_name=controller.full_name,
         )
 
@@ -106,6 +128,20 @@ class Printer:
             "billing": cpus,
             **{f"gres/{name}": count for name, count in gres.items()},
         }
+
+
+def _with_usage(scene: Scene, usage: Usage) -> Scene:
+    return msgspec.structs.replace(scene, pieces=list(usage.pieces()), waited_s=usage.waited_s)
+
+
+def _text(report: Report, scene: Scene, zone: tzinfo, *, is_filled: bool = False) -> str:
+    """Return the heading and the lines; none where nothing was to be counted."""
+    lines = report.lines(scene) if is_filled else Lines()
+    columns, _ = _columns(report, scene, lines)
+    style = scene.style
+    table = Table(columns, has_header=style.has_header, ending=style.ending)
+    head = _head(report, scene, zone) if style.has_header else ""
+    return head + "".join(table.text(lines.rows))
 
 
 def _columns(report: Report, scene: Scene, lines: Lines) -> tuple[list[Column[Row]], str]:

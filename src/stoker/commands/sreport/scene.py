@@ -17,8 +17,8 @@ from stoker.commands.sreport.usage import Piece, Span, Tally
 class Scene(msgspec.Struct, frozen=True, kw_only=True):
     """All that a report's lines are made from.
 
-    ``pieces`` are what ran within the span, whatever was asked for; ``machine`` is what there is
-    of each thing that is counted; ``known_s`` is how much of the span has passed.
+    ``pieces`` are what ran within the span and was asked for, accounts left aside; ``machine`` is
+    what there is of each thing that is counted; ``known_s`` is how much of the span has passed.
     """
 
     cluster: str
@@ -27,7 +27,7 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     span: Span
     known_s: int
     machine: Mapping[str, int]
-    pieces: Sequence[Piece]
+    pieces: Sequence[Piece] = ()
     tree: AccountTree
     waited_s: int = 0
     full_name: Callable[[str], str] = lambda _: ""

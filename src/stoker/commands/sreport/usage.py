@@ -1,13 +1,14 @@
 """What runs of jobs held within a span of time, read off the accounting records. Pure.
 
 Nothing is rolled up beforehand: what has just ended counts. Amounts are whole seconds times what
-was held, as sacct counts them.
+was held, as sacct counts them. Runs that are alike to every report are added up as their records
+come in, so that a year of jobs takes no more room than there are kinds of them.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -15,7 +16,6 @@ import msgspec
 from stoker.commands.accounting import Line, Request, runs_of
 from stoker.core.accounts import ROOT
 from stoker.core.enums import Reason
-from stoker.core.models import Job
 from stoker.worker.controller import Record
 
 Tally: TypeAlias = Counter[str]
@@ -37,57 +37,74 @@ class Span(NamedTuple):
 
 
 class Piece(msgspec.Struct, frozen=True):
-    """What one run of a job held within a span, and for how long."""
+    """What runs of a kind held within a span: each of them ``held``, ``seconds`` in all."""
 
-    job: Job
-    nodes: tuple[str, ...]
+    login: str
+    account: str
+    wckey: str
     held: Mapping[str, int]
     seconds: int
-
-    @property
-    def login(self) -> str:
-        """Return whose job it was."""
-        return self.job.owner.user_name
-
-    @property
-    def account(self) -> str:
-        """Return the account that it was charged to."""
-        return self.job.spec.account or ROOT
+    runs: int = 1
 
     @property
     def tally(self) -> Tally:
-        """Return the seconds of all that it held."""
+        """Return the seconds of all that they held."""
         return Counter({name: count * self.seconds for name, count in self.held.items()})
 
 
-def pieces(records: Iterable[Record], span: Span, now: float) -> Iterator[Piece]:
-    """Return what each run held within the span, up to *now*; runs that held nothing are left out.
+class _Kind(NamedTuple):
+    """What of a run makes a difference to reports."""
 
-    What stands suspended does not count.
-    """
-    end = min(span.end, now)
-    for record in records:
-        for run in runs_of(record, _NOTHING, now, lambda _: Reason.NONE):
-            line = run.line
-            if line.has_run and line.span.start_at:
-                piece = _piece(line.within(span.start, end))
-                if piece is not None:
-                    yield piece
+    login: str
+    account: str
+    wckey: str
+    held: tuple[tuple[str, int], ...]
 
 
-def waited(records: Iterable[Record], span: Span, now: float) -> int:
-    """Return the CPU seconds within the span for which eligible jobs waited before they ran."""
-    end = min(span.end, now)
-    found = 0
-    for record in records:
+class Usage:
+    """Adds up what was used within a span, up to *now*; what stands suspended does not count."""
+
+    def __init__(self, span: Span, now: float, lets: Callable[[Line], bool]) -> None:
+        """*lets* says which runs count."""
+        self._span = span
+        self._now = now
+        self._end = min(span.end, now)
+        self._lets = lets
+        self._seconds: Counter[_Kind] = Counter()
+        self._runs: Counter[_Kind] = Counter()
+        self.waited_s = 0
+        """CPU seconds within the span for which eligible jobs waited before they ran."""
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Take in some records."""
+        for record in records:
+            self.waited_s += self._waited(record)
+            for run in runs_of(record, _NOTHING, self._now, lambda _: Reason.NONE):
+                line = run.line
+                if line.has_run and line.span.start_at and self._lets(line):
+                    self._add(line.within(self._span.start, self._end))
+
+    def _add(self, line: Line) -> None:
+        if line.span.elapsed_s > 0:
+            kind = _kind_of(line)
+            self._seconds[kind] += line.span.elapsed_s
+            self._runs[kind] += 1
+
+    def _waited(self, record: Record) -> int:
         job = record.job
-        if job.start_at and job.eligible_at and record.attempts:
-            begun, over = max(job.eligible_at, span.start), min(job.start_at, end)
-            found += max(0, int(over) - int(begun)) * record.attempts[-1].cpus
-    return found
+        if not (job.start_at and job.eligible_at and record.attempts):
+            return 0
+        begun, over = max(job.eligible_at, self._span.start), min(job.start_at, self._end)
+        return max(0, int(over) - int(begun)) * record.attempts[-1].cpus
+
+    def pieces(self) -> Iterator[Piece]:
+        """Return what was used, by kind."""
+        for kind, seconds in self._seconds.items():
+            login, account, wckey, held = kind
+            yield Piece(login, account, wckey, dict(held), seconds, self._runs[kind])
 
 
-def total(tallies: Iterable[Tally]) -> Tally:
+def total(tallies: Iterable[Mapping[str, int]]) -> Tally:
     """Return the sum of tallies."""
     found: Tally = Counter()
     for tally in tallies:
@@ -95,20 +112,17 @@ def total(tallies: Iterable[Tally]) -> Tally:
     return found
 
 
-def _piece(line: Line) -> Piece | None:
-    seconds = line.span.elapsed_s
-    if seconds <= 0:
-        return None
-    held = line.held
-    return Piece(
-        line.job,
-        held.nodes,
-        {
-            "cpu": held.cpus,
-            "mem": held.memory_mib,
-            "node": len(held.nodes),
-            "billing": held.cpus,
-            **{f"gres/{name}": count for name, count in held.gres.items()},
-        },
-        seconds,
+def _kind_of(line: Line) -> _Kind:
+    job, held = line.job, line.held
+    return _Kind(
+        job.owner.user_name,
+        job.spec.account or ROOT,
+        job.spec.wckey,
+        (
+            ("cpu", held.cpus),
+            ("mem", held.memory_mib),
+            ("node", len(held.nodes)),
+            ("billing", held.cpus),
+            *((f"gres/{name}", count) for name, count in held.gres.items()),
+        ),
     )

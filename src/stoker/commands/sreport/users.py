@@ -44,7 +44,7 @@ def _top(scene: Scene) -> Lines:
     tallies: dict[tuple[str, str], Tally] = {}
     accounts: dict[tuple[str, str], set[str]] = {}
     for piece in scene.pieces:
-        if said.lets("users", piece.login) and said.lets("accounts", piece.account):
+        if said.lets("accounts", piece.account):
             key = (piece.login, "" if is_grouped else piece.account)
             tallies.setdefault(key, Counter()).update(piece.tally)
             accounts.setdefault(key, set()).add(piece.account)
