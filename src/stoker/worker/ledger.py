@@ -95,8 +95,9 @@ class Ledger:
     def watch(self, job: Job) -> None:
         """Ask for a look at the job when its deadline, or a limit of its own, comes."""
         at = due_at(job)
-        for witness in self.witnesses:
-            at = min(at, witness.next_at(job))
+        if job.state is JobState.RUNNING:
+            for witness in self.witnesses:
+                at = min(at, witness.next_at(job))
         if at < FOREVER:
             self.table.wake_at(at, job)
 

@@ -23,7 +23,7 @@ class Witness:
         """Hear that what a job depends on can never come to be; perhaps again and again."""
 
     def next_at(self, job: Job) -> float:  # noqa: ARG002 - a witness may want to know
-        """Return when to be asked to look at a job though nothing happens to it."""
+        """Return when to be asked to look at a running job though nothing happens to it."""
         return FOREVER
 
     def looks(self, turn: Turn, job: Job) -> None:
