@@ -59,10 +59,13 @@ class Courier(DaemonThread):
         self._limit_s = limit_s
         self._clock = clock
         self._forget_at = 0.0
+        self._settled: dict[str, Notice] = {}
+        """What was delivered and is not on record as such: nothing more is, until it is."""
 
     def do_work(self) -> None:
         """Deliver what is due."""
         try:
+            self._record_settled()
             if (now := self._clock()) >= self._forget_at:
                 self._store.forget(now - _KEPT_S)
                 self._forget_at = now + _DAY_S
@@ -86,7 +89,14 @@ class Courier(DaemonThread):
         if trouble:
             what = "is tried again" if due_at else "is given up"
             log.warning("notice %s %s: %s: %s", notice.event_id, what, notice.argv[0], trouble)
-        self._store.put_off(msgspec.structs.replace(notice, tries=notice.tries + 1, due_at=due_at))
+        after = msgspec.structs.replace(notice, tries=notice.tries + 1, due_at=due_at)
+        self._settled[notice.event_id] = after
+        self._record_settled()
+
+    def _record_settled(self) -> None:
+        for event_id, notice in list(self._settled.items()):
+            self._store.put_off(notice)
+            del self._settled[event_id]
 
     def _deliver(self, notice: Notice) -> str:
         """Run the program; return what went wrong, or ""."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stoker.core.database import Database
+from stoker.core.database import Database, StoreFull
 from stoker.core.notices import Notice
 from stoker.core.noticestore import NoticeStore
 from stoker.worker.courier import Courier
@@ -110,3 +110,22 @@ def test_what_is_not_due_waits(store, add):
     add("/bin/true", due_at=time.time() + 3600)
     assert store.due(time.time(), 10) == []
     assert store.next_due_at() is not None
+
+
+def test_what_was_delivered_is_not_delivered_again_while_that_cannot_be_recorded(
+    store, add, script, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    add(script(f"echo once >>{out}"))
+    failures = [StoreFull("no room")] * 3
+    put_off = store.put_off
+
+    def failing(notice):
+        if failures:
+            raise failures.pop()
+        put_off(notice)
+
+    monkeypatch.setattr(store, "put_off", failing)
+    with Courier(store, pauses_s=(0.02,)):
+        settled(store)
+    assert (out.read_text(), failures) == ("once\n", [])
