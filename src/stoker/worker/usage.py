@@ -67,17 +67,20 @@ class UsageKeeper(DaemonThread):
     def _calculate(self) -> None:
         then = self._then or self._recorded()
         with self._queue.lock:
-            now = self._queue.now()
+            # In whole seconds, as on record: nothing counts twice.
+            now = float(int(self._queue.now()))
             # A clock that was set back must not let use grow by itself.
             since = min(then.at, now)
             running = _running(self._ledger)
         book = self._priorities.book()
         spent = [*_spent(running, book, since, now), *self._ended(running, book, since, now)]
-        before = {} if self._is_reset_since(since, now) else then.cpu_s
+        is_reset = self._is_reset_since(since, now)
+        before = {} if is_reset else then.cpu_s
         usage = usage_after(before, now - since, spent, now, self._half_life_s)
         standings = fair_tree(book, usage)
         with self._queue.turn() as turn:
-            if usage or then.cpu_s:
+            # What only faded can be worked out from the record: an idle machine writes nothing.
+            if spent or is_reset:
                 turn.writes.append(partial(self._store.save, usage=usage, at=now))
             turn.afterwards(partial(self._take, UsageThen(usage, now)))
             turn.afterwards(partial(self._priorities.take, standings, now))

@@ -93,6 +93,19 @@ def test_what_was_used_is_known_after_a_restart_and_so_is_what_came_since(fair: 
     assert used(fair)[4] == pytest.approx(1600, rel=0.03)
 
 
+def test_what_only_fades_is_not_recorded_again(fair: Rooms) -> None:
+    job = full(fair)
+    fair.now_s += 100
+    fair.finish(job)
+    used(fair)
+    recorded = fair.worker.usage._store.usage()
+    fair.now_s += HOUR_S
+    assert used(fair)[4] == pytest.approx(400)
+    assert fair.worker.usage._store.usage() == recorded
+    fair.restart()
+    assert used(fair)[4] == pytest.approx(400)
+
+
 def test_a_clock_that_is_set_back_adds_nothing(fair: Rooms) -> None:
     fair.finish(full(fair))
     fair.now_s += 100
