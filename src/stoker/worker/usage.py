@@ -53,8 +53,15 @@ class UsageKeeper(DaemonThread):
         return self._priorities.is_multifactor or not _LIMITING.isdisjoint(enforced)
 
     def begin(self) -> None:
-        """Rank everybody by what is on record, before anybody finds a place in the order."""
+        """Rank everybody by what is on record, before anybody finds a place in the order.
+
+        It is done inside the turn in which memory is made anew.
+        """
         then = self._then = self._recorded()
+        if not self._store.usage().at:
+            # What runs from now on counts, even if we die before the first time.
+            write = partial(self._store.save, usage={}, at=then.at)
+            self._queue.current.writes.append(write)
         standings = fair_tree(self._priorities.book(), then.cpu_s)
         self._priorities.take(standings, then.at)
 

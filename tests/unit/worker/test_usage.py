@@ -38,7 +38,6 @@ def make_shared(rooms: Rooms) -> Rooms:
     )
     with rooms.queue.turn():
         rooms.control.change_book(BookChange(puts=entries, next_association_id=6))
-    rooms.worker.usage.do_work()
     return rooms
 
 
@@ -91,6 +90,14 @@ def test_what_was_used_is_known_after_a_restart_and_so_is_what_came_since(fair: 
     fair.now_s += 100
     fair.restart()
     assert used(fair)[4] == pytest.approx(1600, rel=0.03)
+
+
+def test_what_ran_before_the_first_time_counts_after_a_crash(fair: Rooms) -> None:
+    job = full(fair)
+    fair.now_s += 100
+    fair.finish(job)
+    fair.restart()
+    assert used(fair)[4] == pytest.approx(800, rel=0.01)
 
 
 def test_what_only_fades_is_not_recorded_again(fair: Rooms) -> None:
