@@ -69,16 +69,29 @@ _CHANGES: Final = frozenset({"add", "modify"})
 
 def furnishings(group: Group) -> Mapping[str, Sequence[Sequence[str]]]:
     """Return, by the case that they come before, the words of sacctmgr for a group."""
+    book = _BOOKS.get(group.file, ())
     # One user's daemon: what a second user entered is refused, and root enters it instead.
     said = {_words(case) for case in group.cases if case.raw.get("user") != "bob"}
-    ids = {case.id for case in group.cases}
-    first = next((case.id for case in group.cases if not _enters(case)), "")
     found: dict[str, list[Sequence[str]]] = {}
-    for entry in _BOOKS.get(group.file, ()):
-        place = entry.before if entry.before in ids else first
+    for number, entry in enumerate(book):
+        place = _place(entry, book[number + 1 :], group)
         if entry.words.lower() not in said and place:
             found.setdefault(place, []).append(entry.words.split())
     return found
+
+
+def _place(entry: Entry, later: Sequence[Entry], group: Group) -> str:
+    """Return the case before which an entry is due; "" if none needs it."""
+    if any(case.id == entry.before for case in group.cases):
+        return entry.before
+    own, after = entry.words.lower(), {each.words.lower() for each in later}
+    for case in group.cases:
+        words = _words(case)
+        is_again = words and own.startswith(f"{words} ")
+        changes_it = words.startswith("modify ") and own.startswith("add ")
+        if not _enters(case) or words in after or is_again or changes_it:
+            return case.id
+    return ""
 
 
 def _words(case: Case) -> str:

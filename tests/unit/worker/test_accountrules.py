@@ -10,7 +10,7 @@ import pytest
 from stoker.core.accounts import Account, Association, BookChange, Entry, Limits, Qos, User
 from stoker.core.errors import InvalidSpec
 from stoker.core.models import Job
-from support.recording_engine import ALICE, Rooms
+from support.recording_engine import ALICE, Rooms, abandoned_turn
 
 PHYS = Association(id=3, account="phys", parent="root", batch=3)
 MEMBER = Association(id=4, account="phys", user=ALICE.user_name, batch=4, is_default=True)
@@ -164,6 +164,16 @@ def test_a_job_whose_account_is_gone_waits_and_says_so(strict: Rooms):
     change(strict, MEMBER)
     strict.schedule()
     assert strict.active(job).allocation is not None
+
+
+def test_a_change_that_is_not_recorded_has_not_happened(strict: Rooms):
+    before = strict.worker.accounts.book
+    with abandoned_turn(strict):
+        strict.control.change_book(BookChange(puts=(limited(MEMBER, max_jobs=0),)))
+    job = strict.submit()
+    strict.schedule()
+    assert strict.active(job).allocation is not None
+    assert set(map(repr, strict.worker.accounts.book)) == set(map(repr, before))
 
 
 def test_used_up_minutes_keep_jobs_waiting(strict: Rooms):
