@@ -84,7 +84,9 @@ class Child:
         for number, handler in self._handlers:
             _signal.signal(number, handler)
         code, number = (0, -status) if status < 0 else (status, 0)
-        return b"%d %d %d %d" % (code, number, int(self._trouble or b"0"), self._interrupt)
+        # A terminal's keys are meant for the program: that we hear of them means nothing.
+        interrupt = self._interrupt if self._leads else 0
+        return b"%d %d %d %d" % (code, number, int(self._trouble or b"0"), interrupt)
 
     def signal(self, number: int) -> None:
         """Send it, and where it leads a group all of it, a signal."""
