@@ -20,6 +20,7 @@ _NOTATIONS: Final[Mapping[str, str]] = {
     "default_mem_per_cpu": "memory",
     "default_time": "time",
     "gres": "name:count, ...",
+    "licenses": "name:count, ...",
     "log_level": "level",
     "mail_prog": "path",
     "max_mem_per_node": "memory",

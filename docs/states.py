@@ -72,6 +72,7 @@ _REASONS: Final[Mapping[Reason, str]] = {
     Reason.BAD_CONSTRAINTS: "No node has the features that it asks for.",
     Reason.DEADLINE: "It cannot end before its deadline any more.",
     Reason.NODE_DOWN: "A node that it needs is down.",
+    Reason.LICENSES: "It waits for licences that others hold.",
     Reason.JOB_LAUNCH_FAILURE: (
         "It could not be started, and its message says why; or a signal ended it."
     ),

@@ -61,7 +61,7 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
         "administrators": "root",
         "accounting_storage_enforce": "associations,limits,qos",
     },
-    "misc": {"administrators": "root"},
+    "misc": {"administrators": "root", "licenses": "matlab:4,ansys:2"},
     "misc2": {"administrators": "root"},
 }
 """What is said of each file's cluster in the recordings' index."""

@@ -103,6 +103,9 @@ class FakeController:
     def nodes(self) -> Sequence[NodeStatus]:
         return [NodeStatus(node, "IDLE", 0, 0) for node in self.machine.nodes]
 
+    def licenses(self) -> Mapping[str, tuple[int, int]]:
+        return {name: (total, 0) for name, total in self.machine.licenses.items()}
+
     def host(self) -> Host:
         return Host("vm", "x86_64", "Linux")
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from stoker.commands.errors import strerror
 from stoker.core.errors import Infeasible, InvalidSpec
 from stoker.core.models import JobSpec
-from stoker.core.units import NotationError, expand_hosts, parse_gres
+from stoker.core.units import NotationError, expand_hosts, parse_gres, parse_licenses
 from stoker.worker.controller import Controller, Submission
 
 
@@ -53,13 +53,35 @@ def check_names(spec: JobSpec, controller: Controller) -> None:
     if spec.features and not _are_features(spec.features, features):
         raise refused("ESLURM_INVALID_FEATURE")
     _check_hosts(spec, {node.name for node in nodes})
-    known = {base for node in nodes for name in node.gres for base in (name, name.split(":")[0])}
-    if not all(name in known for name, _ in parse_gres(spec.gres)):
+    known = {name.split(":")[0] for node in nodes for name in node.gres}
+    if not all(name.split(":")[0] in known for name, _ in parse_gres(spec.gres)):
         raise refused("ESLURM_INVALID_GRES")
-    if spec.licenses:
-        raise refused("ESLURM_INVALID_LICENSES")
+    check_licenses(spec.licenses, controller)
     if spec.reservation:
         raise refused("ESLURM_RESERVATION_INVALID")
+
+
+def gres_options(controller: Controller) -> str:
+    """Return what ``--gres=help`` prints: the generic resources that the nodes have."""
+    names = {name.split(":")[0] for status in controller.nodes() for name in status.node.gres}
+    return "Valid gres options are:\n" + "".join(
+        f"{name}[[:type]:count]\n" for name in sorted(names)
+    )
+
+
+def check_licenses(text: str, controller: Controller) -> None:
+    """Refuse licences that this machine does not have, or never so many of.
+
+    Raises:
+        InvalidSpec: With Slurm's code.
+    """
+    try:
+        wanted = parse_licenses(text)
+    except NotationError:
+        raise refused("ESLURM_INVALID_LICENSES") from None
+    there = controller.licenses() if wanted else {}
+    if any(count > there.get(name, (0, 0))[0] for name, count in wanted):
+        raise refused("ESLURM_INVALID_LICENSES")
 
 
 def _check_amounts(spec: JobSpec, layout: Mapping[str, int], controller: Controller) -> None:

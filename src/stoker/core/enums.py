@@ -87,6 +87,7 @@ class Reason(StrEnum):
     JOB_HELD_ADMIN = "JobHeldAdmin"
     REQUEUED_HELD = "job requeued in held state"
     JOB_ARRAY_TASK_LIMIT = "JobArrayTaskLimit"
+    LICENSES = "Licenses"
     PARTITION_CONFIG = "PartitionConfig"
     PARTITION_TIME_LIMIT = "PartitionTimeLimit"
     PARTITION_NODE_LIMIT = "PartitionNodeLimit"

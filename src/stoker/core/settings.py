@@ -27,6 +27,7 @@ from stoker.core.units import (
     NotationError,
     expand_hosts,
     parse_gres,
+    parse_licenses,
     parse_memory,
     parse_time_limit,
 )
@@ -95,6 +96,9 @@ class Settings(PrioritySettings, frozen=True, kw_only=True, forbid_unknown_field
             description="A host list: the machine is shown as these equal nodes, which share the "
             "totals; empty: one node with this host's name."
         ),
+    ] = ""
+    licenses: Annotated[
+        str, Meta(description="Licences that jobs may hold, as in matlab:4,ansys:2.")
     ] = ""
     gres: Annotated[str, Meta(description="Generic resources of each node, as in Gres=gpu:2.")] = ""
     database_url: Annotated[
@@ -336,6 +340,7 @@ class Machine(msgspec.Struct, frozen=True):
     default_time_s: float | None
     binds_cores: bool
     priority_times: PriorityTimes = PriorityTimes.of(PrioritySettings())
+    licenses: Mapping[str, int] = {}
     warnings: tuple[str, ...] = ()
 
     @property
@@ -398,6 +403,7 @@ def _machine_of(settings: Settings, detected: Detected) -> Machine:
         default_mem_per_cpu_mib=_memory(settings.default_mem_per_cpu)
         or max(1, nodes[0].memory_mib // nodes[0].cpus),
         default_time_s=_time(settings.default_time),
+        licenses=dict(parse_licenses(settings.licenses)),
         binds_cores=settings.affinity and cpus <= len(detected.cpus),
         priority_times=PriorityTimes.of(settings),
         warnings=_warnings(cpus, memory, detected),

@@ -15,7 +15,8 @@ class Shape(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
 
     Memory is per node or per CPU, never both; 0 per node is all that the node has. ``nodes`` are
     the nodes the job may use, None for all; those in ``required`` must be among the ones it gets,
-    and ``nodes_min`` counts them. ``gres`` is per node, sorted. ``time_limit_s`` may be `FOREVER`.
+    and ``nodes_min`` counts them. ``gres`` is per node, sorted. ``licenses`` are
+    counted over all nodes. ``time_limit_s`` may be `FOREVER`.
     ``association`` and ``qos`` say under what it runs, where limits are enforced.
     """
 
@@ -34,6 +35,7 @@ class Shape(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     required: tuple[str, ...] = ()
     exclusive: bool = False
     time_limit_s: float = FOREVER
+    licenses: tuple[tuple[str, int], ...] = ()
     association: int = 0
     qos: str = ""
 

@@ -17,7 +17,7 @@ from stoker.core.enums import Hold, Reason
 from stoker.core.errors import Infeasible, InvalidSpec
 from stoker.core.models import FOREVER, Job, JobSpec, Node, Partition
 from stoker.core.settings import Machine, Settings
-from stoker.core.units import expand_hosts, parse_gres
+from stoker.core.units import NotationError, expand_hosts, parse_gres, parse_licenses
 from stoker.scheduling.placement import could_ever_fit, could_host_task
 from stoker.scheduling.snapshot import FreeNode, Shape
 from stoker.worker.accountrules import NO_GRIP, AccountRules
@@ -135,6 +135,7 @@ class Admission:
             )
         self.rules.check(job, self.shape(job))
         self._check_names(job.spec, partition)
+        self._check_licenses(job.spec)
         if job.hold is Hold.NONE and not self._fits_some_node(job):
             raise Infeasible("Requested node configuration is not available")
 
@@ -180,6 +181,20 @@ class Admission:
                 "ESLURM_REQUESTED_NODES_NOT_IN_PARTITION",
             )
 
+    def _check_licenses(self, spec: JobSpec) -> None:
+        """Refuse licences that there are not, or never so many of; of a held job, too."""
+        total = self.machine.licenses
+        try:
+            wanted = parse_licenses(spec.licenses)
+        except NotationError as error:
+            raise InvalidSpec(str(error), "ESLURM_INVALID_LICENSES") from None
+        for name, count in wanted:
+            if count > total.get(name, 0):
+                raise InvalidSpec(
+                    f"cannot give {count} of the licence {name}: there are {total.get(name, 0)}",
+                    "ESLURM_INVALID_LICENSES",
+                )
+
     def _fits_some_node(self, job: Job) -> bool:
         """Whether one node could give a task its part; totals over nodes do not count here."""
         shape = self.shape(job)
@@ -209,6 +224,7 @@ class Admission:
             memory_per_node_mib=per_node,
             memory_per_cpu_mib=per_cpu,
             gres=_gres(spec),
+            licenses=_licenses(spec),
             nodes=self._allowed(spec, partition),
             required=required,
             exclusive=spec.exclusive,
@@ -242,6 +258,14 @@ def _idle(node: Node) -> FreeNode:
         gres={name: tuple(range(count)) for name, count in node.gres.items()},
         accepts=True,
     )
+
+
+def _licenses(spec: JobSpec) -> tuple[tuple[str, int], ...]:
+    """Return what licences are wanted; none of what cannot be read, which is refused elsewhere."""
+    try:
+        return tuple(parse_licenses(spec.licenses))
+    except NotationError:
+        return ()
 
 
 def _gres(spec: JobSpec) -> tuple[tuple[str, int], ...]:

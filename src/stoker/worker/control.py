@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
 from stoker.core.accounts import Book, BookChange, Transaction
-from stoker.core.enums import JobState
+from stoker.core.enums import HOLDING, JobState
 from stoker.core.errors import Infeasible, InvalidSpec, UnknownJob
 from stoker.core.models import Allocation, Job, Owner, Partition, Step
 from stoker.core.notices import Trigger
 from stoker.core.repository import HistoryFilter, Repository
 from stoker.core.settings import Machine
-from stoker.core.units import JobRef
+from stoker.core.units import JobRef, parse_licenses
 from stoker.scheduling.fairshare import Standing
 from stoker.scheduling.priority import Factors, Weights
 from stoker.scheduling.snapshot import Shape
@@ -123,6 +124,14 @@ class Control:
     def nodes(self) -> Sequence[NodeStatus]:
         """Return the nodes in the machine's order, as they stand now."""
         return self._nodes.statuses()
+
+    def licenses(self) -> Mapping[str, tuple[int, int]]:
+        """Return by name how many licences there are, and how many are held."""
+        used: Counter[str] = Counter()
+        for job in self._queue.table:
+            if job.spec.licenses and job.state in HOLDING:
+                used.update(dict(parse_licenses(job.spec.licenses)))
+        return {name: (total, used[name]) for name, total in sorted(self._machine.licenses.items())}
 
     def configuration(self) -> Mapping[str, str]:
         """Return Slurm's names for what is configured."""

@@ -182,6 +182,10 @@ class Controller(Protocol):
         """Return the nodes in the machine's order, as they stand now."""
         ...
 
+    def licenses(self) -> Mapping[str, tuple[int, int]]:
+        """Return by name how many licences there are, and how many of them running jobs hold."""
+        ...
+
     def host(self) -> Host:
         """Return the machine underneath the nodes."""
         ...

@@ -18,11 +18,12 @@ from stoker.core.enums import JobState
 from stoker.core.models import FOREVER, Job, NodeShare
 from stoker.engines.base import Engine, UnitKey
 from stoker.scheduling.forecast import forecast
+from stoker.scheduling.licenses import Licenses
 from stoker.scheduling.placement import place
 from stoker.scheduling.plan import Plan, plan
 from stoker.scheduling.policy import Order
 from stoker.scheduling.quotas import Quotas
-from stoker.scheduling.snapshot import Running, Shape, Snapshot, Waiting
+from stoker.scheduling.snapshot import Allowance, Running, Shape, Snapshot, Waiting
 from stoker.worker.clockset import ClockWatch
 from stoker.worker.launching import BATCH, Launcher
 from stoker.worker.ledger import Ledger
@@ -164,7 +165,16 @@ class ResourceScheduler:
         running = [
             _running(table.jobs[job_id], shares) for job_id, shares in tracker.holdings().items()
         ]
-        return Snapshot(table.waiting(), running, tracker.free_nodes(), self._quotas(running))
+        return Snapshot(table.waiting(), running, tracker.free_nodes(), self._allowance(running))
+
+    def _allowance(self, running: Sequence[Running]) -> Allowance | None:
+        """Return what licences and limits leave beside running jobs."""
+        quotas, admission = self._quotas(running), self._ledger.admission
+        if not admission.machine.licenses:
+            return quotas
+        jobs = self._ledger.table.jobs
+        shapes = (admission.shape(jobs[each.job_id]) for each in running)
+        return Licenses.beside(admission.machine.licenses, shapes, quotas)
 
     def _quotas(self, running: Sequence[Running]) -> Quotas | None:
         """Return what limits of the account book leave beside running jobs."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import msgspec
 import pytest
 
 from stoker.commands.scontrol import scontrol
@@ -15,6 +16,7 @@ from stoker.core.units import TaskSet, parse_dependency
 from stoker.worker.call import WriteFile
 from support.controller import BOB, ROOT, Heard, call_of, converse
 from support.recorded_queue import (
+    THREE_NODE_MACHINE,
     RecordedQueue,
     at,
     job,
@@ -184,6 +186,12 @@ def test_what_has_ended_cannot_be_held(queue: RecordedQueue) -> None:
     assert heard.err == (
         "Job has already finished for job 4\nslurm_suspend error: Job has already finished\n"
     )
+    assert (heard.code, queue.calls) == (1, [])
+
+
+def test_of_a_single_task_the_message_names_the_task(queue: RecordedQueue) -> None:
+    heard = heard_of(queue, "hold", "10_1,10_99")
+    assert heard.err == "10_1: Job has already finished\n10_99: Invalid job id specified\n"
     assert (heard.code, queue.calls) == (1, [])
 
 
@@ -389,6 +397,19 @@ def test_a_script_is_written_by_the_caller_or_to_standard_output(queue: Recorded
         queue, "write", "batch_script", "1", replies=[PermissionError(13, "Permission denied")]
     )
     assert denied.err == ("scontrol: error: failed to open file `slurm-1.sh`: Permission denied\n")
+
+
+def test_licences_are_shown_with_what_is_left() -> None:
+    machine = msgspec.structs.replace(THREE_NODE_MACHINE, licenses={"ansys": 2, "matlab": 4})
+    queue = RecordedQueue(at("04:54:58"), machine=machine)
+    assert heard_of(queue, "-o", "show", "licenses").out == (
+        "LicenseName=ansys Total=2 Used=0 Free=2 Reserved=0 Remote=no\n"
+        "LicenseName=matlab Total=4 Used=0 Free=4 Reserved=0 Remote=no\n"
+    )
+    assert heard_of(queue, "show", "license", "ansys").out == (
+        "LicenseName=ansys\n    Total=2 Used=0 Free=2 Reserved=0 Remote=no\n"
+    )
+    assert heard_of(queue, "show", "license", "nosuch").out == ""
 
 
 def test_options_may_stand_anywhere(queue: RecordedQueue) -> None:

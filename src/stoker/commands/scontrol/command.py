@@ -96,7 +96,7 @@ _ENTITIES: Final[Mapping[str, Show]] = MappingProxyType(
         "host|names": hosts.show_host_names,
         "j|obs": jobs.show_jobs,
         "jobid": jobs.show_jobs,
-        "l|icenses": _says("No licenses configured in Slurm.\n"),
+        "l|icenses": machine.show_licenses,
         "n|odes": machine.show_nodes,
         "p|artitions": machine.show_partitions,
         "r|eservations": _says("No reservations in the system\n"),

@@ -41,6 +41,22 @@ def show_partitions(line: Line, word: str | None) -> Answer:
     return Answer(out="".join(joined(line, _partition_lines(each, nodes)) for each in found))
 
 
+def show_licenses(line: Line, word: str | None) -> Answer:
+    """Show one licence, or all: how many there are, and how many are held."""
+    known = line.controller.licenses()
+    if not known:
+        return Answer(out="No licenses configured in Slurm.\n")
+    between = " " if line.is_oneliner else "\n    "
+    return Answer(
+        out="".join(
+            f"LicenseName={name}{between}Total={total} Used={used} Free={total - used} "
+            "Reserved=0 Remote=no\n"
+            for name, (total, used) in known.items()
+            if word in (None, name)
+        )
+    )
+
+
 def show_config(line: Line, _word: str | None) -> Answer:
     """Show what is configured, by Slurm's names."""
     scene = Scene(line.call, line.controller)

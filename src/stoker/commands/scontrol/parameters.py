@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from stoker.commands.demands import check_licenses
 from stoker.commands.scontrol.words import Line
 from stoker.core.enums import Hold
 from stoker.core.errors import InvalidSpec
@@ -181,10 +182,9 @@ def _features(value: str, _job: Job, line: Line) -> Changes:
     return {"features": value}
 
 
-def _licenses(value: str, _job: Job, _line: Line) -> Changes:
-    if value:
-        raise InvalidSpec("there are no licences here", "ESLURM_INVALID_LICENSES")
-    return {"licenses": ""}
+def _licenses(value: str, _job: Job, line: Line) -> Changes:
+    check_licenses(value, line.controller)
+    return {"licenses": value}
 
 
 def _gres(value: str, _job: Job, _line: Line) -> Changes:

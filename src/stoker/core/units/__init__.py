@@ -27,6 +27,7 @@ from stoker.core.units.exitcodes import format_exit_code, parse_exit_code
 from stoker.core.units.gres import parse_gres
 from stoker.core.units.hosts import compress_hosts, expand_hosts
 from stoker.core.units.jobrefs import JobRef, parse_job_ref
+from stoker.core.units.licenses import parse_licenses
 from stoker.core.units.memory import format_memory, format_size, parse_memory
 from stoker.core.units.patterns import PatternFields, expand_pattern, shown_pattern
 from stoker.core.units.signals import parse_signal, signal_name
@@ -81,6 +82,7 @@ __all__ = [
     "parse_exit_code",
     "parse_gres",
     "parse_job_ref",
+    "parse_licenses",
     "parse_memory",
     "parse_signal",
     "parse_time_limit",
