@@ -1,0 +1,326 @@
+"""One step of srun's: from its request to the end of its tasks.
+
+The tasks use the caller's descriptors, so that nothing stands between them and its terminal. Who
+waits for them may be interrupted: the signal is for srun (INT, TERM, HUP, QUIT) or passed on.
+
+Source: srun(1); messages and exit codes are recorded.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Generator, Iterator, Sequence
+from signal import SIGCONT, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2
+from typing import Any, Final, NoReturn
+
+import msgspec
+
+from stoker.commands.allocating import ENDING_SIGNALS
+from stoker.commands.errors import refusal, strerror
+from stoker.commands.jobcalls import exit_error
+from stoker.commands.multiprog import programs_of
+from stoker.commands.steprequest import pumped_streams, step_request
+from stoker.commands.submission import absolute
+from stoker.commands.taskends import (
+    aborted_lines,
+    cancelled_line,
+    end_lines,
+    ends_of,
+    exit_status,
+    return_code,
+    status_line,
+)
+from stoker.commands.wishes import OptionError, Wishes
+from stoker.core.enums import JobState
+from stoker.core.errors import StokerError, UnknownJob
+from stoker.core.models import Job, Step, TaskEnd
+from stoker.core.units import JobRef
+from stoker.worker.call import (
+    Answer,
+    Attach,
+    Call,
+    Conversation,
+    CopyFile,
+    Expired,
+    Interrupted,
+    ReadFile,
+    Request,
+    Say,
+    UntilStepEnded,
+    UntilStepFree,
+)
+from stoker.worker.controller import Controller, StepRequest
+
+_DESCRIPTORS_MAX: Final = 240
+"""Of pipes in one message."""
+_ABORT_WITHIN_S: Final = 1.0
+"""A second interrupt within this time ends the step."""
+
+_ENDED_FROM_OUTSIDE: Final = (JobState.CANCELLED, JobState.TIMEOUT)
+
+
+class StepRun:
+    """One step from its request to its end. ``status`` is the code and signal it ended with."""
+
+    def __init__(
+        self, call: Call, wishes: Wishes, controller: Controller, *, is_inside: bool
+    ) -> None:
+        self.is_inside = is_inside
+        self.call = call
+        self.wishes = wishes
+        self.controller = controller
+        self.status = (0, 0)
+        self._interrupted_at = float("-inf")
+        self._forced_by = 0
+        self._kills_on_bad_exit = wishes.shown.get("kill-on-bad-exit", "0") != "0"
+        self._wait_s = int(wishes.shown.get("wait") or 0)
+        self._first_end_at = 0.0
+        self._is_ending = self._was_late = self._was_aborted = False
+        self._told: set[int] = set()
+
+    def step(self, job: Job, words: Sequence[str]) -> Conversation:
+        """Run *words* in a job that runs, and return what is to be said at the end."""
+        request = step_request(self.call, self.wishes, words, job, is_inside=self.is_inside)
+        if "multi-prog" in self.wishes.shown:
+            request = yield from self._with_programs(request, words)
+        elif "bcast" in self.wishes.shown:
+            request = yield from self._with_copy(job, request)
+        request = yield from self._attached(job, request)
+        step = yield from self._created(job, request)
+        step = yield from self._ended(job, step)
+        ends = ends_of(step)
+        self.status = exit_status(ends)
+        return Answer(err=self._last_lines(job, step, ends, request), code=return_code(ends))
+
+    def _with_programs(
+        self, request: StepRequest, words: Sequence[str]
+    ) -> Generator[Request, Any, StepRequest]:
+        """Return the request with what the file in place of a command says."""
+        path = words[0]
+        try:
+            content: bytes = yield ReadFile(absolute(path, request.work_dir))
+        except OSError:
+            self.wishes.fail(f"error: Could not open multi_prog config file {path}")
+        text = content.decode("utf-8", "surrogateescape")
+        programs = programs_of(text, path, words[1:], request.ntasks, self.wishes)
+        return msgspec.structs.replace(request, programs=programs)
+
+    def _with_copy(self, job: Job, request: StepRequest) -> Generator[Request, Any, StepRequest]:
+        """Return the request to run a copy of the program; one that is not there is left to it."""
+        assert job.allocation is not None, f"job {job.job_id} does not run"
+        node = job.allocation.nodes[0]
+        target = self.wishes.shown["bcast"]
+        if target == "set":
+            number = len(self.controller.steps(job))
+            target = f"slurm_bcast_{job.job_id}.{number}_{node}"
+        target = posixpath.join(request.work_dir, target)
+        for source in _candidates(self.call, request):
+            try:
+                yield CopyFile(source, target, replaces=True, preserves=True)
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                continue
+            except OSError as error:
+                self.wishes.fail(
+                    f"error: REQUEST_FILE_BCAST({node}): {error.strerror}\nsrun: error: "
+                    f"Failed to broadcast '{request.argv[0]}'. Step launch aborted."
+                )
+            return msgspec.structs.replace(request, argv=(target, *request.argv[1:]))
+        return request
+
+    def job(self, job: Job) -> Job:
+        """Return the job as it stands now."""
+        try:
+            found = self.controller.find(JobRef(job.job_id))
+        except UnknownJob:
+            found = ()
+        return next((each for each in found if each.job_id == job.job_id), job)
+
+    def _attached(self, job: Job, request: StepRequest) -> Generator[Request, Any, StepRequest]:
+        """Return the request with the caller's descriptors: the kernel passes not all at once."""
+        pumped = pumped_streams(self.wishes, request)
+        in_pieces = "unbuffered" in self.wishes.shown
+        share = _DESCRIPTORS_MAX // len(pumped) if pumped else request.ntasks
+        handles = []
+        try:
+            for first in range(0, request.ntasks, share):
+                tasks = first, min(first + share, request.ntasks)
+                attach = Attach(job.job_id, pumped, tasks, request.ntasks, in_pieces=in_pieces)
+                handles.append((yield attach))
+        except OSError as error:
+            self.wishes.fail(f"error: cannot pass on the standard streams: {error}")
+        return msgspec.structs.replace(request, descriptors=tuple(handles))
+
+    def _created(self, job: Job, request: StepRequest) -> Generator[Request, Any, Step]:
+        """Return the step once it has begun: other steps may have to end first."""
+        has_waited = False
+        while (step := self._create(job, request)) is None:
+            if "immediate" in self.wishes.shown:
+                self._fail_step(job.job_id, "ESLURM_NODES_BUSY")
+            if not has_waited and not self.wishes.quiet:
+                yield Say(
+                    err=f"srun: Job {job.job_id} step creation temporarily disabled, "
+                    "retrying (Requested nodes are busy)\n"
+                )
+            has_waited = True
+            yield from self._wait_for_cpus(job)
+        if has_waited and not self.wishes.quiet:
+            yield Say(err=f"srun: Step created for job {job.job_id}\n")
+        return step
+
+    def _create(self, job: Job, request: StepRequest) -> Step | None:
+        try:
+            return self.controller.create_step(self.job(job), request)
+        except StokerError as error:
+            what = f"Unable to create step for job {job.job_id}"
+            raise OptionError(refusal("srun", what, error), exit_error(self.call)) from None
+
+    def _wait_for_cpus(self, job: Job) -> Generator[Request, Any, None]:
+        ended = sum(1 for step in self.controller.steps(self.job(job)) if step.end_at)
+        try:
+            yield UntilStepFree(job.job_id, ended)
+        except Interrupted as interrupted:
+            if interrupted.signal in ENDING_SIGNALS:
+                yield Say(
+                    err=f"srun: Cancelled pending job step with signal {interrupted.signal}\n"
+                )
+                self._fail_step(job.job_id, "ESLURM_ALREADY_DONE")
+
+    def _fail_step(self, job_id: int, code: str) -> NoReturn:
+        raise OptionError(
+            f"srun: error: Unable to create step for job {job_id}: {strerror(code)}\n",
+            exit_error(self.call),
+        )
+
+    def _ended(self, job: Job, step: Step) -> Generator[Request, Any, Step]:
+        """Return the step when all its tasks have ended; what happens meanwhile is acted on."""
+        while True:
+            try:
+                step = yield self._wait(step)
+            except Interrupted as interrupted:
+                text = self._heed(job, step, interrupted.signal)
+            except Expired:
+                text = self._end_late(job, step)
+            else:
+                if step.end_at:
+                    return step
+                text = self._look(job, step)
+            if text:
+                yield Say(err=text)
+
+    def _wait(self, step: Step) -> UntilStepEnded:
+        """Return what to wait for: the end, or what comes before it and matters here."""
+        is_watched = not self._is_ending and (self._kills_on_bad_exit or self._wait_s)
+        within_s = None
+        if step.ends and self._wait_s and not self._is_ending:
+            within_s = max(0.0, self._first_end_at + self._wait_s - self.controller.now())
+        return UntilStepEnded(
+            step.job_id,
+            step.step_id,
+            ends=len(step.ends) if is_watched else None,
+            heeds_job=not self._was_aborted,
+            within_s=within_s,
+        )
+
+    def _look(self, job: Job, step: Step) -> str:
+        """Act on the ends of some tasks, or on the job's own; return what is to be said."""
+        if not self._first_end_at and step.ends:
+            self._first_end_at = self.controller.now()
+        if not self._was_aborted and self.job(job).ending is not None:
+            self._was_aborted = True
+            return aborted_lines(self._kill_wait_s()) + cancelled_line(
+                step, self.job(job), self.wishes.zone, self.controller.now()
+            )
+        bad = [end for end in step.ends if end.code or end.signal]
+        if self._kills_on_bad_exit and bad and not self._is_ending:
+            said = end_lines(step, bad, "", forced=True)
+            self._told = {end.task for end in bad}
+            return said + self._terminate(job, step, SIGTERM)
+        return ""
+
+    def _end_late(self, job: Job, step: Step) -> str:
+        """End the tasks that have outlasted the first for too long."""
+        self._was_late = True
+        text = f"srun: First task exited {self._wait_s}s ago\n{status_line(step)}"
+        text += self._terminate(job, step, SIGKILL)
+        return text + aborted_lines(self._kill_wait_s())
+
+    def _terminate(self, job: Job, step: Step, signal: int) -> str:
+        self._is_ending = True
+        self._send(job, step, signal)
+        name = f"{step.job_id}.{step.step_id}"
+        line = cancelled_line(step, job, self.wishes.zone, self.controller.now())
+        return f"srun: launch/slurm: _step_signal: Terminating StepId={name}\n{line}"
+
+    def _heed(self, job: Job, step: Step, signal: int) -> str:
+        """Act on a signal; return what is to be said of it."""
+        # With --pty, Ctrl-C at our terminal is meant for the task.
+        if signal in (SIGUSR1, SIGUSR2) or (signal == SIGINT and "pty" in self.wishes.shown):
+            self._send(job, step, signal)
+            return ""
+        if signal == SIGINT:
+            return self._heed_interrupt(job, step)
+        if signal == SIGCONT:
+            return "srun: got SIGCONT\n"
+        if signal not in ENDING_SIGNALS:
+            return ""
+        quitting = "srun: Quit\n" if signal == SIGQUIT else ""
+        return quitting + self._force(job, step, SIGKILL)
+
+    def _heed_interrupt(self, job: Job, step: Step) -> str:
+        """Show how the tasks stand; a second interrupt at once ends them."""
+        now = self.controller.now()
+        is_second = now - self._interrupted_at <= _ABORT_WITHIN_S
+        self._interrupted_at = now
+        name = f"{step.job_id}.{step.step_id}"
+        if "disable-status" in self.wishes.shown:
+            self._send(job, step, SIGINT)
+            return f"srun: sending Ctrl-C to StepId={name}\n"
+        if is_second or "quit-on-interrupt" in self.wishes.shown:
+            sent = f"srun: sending Ctrl-C to StepId={name}\n" + self._force(job, step, SIGINT)
+            return sent + aborted_lines(self._kill_wait_s())
+        return f"srun: interrupt (one more within 1 sec to abort)\n{status_line(step)}"
+
+    def _force(self, job: Job, step: Step, signal: int) -> str:
+        self._forced_by = signal
+        self._send(job, step, signal)
+        return "srun: forcing job termination\n"
+
+    def _send(self, job: Job, step: Step, signal: int) -> None:
+        try:
+            self.controller.signal_step(job, step.step_id, self.call.owner, signal)
+        except StokerError:
+            return  # It ended in the meantime, which is what we wait for.
+
+    def _last_lines(
+        self, job: Job, step: Step, ends: Sequence[TaskEnd], request: StepRequest
+    ) -> str:
+        """Return what is said of a step that has ended, and of one that did not end by itself."""
+        job = self.job(job)
+        by_job = self._was_aborted or job.ending is not None or job.state in _ENDED_FROM_OUTSIDE
+        lines = ""
+        if self._forced_by == SIGINT:
+            return cancelled_line(step, job, self.wishes.zone)
+        if self._forced_by or ((by_job or step.ended_by >= 0) and not self._is_told_of_end):
+            lines = aborted_lines(self._kill_wait_s())
+            lines += cancelled_line(step, job, self.wishes.zone)
+        untold = [end for end in ends if end.task not in self._told]
+        is_forced = bool(self._forced_by) or by_job or self._was_late
+        return lines + end_lines(step, untold, request.argv[0], forced=is_forced)
+
+    @property
+    def _is_told_of_end(self) -> bool:
+        return self._was_aborted or self._is_ending
+
+    def _kill_wait_s(self) -> int:
+        match = re.match(r"\d+", self.controller.configuration().get("KillWait", ""))
+        return int(match[0]) if match else 30
+
+
+def _candidates(call: Call, request: StepRequest) -> Iterator[str]:
+    """Yield where the program may be: here, and for a bare name in the directories of PATH."""
+    name = request.argv[0]
+    yield posixpath.join(request.work_dir, name)
+    if "/" not in name:
+        for directory in filter(None, call.environment.get("PATH", "").split(":")):
+            yield posixpath.join(request.work_dir, directory, name)
