@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from errno import EISDIR, ENOENT
 from typing import Any
 
@@ -142,6 +142,9 @@ class FakeController:
     def change_book(self, change: BookChange) -> None:
         self.accounts = self.accounts.after(change)
         self.changes_of_book.append(change)
+
+    def forget_usage(self, association_ids: Collection[int]) -> None:
+        self._note("forget_usage", set(association_ids))
 
     def transactions(self, since: float, until: float) -> Sequence[Transaction]:
         done = [each for change in self.changes_of_book for each in change.transactions]

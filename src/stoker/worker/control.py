@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
 from stoker.core.accounts import Book, BookChange, Transaction
@@ -51,6 +51,7 @@ from stoker.worker.steps import StepKeeper
 from stoker.worker.tokens import Tokens
 from stoker.worker.triggers import TriggerKeeper
 from stoker.worker.updates import Updates
+from stoker.worker.usage import UsageKeeper
 
 R = TypeVar("R")
 T = TypeVar("T", Allocation, Step)
@@ -85,6 +86,7 @@ class Control:
         triggers: TriggerKeeper,
         crontabs: CrontabKeeper,
         accounts: AccountKeeper,
+        usage: UsageKeeper,
         priorities: Priorities,
         tokens: Tokens,
     ) -> None:
@@ -103,6 +105,7 @@ class Control:
         self._triggers = triggers
         self._crontabs = crontabs
         self._accounts = accounts
+        self._usage = usage
         self._priorities = priorities
         self._machine: Machine = admission.machine
         self._started_at = queue.now()
@@ -203,6 +206,10 @@ class Control:
         turn = self._queue.current
         self._accounts.change(turn, change)
         self._updates.heed_accounts(turn)
+
+    def forget_usage(self, association_ids: Collection[int]) -> None:
+        """Let associations begin anew, as if they had used nothing yet."""
+        self._usage.forget(self._queue.current, association_ids)
 
     def transactions(self, since: float, until: float) -> Sequence[Transaction]:
         """Return the changes of the account book between two times, the older first."""

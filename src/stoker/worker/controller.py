@@ -6,7 +6,7 @@ errors of `stoker.core.errors`; changing ones must be called inside a turn of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -248,6 +248,10 @@ class Controller(Protocol):
 
     def change_book(self, change: BookChange) -> None:
         """Change the account book; who asks has been judged before."""
+        ...
+
+    def forget_usage(self, association_ids: Collection[int]) -> None:
+        """Let associations begin anew, as if they had used nothing yet."""
         ...
 
     def transactions(self, since: float, until: float) -> Sequence[Transaction]:

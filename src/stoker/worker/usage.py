@@ -9,7 +9,7 @@ Source: Slurm's priority/multifactor plugin, "PriorityCalcPeriod" in slurm.conf(
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from math import inf
@@ -22,6 +22,7 @@ from stoker.scheduling.fairshare import Spent, fair_tree, last_reset, usage_afte
 from stoker.worker.daemon import DaemonThread
 from stoker.worker.ledger import Ledger
 from stoker.worker.priorities import Priorities
+from stoker.worker.queue import Turn
 
 _PERIOD_MAX_S: Final = 86_400.0
 _JOBS_A_TURN: Final = 200
@@ -71,6 +72,15 @@ class UsageKeeper(DaemonThread):
         if self._priorities.is_multifactor:
             self._reorder()
 
+    def forget(self, turn: Turn, association_ids: Collection[int]) -> None:
+        """Let associations begin anew, as if they had used nothing until the last time."""
+        then = self._then or self._recorded()
+        usage = {key: used for key, used in then.cpu_s.items() if key not in association_ids}
+        standings = fair_tree(self._priorities.book(), usage)
+        turn.writes.append(partial(self._store.save, usage=usage, at=then.at))
+        turn.afterwards(partial(self._take, UsageThen(usage, then.at)))
+        turn.afterwards(partial(self._priorities.take, standings, then.at))
+
     def _calculate(self) -> None:
         then = self._then or self._recorded()
         with self._queue.lock:
@@ -86,6 +96,8 @@ class UsageKeeper(DaemonThread):
         usage = usage_after(before, now - since, spent, now, self._half_life_s)
         standings = fair_tree(book, usage)
         with self._queue.turn() as turn:
+            if self._then is not None and self._then != then:
+                return  # Something was forgotten meanwhile: the next time counts the rest.
             # What only faded can be worked out from the record: an idle machine writes nothing.
             if spent or is_reset:
                 turn.writes.append(partial(self._store.save, usage=usage, at=now))

@@ -154,6 +154,7 @@ class Worker:
             nodes=self.nodes,
             scheduler=self.scheduler,
             accounts=self.accounts,
+            usage=self.usage,
             priorities=self.priorities,
             tokens=Tokens(self.home),
             triggers=self.triggers,

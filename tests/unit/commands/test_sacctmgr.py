@@ -476,3 +476,20 @@ def test_a_file_that_is_none_changes_nothing(desk: Desk) -> None:
     assert "Misformatted line" in desk.do("load x.cfg", files=files).err
     assert desk.do("load nosuch.cfg").code == 1
     assert desk.book is before
+
+
+# What was used.
+
+
+def test_what_was_used_is_forgotten_for_all_below_an_account(peopled: Desk) -> None:
+    heard = peopled.do("modify account phys set RawUsage=0")
+    assert heard.out == "No cluster specified, resetting on local cluster test\n"
+    [(forgotten,)] = peopled.controller.called("forget_usage")
+    below = {each.id for each in peopled.book.below("phys")}
+    assert forgotten == below | {peopled.book.association("phys").id}  # type: ignore[union-attr]
+
+
+def test_use_can_only_be_set_to_nothing(peopled: Desk) -> None:
+    assert "RawUsage can only be set to 0" in peopled.do("modify user bob set rawusage=5").err
+    assert peopled.do("modify user nobody set rawusage=0").code == 1
+    assert peopled.controller.called("forget_usage") == []

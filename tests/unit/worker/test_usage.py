@@ -182,6 +182,22 @@ def test_waiting_is_worth_more_and_more_up_to_a_time(make_rooms: Callable[..., R
     assert order(rooms) == [large, small]
 
 
+def test_what_is_forgotten_stays_forgotten(make_rooms: Callable[..., Rooms]) -> None:
+    rooms = make_shared(make_rooms(follow_depth_max=0, accounting_storage_enforce="safe"))
+    rooms.submit(ntasks=8, time_limit_s=60.0)
+    rooms.schedule()
+    rooms.start(1)
+    rooms.now_s += 100
+    assert used(rooms)[4] == pytest.approx(800, rel=0.01)
+    with rooms.queue.turn():
+        rooms.control.forget_usage({4})
+    assert 4 not in {key for key, each in rooms.control.standings().items() if each.usage}
+    rooms.now_s += 10
+    assert used(rooms)[4] == pytest.approx(80, rel=0.1)
+    rooms.restart()
+    assert used(rooms)[4] == pytest.approx(80, rel=0.1)
+
+
 def test_use_is_counted_where_limits_depend_on_it(make_rooms: Callable[..., Rooms]) -> None:
     assert not make_rooms().worker.usage.is_wanted
     rooms = make_shared(make_rooms(follow_depth_max=0, accounting_storage_enforce="safe"))

@@ -48,6 +48,8 @@ def modify_users(request: Request, desk: Desk) -> Talk:
         _say_modified(desk, "user associations", [_line(desk, each) for each in associations])
         _change_associations(draft, associations, wishes)
     yield from _commit(draft, desk)
+    if wishes.forgets_usage and not desk.code:
+        yield from _forget_usage(desk, associations)
 
 
 def _user_associations(book: Book, wanted: Wanted) -> Iterator[Association]:
@@ -133,6 +135,9 @@ def modify_accounts(request: Request, desk: Desk) -> Talk:
         )
         _change_associations(draft, associations, wishes)
     yield from _commit(draft, desk)
+    if wishes.forgets_usage and not desk.code:
+        below = [each for own in associations for each in desk.book.below(own.account)]
+        yield from _forget_usage(desk, [*associations, *below])
 
 
 def _change_accounts(draft: Draft, desk: Desk, wanted: Wanted, wishes: Wishes) -> None:
@@ -338,6 +343,18 @@ def _note(draft: Draft, action: str, where: str, info: str, *users: str) -> None
             at=draft.at, action=action, actor=draft.actor, where=where, info=info, users=users
         )
     )
+
+
+def _forget_usage(desk: Desk, associations: Sequence[Association]) -> Talk:
+    """Let what was used under associations count no more, if that is agreed to."""
+    if not associations:
+        desk.fail(_NOTHING)
+        return
+    desk.say(f"No cluster specified, resetting on local cluster {desk.cluster}\n")
+    if (yield from desk.ask("Would you like to reset usage?")):
+        desk.controller.forget_usage({each.id for each in associations})
+    else:
+        desk.say(" Changes Discarded\n")
 
 
 def _commit(draft: Draft, desk: Desk) -> Talk:

@@ -54,6 +54,8 @@ class Wishes(msgspec.Struct):
     preempt: list[Signed] = []
     fields: dict[str, object] = {}
     """Fields of a quality of service that are set as they are."""
+    forgets_usage: bool = False
+    """Whether what was used is to count no more."""
     count: int = 0
     """How many words set something."""
 
@@ -188,6 +190,12 @@ def _parent(wishes: Wishes, word: Word, _: Desk) -> None:
     wishes.parent = word.text
 
 
+def _raw_usage(wishes: Wishes, word: Word, _: Desk) -> None:
+    if read_count("RawUsage", word) != 0:
+        raise Problem("sacctmgr: error: RawUsage can only be set to 0\n")
+    wishes.forgets_usage = True
+
+
 def _priority(wishes: Wishes, word: Word, _: Desk) -> None:
     wishes.priorities.append(read_count("Priority", word))
 
@@ -301,12 +309,14 @@ _SETTING: Final[Mapping[EntityName, tuple[Keyword[Reader], ...]]] = {
         Keyword("Description", 1, _description),
         Keyword("Organization", 1, _organization),
         Keyword("Parent", 2, _parent),
+        Keyword("RawUsage", 7, _raw_usage),
         *_OF_ASSOCIATION,
     ),
     "User": (
         Keyword("AdminLevel", 2, _admin_level),
         Keyword("DefaultAccount", 8, _default_account),
         Keyword("DefaultWCKey", 8, _default_wckey),
+        Keyword("RawUsage", 7, _raw_usage),
         *_OF_ASSOCIATION,
     ),
     "Cluster": (
