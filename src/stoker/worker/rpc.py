@@ -18,6 +18,7 @@ from stoker.core.errors import InvalidSpec, StokerError
 from stoker.core.messages import (
     BackupRequest,
     Changed,
+    Draft,
     Explanation,
     Finding,
     JobDetail,
@@ -30,6 +31,7 @@ from stoker.core.messages import (
     Refusal,
     Stop,
     Submit,
+    Surroundings,
 )
 from stoker.core.models import Job, Owner
 from stoker.core.units import JobRef, NotationError, parse_job_ref
@@ -125,25 +127,36 @@ class Rpc:
 
     def _submit(self, request: Submit, owner: Owner) -> Receipt:
         job_ids: list[int] = []
+        # Many in one request are mostly alike but for their keys: each kind is read once.
+        read: dict[tuple[bytes, bytes], Submission] = {}
         environment = _as_mapping(request.surroundings.environment)
         for draft in request.drafts:
-            call = Call(
-                program="sbatch",
-                argv=draft.words,
-                environment=environment,
-                work_dir=request.surroundings.work_dir,
-                owner=owner,
-                now=self._controller.now(),
-                umask=request.surroundings.umask,
-                rlimits=request.surroundings.rlimits,
-                key=draft.key,
-            )
+            like = draft.line, draft.script
             try:
-                job = self._controller.submit(self._read_draft(call, draft.script))
+                if like not in read:
+                    call = self._call_of(draft, request.surroundings, environment, owner)
+                    read[like] = self._read_draft(call, draft.script)
+                submission = msgspec.structs.replace(read[like], key=draft.key)
+                job = self._controller.submit(submission)
             except (errors.UserError, errors.Infeasible) as error:
                 return Receipt(tuple(job_ids), _refusal(error))
             job_ids.append(job.array_job_id or job.job_id)
         return Receipt(tuple(job_ids))
+
+    def _call_of(
+        self, draft: Draft, around: Surroundings, environment: Mapping[str, str], owner: Owner
+    ) -> Call:
+        return Call(
+            program="sbatch",
+            argv=draft.words,
+            environment=environment,
+            work_dir=around.work_dir,
+            owner=owner,
+            now=self._controller.now(),
+            umask=around.umask,
+            rlimits=around.rlimits,
+            key=draft.key,
+        )
 
     # --- Looking.
 

@@ -166,6 +166,15 @@ def test_jobs_match_every_field_that_says_something(desk, wanted, ids):
     assert [job.job_id for job in desk.ask("jobs", wanted, Page).jobs] == ids
 
 
+def test_drafts_that_are_alike_but_for_their_keys_are_read_once(desk):
+    drafts = tuple(Draft.of(["--", "true"], key=f"key-{number}") for number in range(5))
+    other = Draft.of(["-n2", "--", "true"], key="other")
+    receipt = desk.ask("submit", Submit(drafts=(*drafts, other), surroundings=HERE), Receipt)
+    assert len(set(receipt.job_ids)) == 6
+    keys = [submission.key for submission in desk.controller.submissions]
+    assert keys == ["key-0", "key-1", "key-2", "key-3", "key-4", "other"]
+
+
 def test_long_lists_come_in_pages_and_no_job_is_missing_or_doubled(desk):
     for job_id in range(1, 2 * PAGE_MAX + 6):
         desk.controller.add(job_id)
