@@ -28,7 +28,6 @@ from stoker.core.notices import Trigger
 from stoker.core.settings import Machine, Settings
 from stoker.core.units import JobRef
 from stoker.scheduling.fairshare import Standing
-from stoker.scheduling.fairshare import Standing
 from stoker.scheduling.placement import place
 from stoker.scheduling.snapshot import Shape
 from stoker.worker.admission import Admission
@@ -129,9 +128,6 @@ class FakeController:
 
     def book(self) -> Book:
         return self.accounts
-
-    def standings(self) -> Mapping[int, Standing]:
-        return {}
 
     def standings(self) -> Mapping[int, Standing]:
         return {}
