@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,38 @@ def test_a_reader_sees_one_state_while_the_writer_goes_on(database):
 def test_a_reader_cannot_write(database):
     with pytest.raises(StoreError, match="readonly"), database.reader() as connection:
         connection.exec_driver_sql(ADD, ("no", 1))
+
+
+def test_a_reader_takes_the_connection_of_the_one_before_and_sees_what_is_new(database):
+    with database.reader() as first:
+        assert first.exec_driver_sql("SELECT count(*) FROM counters").scalar() == 0
+    add(database, "later")
+    with database.reader() as second:
+        assert second is first
+        assert second.exec_driver_sql("SELECT count(*) FROM counters").scalar() == 1
+
+
+def test_readers_that_have_gone_hold_no_log_back(database, path):
+    for number in range(50):
+        with database.reader() as connection:
+            connection.exec_driver_sql("SELECT * FROM counters").fetchall()
+        add(database, f"name-{number}")
+    with closing(sqlite3.connect(path)) as connection:
+        busy, in_log, copied = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    assert (busy, in_log, copied) == (0, 0, 0)
+
+
+def test_a_reader_that_failed_is_not_used_again(database):
+    with pytest.raises(LookupError), database.reader() as broken:
+        raise LookupError
+    with database.reader() as connection:
+        assert connection is not broken
+        assert connection.exec_driver_sql("SELECT 1").scalar() == 1
+
+
+def test_readers_at_the_same_time_have_connections_of_their_own(database):
+    with database.reader() as one, database.reader() as other:
+        assert one is not other
 
 
 def test_many_threads_share_the_one_writer(database):
