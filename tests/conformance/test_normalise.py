@@ -78,6 +78,10 @@ def test_a_line_of_a_second_users_job_shows_the_second_user() -> None:
     side = Side({}, foreign=frozenset({8}))
     assert alike(" 8 bobs  bob R", " 8 bobs alice R", "squeue", side)
     assert alike("bob|", "alice|", "squeue", side)
+    assert alike("bob|bobbob  +x", "ali|alicealice+x", "squeue", side)
+    assert not alike("alice|", "bob|", "squeue", side)
+    assert not alike("bob 1|", "alice 2|", "squeue", side)
+    assert not alike("bob|\n" * 5, "alice|\n" * 5, "squeue", side), "no job has so many lines"
     assert not alike(
         " 9 mine  bob R", " 9 mine alice R", "squeue", side._replace(foreign=frozenset())
     )
@@ -160,3 +164,9 @@ def test_each_accepted_difference_is_of_a_recorded_case() -> None:
     if not known:
         pytest.skip("the recordings are not here (STOKER_REFERENCE)")
     assert set(reasons) <= known
+
+
+def test_spans_without_a_blank_between_them_are_found() -> None:
+    assert alike("1:05   1:05 1:051:05 +x", "0:11   0:11 0:110:11 +x", "squeue -O timeused")
+    assert not alike("1:05 1:051:05", "0:11 0:112:05", "squeue -O timeused")
+    assert not alike("5:00", "1:00", "squeue"), "no machine is that much slower"
