@@ -99,3 +99,17 @@ def test_a_limit_holds_after_a_crash_and_frees_when_it_is_raised(stoker: Private
     refused = stoker.run("sbatch", "-A", "nosuch", "--wrap", "true")
     assert refused.returncode == 1
     assert "Invalid account or account/partition combination" in refused.stderr
+
+
+def test_jobs_of_a_user_who_may_run_one_never_overlap_however_short(stoker: PrivateStoker) -> None:
+    line = "mkdir lock || echo overlap >>bad; sleep 0.01; rmdir lock; echo done >>done"
+    stoker.sbatch("-a", "1-40", "--wrap", line, "-o", "/dev/null")
+    for _ in range(10):
+        stoker.sbatch("--wrap", line, "-o", "/dev/null")
+    done = stoker.directory / "done"
+    until(
+        lambda: done.exists() and len(done.read_text().splitlines()) == 50,
+        lambda: f"{stoker.ok('squeue', '-h', '-o', '%i %T %r')}",
+        limit_s=60.0,
+    )
+    assert not (stoker.directory / "bad").exists()
