@@ -11,15 +11,16 @@ from collections import namedtuple
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from typing import Any, cast
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.pool import StaticPool
 
 from stoker.core import rows
 from stoker.core.models import Allocation, Job, JobSpec, Step
 from stoker.core.repository import NEXT_JOB_ID, HistoryFilter, NodeState, Repository
-from stoker.core.schema import allocations, jobs
+from stoker.core.schema import allocations, jobs, metadata
 from support.works import Fragile
 
 JOB_COLUMNS = list(jobs.c.keys())
@@ -30,7 +31,7 @@ ALLOCATION_JOB, ALLOCATION_STATE = 0, 2
 JobRow = tuple[Any, ...]
 Key = tuple[int, int]
 
-read_spec = lru_cache(maxsize=None)(rows.decode_spec)
+read_spec = cache(rows.decode_spec)
 
 
 @dataclass
@@ -67,6 +68,11 @@ class MemoryDatabase(Fragile):
         self._apply(batch)
         self.after_commit()
 
+    @contextmanager
+    def reader(self) -> Iterator[Connection]:
+        """Give empty tables: whoever asks here keeps what no simulated job has."""
+        yield _nothing()
+
     def _apply(self, batch: Batch) -> None:
         for job_id, row in batch.jobs.items():
             if row is None:
@@ -84,6 +90,13 @@ class MemoryDatabase(Fragile):
             self.allocations.setdefault(job_id, {})[attempt] = row
         for write in batch.others:
             write()
+
+
+@cache
+def _nothing() -> Connection:
+    connection = create_engine("sqlite://", poolclass=StaticPool).connect()
+    metadata.create_all(connection)
+    return connection
 
 
 class MemoryRepository(Repository):

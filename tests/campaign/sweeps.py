@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Final, NamedTuple
 
 from campaign.driver import StokerDriver
@@ -56,12 +57,19 @@ SWEEPS = [
 ]
 
 
+@cache
 def can_trace() -> bool:
-    """Whether strace is there and may trace our own processes."""
+    """Whether strace is there, and may attach itself to processes of ours that are not its own."""
     if shutil.which("strace") is None:
         return False
-    done = subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True, check=False)
-    return done.returncode == 0
+    with subprocess.Popen(["sleep", "60"]) as other:
+        argv = ["strace", "-o", "/dev/null", "-p", str(other.pid)]
+        with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as tracer:
+            assert tracer.stderr is not None
+            said = tracer.stderr.readline()
+            tracer.terminate()
+        other.kill()
+    return "attached" in said
 
 
 @contextmanager
