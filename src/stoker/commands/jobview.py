@@ -58,6 +58,7 @@ class Scene:
         self.tasks_width_max = _tasks_width_max(call.environment)
         nodes = [status.node for status in controller.nodes()]
         self.node_names = tuple(node.name for node in nodes)
+        self.node_memory_mib = max((node.memory_mib for node in nodes), default=0)
         self.node_cpus_max = max((node.cpus for node in nodes), default=1)
         self.shape_of = controller.shape
         self._times: dict[int, str] = {}
@@ -228,7 +229,8 @@ class JobView:
             return allocation.memory_mib
         shape = self.shape
         if shape.memory_per_node_mib is not None:
-            return shape.memory_per_node_mib * self.node_count
+            # None at all is all that a node has.
+            return (shape.memory_per_node_mib or self.scene.node_memory_mib) * self.node_count
         return (shape.memory_per_cpu_mib or 0) * self.cpus
 
     @property

@@ -182,6 +182,15 @@ def test_the_letter_that_sorts_by_nothing_is_named() -> None:
     assert (heard.err, heard.code) == ("squeue: error: Invalid sort specification: !\n", 1)
 
 
+def test_a_time_format_that_is_none_is_told_of_where_times_are_shown() -> None:
+    queue = queue_of_squeue(at("04:51:40"))
+    odd = {"SLURM_TIME_FORMAT": "nonsense"}
+    heard = converse(squeue(call_of("squeue", "-h", "-o", "%V", environment=odd), queue))
+    assert heard.err == "squeue: error: invalid SLURM_TIME_FORMAT = 'nonsense'\n"
+    assert heard.out.startswith("2026-11-24T04:50:37\n")
+    assert converse(squeue(call_of("squeue", "-h", environment=odd), queue)).err == ""
+
+
 def test_hosts_are_sorted_by_their_numbers() -> None:
     jobs = [
         job(number, "j", submit="04:50:00", start="04:50:00", node=f"n{number}")

@@ -35,7 +35,7 @@ from stoker.commands.squeue.steps import list_steps
 from stoker.core.enums import ENDED
 from stoker.core.errors import UnknownJob
 from stoker.core.models import Job
-from stoker.core.units import JobRef, NotationError, expand_hosts
+from stoker.core.units import JobRef, NotationError, expand_hosts, is_time_style
 from stoker.worker.call import Answer, Call
 from stoker.worker.controller import Controller
 
@@ -65,6 +65,8 @@ def _list_jobs(request: Request, call: Call, controller: Controller, above: str)
     tests, complaints = _tests(request, call, controller)
     errors += complaints
     scene = Scene(call, controller)
+    if layout.fields & fields.TIMES and not is_time_style(scene.style):
+        errors.append(f"squeue: error: invalid SLURM_TIME_FORMAT = '{scene.style}'")
     if request.has_date:
         above += clock_line(scene.now, scene.zone)
     if request.has_heading:

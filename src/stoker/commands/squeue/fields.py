@@ -334,6 +334,12 @@ BY_NAME: Mapping[str, JobField] = MappingProxyType(
 EXPECTING: Final = frozenset({_START, _END, _SCHED_NODES, BY_NAME["pendingtime"]})
 """Fields for which one must find out when waiting jobs will start."""
 
+TIMES: Final = frozenset(
+    {_START, _END, _SUBMIT}
+    | {BY_NAME[name] for name in ("accruetime", "deadline", "eligibletime", "lastschedeval")}
+)
+"""Fields that tell a point in time."""
+
 SORT_KEYS: Mapping[str, Callable[[JobView], Any]] = MappingProxyType(
     {
         "a": lambda view: view.job.spec.account,
