@@ -136,19 +136,20 @@ class Replay:
         raw = case.raw
         self._write_inputs(raw)
         self.cluster.forget_mail()
+        user = raw.get("user", "alice")
         self._make_directories(raw.get("files") or ())
         first = self.cluster.next_id()
         ids = dict(self.setup_ids)
         ran = self.cluster.run(
             self._command(raw["cmd"], ids),
-            user=raw.get("user", "alice"),
+            user=user,
             stdin=raw.get("stdin"),
             env=raw.get("env"),
             limit_s=_patience(raw),
         )
         given = range(first, self.cluster.next_id())
         _learn(ids, raw["stdout"] + raw["stderr"], ran["stdout"] + ran["stderr"], given)
-        then = [self._follow(each, ids, given) for each in raw.get("then") or []]
+        then = [self._follow(each, user, ids, given) for each in raw.get("then") or []]
         files = self._files(raw.get("files") or {}, ids, given)
         if self.cluster.speaks_http:
             # Later cases ask for the jobs of earlier ones.
@@ -173,13 +174,15 @@ class Replay:
             return translated(command, ids)
         return translated_argv(command, ids)
 
-    def _follow(self, each: Mapping[str, Any], ids: dict[int, int], given: range) -> dict[str, Any]:
+    def _follow(
+        self, each: Mapping[str, Any], user: str, ids: dict[int, int], given: range
+    ) -> dict[str, Any]:
         if "wait" in each:
             latest = max(given, default=0)
             return {"waited": not latest or self.cluster.wait_for_job(latest, each["wait"])}
         command = each["cmd"]
         self._guess(command, ids, given)
-        ran = self.cluster.run(self._command(command, ids))
+        ran = self.cluster.run(self._command(command, ids), user=user)
         _learn(ids, each["stdout"], ran["stdout"], given)
         return dict(ran)
 

@@ -16,10 +16,10 @@ import msgspec
 
 from stoker.core.enums import JobState
 from stoker.core.errors import NotAllowed, UnknownJob
-from stoker.core.models import FOREVER, Job
+from stoker.core.models import FOREVER, Job, Owner
 from stoker.core.notices import Notice, Trigger
 from stoker.core.noticestore import NoticeStore
-from stoker.worker.changes import check_operator, check_owner
+from stoker.worker.changes import check_owner
 from stoker.worker.notifying import Post
 from stoker.worker.queue import Turn
 from stoker.worker.table import JobTable
@@ -29,6 +29,8 @@ from stoker.worker.witness import Witness
 FINI: Final = "fini"
 TIME: Final = "time"
 IDLE: Final = "idle"
+
+_DENIED: Final = "ESLURM_ACCESS_DENIED"
 
 
 class TriggerKeeper(Witness):
@@ -40,12 +42,14 @@ class TriggerKeeper(Witness):
         store: NoticeStore,
         table: JobTable,
         idle_nodes: Callable[[], Iterable[str]],
+        is_administrator: Callable[[Owner], bool],
     ) -> None:
-        """*idle_nodes* says on which nodes nothing runs."""
+        """*idle_nodes* says on which nodes nothing runs, *is_administrator* who runs them."""
         self._post = post
         self._store = store
         self._table = table
         self._idle_nodes = idle_nodes
+        self._is_administrator = is_administrator
         self._triggers: dict[int, Trigger] = {}
         self._next_id = 1
 
@@ -70,8 +74,8 @@ class TriggerKeeper(Witness):
             if job is None:
                 raise UnknownJob(str(trigger.job_id))
             check_owner(job, trigger.owner)
-        else:
-            check_operator(trigger.owner)
+        elif not self._is_administrator(trigger.owner):
+            raise NotAllowed("cannot set a trigger for nodes: ask who runs them", _DENIED)
         trigger = msgspec.structs.replace(trigger, trigger_id=self._next_id)
         self._next_id += 1
         self._triggers[trigger.trigger_id] = trigger
@@ -83,7 +87,7 @@ class TriggerKeeper(Witness):
         """Remove triggers of a user, or, for root, of anybody."""
         doomed = list(doomed)
         if any(by_id not in (0, trigger.owner.user_id) for trigger in doomed):
-            raise NotAllowed("cannot clear another user's trigger", "ESLURM_ACCESS_DENIED")
+            raise NotAllowed("cannot clear another user's trigger", _DENIED)
         self._remove(turn, [trigger.trigger_id for trigger in doomed])
 
     # What happens.

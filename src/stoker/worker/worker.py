@@ -113,7 +113,9 @@ class Worker:
         self.ledger.witnesses.append(
             Notifier(self.post, notices, table, lambda: self.admission.settings)
         )
-        self.triggers = TriggerKeeper(self.post, notices, table, self._idle_nodes)
+        self.triggers = TriggerKeeper(
+            self.post, notices, table, self._idle_nodes, self.accounts.is_administrator
+        )
         self.ledger.witnesses.append(self.triggers)
         self.usage = UsageKeeper(self.ledger, self.priorities, UsageStore(repository.database))
         self.household = DaemonHousehold(home, repository.database, engine, self)

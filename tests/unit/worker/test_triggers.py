@@ -97,6 +97,14 @@ def test_only_a_job_that_is_there_and_ones_own_has_triggers(rooms):
     assert ids(rooms) == []
 
 
+def test_only_administrators_have_triggers_for_nodes(make_rooms):
+    rooms = make_rooms(administrators="root")
+    with pytest.raises(NotAllowed):
+        keep(rooms, "down")
+    keep(rooms, "down", by=ROOT)
+    assert ids(rooms) == [1]
+
+
 def test_numbers_are_not_given_twice(rooms):
     keep(rooms, "down", by=ROOT)
     with rooms.queue.turn():
