@@ -41,7 +41,7 @@ from support.works import MEMORY_MIB, NODES, ROOT, Killed, Works, disk_full
 
 RAM: Final = Path("/dev/shm")
 WALK_STEPS: Final = 2000
-LOOK_EVERY: Final = 200
+LOOK_EVERY: Final = 400
 """Steps between two looks at everything."""
 ROUNDS_MAX: Final = 400
 DAY_S: Final = 86400.0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +20,7 @@ from support.daemon import PrivateStoker, is_running, until, wait_gone
 
 FREEZER = Path("/sys/fs/cgroup/freezer")
 FLOOD_MIB = 64
+STOP_S = 5.0
 
 
 @pytest.fixture
@@ -101,6 +104,25 @@ def test_a_flood_of_output_costs_the_daemon_no_memory(stoker) -> None:
     assert (stoker.directory / "flood").stat().st_size == 2 * FLOOD_MIB << 20
     assert stoker.ok("stoker", "logs", "--lines", "2", str(job_id)) == "y\ny\n"
     assert rss_kib(stoker.stokerd) - before < 50 << 10
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_the_daemon_within_five_seconds_and_jobs_live_on(stoker, number) -> None:
+    """R28: also beside clients that have said half a word, or wait for an end."""
+    os.mkfifo(stoker.directory / "fifo")
+    job_id = stoker.sbatch(script="read -r _ < fifo; exit 3\n")
+    stoker.wait_running(job_id)
+    daemon, waiting = stoker.stokerd, stoker.start("stoker", "wait", str(job_id))
+    with socket.socket(socket.AF_UNIX) as half:
+        half.connect(str(stoker.home / "run" / "stokerd.sock"))
+        half.send(b"\0\0")
+        os.kill(daemon, number)
+        wait_gone(daemon, STOP_S)
+    assert stoker.state(job_id) == "RUNNING"
+    (stoker.directory / "fifo").write_text("go\n")
+    assert stoker.wait_for(job_id) == "FAILED"
+    assert stoker.accounting(job_id) == ["FAILED", "3:0"]
+    assert waiting.wait(STOP_S) == 3
 
 
 def test_an_array_of_a_hundred_thousand_tasks_is_taken_in_seconds(stoker) -> None:

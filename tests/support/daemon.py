@@ -77,6 +77,8 @@ class PrivateStoker:
 
     def start(self, *argv: str) -> subprocess.Popen[bytes]:
         """Start a command, and let it run; `close` ends it, too."""
+        if argv[0] == "stoker":
+            argv = (sys.executable, "-m", "stoker.cli.people", *argv[1:])
         nowhere = subprocess.DEVNULL
         started = subprocess.Popen(
             argv,
