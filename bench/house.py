@@ -36,8 +36,10 @@ def private_stoker(*, home: Path | None = None, **settings: object) -> Iterator[
     try:
         with Client(home) as client:
             client.status()
-            yield client
-            client.shutdown(cancel=True)
+            try:
+                yield client
+            finally:
+                client.shutdown(cancel=True)
         _wait_for_end(home)
     finally:
         for name, value in before.items():
