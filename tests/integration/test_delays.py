@@ -42,6 +42,24 @@ def test_a_requeued_job_waits_for_as_long_as_is_set(works_with):
         assert list(works.engine.units) == [f"{job.job_id}.1.batch"]
 
 
+def test_a_job_that_has_ended_need_not_wait_for_another_run(works_with):
+    with works_with(requeue_delay_s=DELAY_S) as works:
+        job = works.submit()
+        works.schedule()
+        works.engine.finish(works.run(job.job_id))
+        works.engine.deliver()
+        works.ask("requeue", job.job_id)
+        works.schedule()
+        assert list(works.engine.units) == [f"{job.job_id}.1.batch"]
+
+
+def test_a_task_of_what_is_no_array_is_not_waited_for(works_with):
+    with works_with() as works:
+        other = works.submit(hold=True)
+        job = works.submit(dependency=f"afterok:{other.job_id}_1")
+        assert works.job(job.job_id).dependency is None
+
+
 def test_a_requeued_job_starts_at_once_if_nothing_is_set(works_with):
     with works_with() as works:
         job = works.submit()

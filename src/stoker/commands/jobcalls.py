@@ -52,7 +52,12 @@ def read_node_file(wishes: Wishes) -> Generator[ReadFile, bytes, None]:
         try:
             content = yield ReadFile(wishes.node_file)
         except OSError:
-            wishes.fail(f"error: Unable to open file {wishes.node_file}")
+            wishes.fail(
+                f"error: slurm_allocate_resources error opening file {wishes.node_file}, "
+                "No such file or directory\n"
+                f"{wishes.program}: error: Invalid --nodefile node file",
+                255,
+            )
         names = content.decode("utf-8", "surrogateescape").replace(",", " ").split()
         wishes.spec["node_list"] = ",".join(names)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from copy import copy
 from datetime import tzinfo
 
+from stoker.commands.gpus import told_gres
 from stoker.core.enums import Hold, JobState, Reason
 from stoker.core.models import NO_TASK, Allocation, Job
 from stoker.core.units import (
@@ -243,12 +244,10 @@ class JobView:
     @property
     def tres_per_node(self) -> str | None:
         """Return the generic resources of each node: ``gres:gpu:1``."""
-        gres = self.job.spec.gres
-        if not gres:
-            return None
-        return ",".join(
-            word if word.startswith("gres") else f"gres:{word}" for word in gres.split(",")
-        )
+        spec = self.job.spec
+        if spec.tres_asked:
+            return spec.tres_asked.get("TresPerNode")
+        return told_gres(spec.gres) if spec.gres else None
 
     @property
     def oversubscribe(self) -> str:

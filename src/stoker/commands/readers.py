@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Final, TypeAlias
 
+from stoker.commands.idlevalues import IDLE_READERS
 from stoker.commands.wishes import OptionError, Wishes
 from stoker.core.models import FOREVER, SignalRequest
 from stoker.core.units import (
@@ -29,6 +30,7 @@ _NUMBER_MAX: Final = (1 << 31) - 1
 _NODE_COUNT: Final = re.compile(r"(\d{0,9})([kKmM]?)(?:(-)(?:(\d{1,9})([kKmM]?))?)?", re.ASCII)
 _NICE_MAX: Final = (1 << 31) - 3
 _NICE_DEFAULT: Final = 100
+_SIGNAL_AHEAD_MAX_S: Final = (1 << 16) - 1
 
 _MAIL_TYPES: Final = (
     "INVALID_DEPEND",
@@ -192,11 +194,15 @@ def _signal(wishes: Wishes, value: str) -> None:
     name, at, seconds = rest.partition("@")
     wanted = set(prefixes.upper())
     is_known = wanted <= {"B", "R"}
-    if not is_known or (at and re.fullmatch(r"\d{1,5}", seconds, re.ASCII) is None):
+    if not is_known or (at and re.fullmatch(r"\d{0,5}", seconds, re.ASCII) is None):
+        wishes.refuse("signal")
+    if int(seconds or 0) > _SIGNAL_AHEAD_MAX_S:
         wishes.refuse("signal")
     try:
         signal = parse_signal(name)
     except NotationError:
+        wishes.refuse("signal")
+    if not signal:
         wishes.refuse("signal")
     wishes.spec["signal"] = SignalRequest(signal, int(seconds or 60), "B" in wanted)
 
@@ -290,10 +296,14 @@ def _cpu_frequency(wishes: Wishes, value: str) -> None:
 
 
 def _propagate(wishes: Wishes, value: str) -> None:
-    for word in value.lower().split(",") if value else ():
-        if word not in (*RLIMITS, "all", "none"):
-            wishes.fail(f"error: --propagate: unknown resource limit {word.upper()}", 255)
-    wishes.propagate = value.lower() or "all"
+    names = [word.removeprefix("RLIMIT_") for word in value.split(",")]
+    for name in names if value not in ("", "ALL", "NONE") else ():
+        if name.lower() not in RLIMITS or not name.isupper():
+            wishes.fail(
+                f"error: Bad rlimit name: {name}\n"
+                f"{wishes.program}: error: --propagate={value} is not valid."
+            )
+    wishes.propagate = ",".join(names).lower() or "all"
 
 
 def _gpu_count(field: str, name: str, wishes: Wishes, value: str) -> None:
@@ -333,11 +343,14 @@ def _verbose(wishes: Wishes, _: str) -> None:
     wishes.shown["verbose"] = str(wishes.verbose)
 
 
-def _get_user_environment(wishes: Wishes, _: str) -> None:
+def _get_user_environment(wishes: Wishes, value: str) -> None:
+    if re.fullmatch(r"\d*[sSlL]?", value, re.ASCII) is None:
+        wishes.refuse("get-user-env")
     wishes.user_environment = True
 
 
 _READERS: Final[Mapping[str, _Reader]] = {
+    **IDLE_READERS,
     "account": partial(_text, "account"),
     "acctg-freq": _account_frequency,
     "array": partial(_own_text, "array"),

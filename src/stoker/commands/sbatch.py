@@ -14,7 +14,7 @@ from errno import EFBIG
 from typing import Any, Final
 
 from stoker.commands import joboptions, variables
-from stoker.commands.demands import check_demands, refused
+from stoker.commands.demands import check_demands, gres_options, refused
 from stoker.commands.directives import SCRIPT_MAX, ScriptError, check_script, no_script
 from stoker.commands.errors import refusal
 from stoker.commands.exports import read_export_file
@@ -61,6 +61,8 @@ def sbatch(call: Call, controller: Controller) -> Conversation:
 
 def _submission(call: Call, controller: Controller) -> Conversation:
     parsed = parse("sbatch", joboptions.SBATCH, call.argv, stop_at_operand=True)
+    if ("gres", "help") in parsed.values:
+        return Answer(out=gres_options(controller))
     # What is wrong with an option is said before the script is read; it counts after it.
     take_all(wishes_of(call), parsed.values)
     if parsed.operands[:1] == [":"]:
@@ -147,9 +149,12 @@ def _told(wishes: Wishes, job: Job, controller: Controller) -> Generator[Request
     """Print the job's id; with ``--wait`` return when it has ended, with its exit code."""
     job_id = job.array_job_id or job.job_id
     out = _receipt(wishes, job_id, controller.cluster_name)
+    if notes := notes_of(wishes):
+        # They are said before the receipt, also where both go to one file.
+        yield Say(err=notes)
     if "wait" not in wishes.shown:
-        return Answer(out=out, err=notes_of(wishes))
-    yield Say(out=out, err=notes_of(wishes))
+        return Answer(out=out)
+    yield Say(out=out)
     ended: Sequence[Job] = yield UntilEnded((job_id,))
     return Answer(code=max(map(_exit_code, ended), default=1))
 

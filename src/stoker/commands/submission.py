@@ -19,6 +19,7 @@ from stoker.commands import joboptions
 from stoker.commands.demands import refused
 from stoker.commands.directives import ScriptError, check_script, is_heterogeneous, read_directives
 from stoker.commands.exports import entries, exported, is_partial, login_environment
+from stoker.commands.gpus import gpu_fields, settle_tasks
 from stoker.commands.options import EarlyAnswer, parse
 from stoker.commands.readers import take_all
 from stoker.commands.wishes import OptionError, Wishes
@@ -31,7 +32,6 @@ from stoker.core.units import (
     TaskSet,
     parse_array,
     parse_dependency,
-    parse_gres,
     zone_of,
 )
 from stoker.worker.call import Call
@@ -78,6 +78,8 @@ def submission_of(
         OptionError: The same, in words of the command's own.
     """
     wishes.settle_memory()
+    settle_tasks(wishes)
+    _fit_nodes(wishes)
     _refuse_unsupported(wishes)
     array = _array(wishes)
     spec = _spec(call, wishes, program, is_array=array is not None)
@@ -190,6 +192,16 @@ def limits_of(call: Call, wishes: Wishes) -> dict[str, tuple[int, int]]:
     }
 
 
+def _fit_nodes(wishes: Wishes) -> None:
+    """Ask for no more nodes than there are tasks: none would run on the others."""
+    tasks, nodes = wishes.spec.get("ntasks"), wishes.spec.get("min_nodes")
+    if isinstance(tasks, int) and isinstance(nodes, int) and tasks < nodes:
+        wishes.notes.append(
+            f"Warning: can't run {tasks} processes on {nodes} nodes, setting nnodes to {tasks}"
+        )
+        wishes.spec["min_nodes"] = wishes.spec["max_nodes"] = tasks
+
+
 def _spec(call: Call, wishes: Wishes, program: Program, *, is_array: bool) -> JobSpec:
     work_dir = work_dir_of(call, wishes)
     default = "slurm-%A_%a.out" if is_array else "slurm-%j.out"
@@ -207,44 +219,10 @@ def _spec(call: Call, wishes: Wishes, program: Program, *, is_array: bool) -> Jo
         submit_line=" ".join((call.program, *call.argv)),
     )
     spec = msgspec.structs.replace(spec, **wishes.spec)
-    changes: dict[str, object] = _gpu_fields(wishes, spec)
+    changes = gpu_fields(wishes, spec)
     if spec.mail_type and not spec.mail_user:
         changes["mail_user"] = call.owner.user_name
     return msgspec.structs.replace(spec, **changes) if changes else spec
-
-
-def _gpu_fields(wishes: Wishes, spec: JobSpec) -> dict[str, object]:
-    """Return the fields that follow from the options which count GPUs."""
-    kind, count = _gpus_on_each_node(wishes, spec)
-    changes: dict[str, object] = {}
-    if count:
-        name = f"gpu:{kind}" if kind else "gpu"
-        changes["gres"] = f"{spec.gres},{name}:{count}" if spec.gres else f"{name}:{count}"
-    else:
-        count = sum(number for name, number in parse_gres(spec.gres) if name.startswith("gpu"))
-    if wishes.cpus_per_gpu and count and spec.cpus_per_task is None:
-        changes["min_cpus_per_node"] = wishes.cpus_per_gpu * count
-    if wishes.mem_per_gpu_mib and count:
-        changes["mem_per_node_mib"] = wishes.mem_per_gpu_mib * count
-    return changes
-
-
-def _gpus_on_each_node(wishes: Wishes, spec: JobSpec) -> tuple[str, int]:
-    """Return type and number of the GPUs that are asked for on each node."""
-    nodes = spec.min_nodes or 1
-    if wishes.gpus_per_node:
-        return _typed(wishes.gpus_per_node)
-    if wishes.gpus_per_task:
-        kind, count = _typed(wishes.gpus_per_task)
-        tasks = spec.ntasks_per_node or -(-spec.tasks // nodes)
-        return kind, count * tasks
-    kind, count = _typed(wishes.gpus)
-    return kind, -(-count // nodes)
-
-
-def _typed(value: str) -> tuple[str, int]:
-    kind, _, count = value.rpartition(":")
-    return kind, int(count or 0)
 
 
 def _environment(

@@ -98,6 +98,8 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, wea
     mem_per_cpu_mib: int | None = None
     tmp_disk_mib: int = 0
     gres: str = ""
+    tres_asked: Mapping[str, str] = {}
+    """How GPUs were asked for, by Slurm's names (``TresPerJob``), if not for each node alone."""
     features: str = ""
     node_list: str = ""
     exclude: str = ""

@@ -275,6 +275,8 @@ def _refusal_to_suspend(job: Job) -> NotAllowed | None:
 
 
 def _refusal_to_resume(job: Job) -> NotAllowed | None:
+    if (refused := _unless_started("resume", job)) is not None:
+        return refused
     if job.state is not JobState.SUSPENDED:
         return _refused("resume", job, "it is not suspended", "ESLURM_JOB_NOT_SUSPENDED")
     return None

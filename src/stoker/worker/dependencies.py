@@ -117,7 +117,7 @@ class Dependencies:
     def _active(self, condition: Condition) -> list[Job]:
         job = self._table.get(condition.job_id)
         if job is not None and not job.array_job_id:
-            return [job]
+            return [job] if _is_named(job, condition) else []
         found = self._table.array(condition.job_id) or ([job] if job is not None else [])
         return [each for each in found if _is_named(each, condition)]
 

@@ -112,7 +112,8 @@ def _each(
     errors = []
     for text in _ids(line, words):
         for label, code in failures(line, text, act, takes_ended=takes_ended):
-            message = unknown if unknown and code == _UNKNOWN else strerror(code)
+            is_odd = unknown and code == _UNKNOWN and not label
+            message = unknown if is_odd else strerror(code)
             errors.append(f"{label}: {message}" if label else f"{message} for job {text}")
     return answer(line, errors)
 
@@ -137,17 +138,19 @@ def failures(
     except UnknownJob:
         jobs = []
     if ref is None or not jobs:
-        yield "", _UNKNOWN
+        yield text if ref is not None and ref.tasks is not None else "", _UNKNOWN
         return
     ended = [job for job in jobs if job.state.has_ended]
     live = [job for job in jobs if not job.state.has_ended]
+    found = []
     if ended and (live or not takes_ended):
-        yield _label(ref, ended), _FINISHED
-        if not live:
-            return
-    code = _attempt(ref, act)
-    if code or (ended and live):
-        yield _label(ref, live or ended), code or "SLURM_SUCCESS"
+        found.append((_tasks(ref, ended), _FINISHED))
+    if live or not found:
+        code = _attempt(ref, act)
+        if code or found:
+            found.append((_tasks(ref, live or ended), code or "SLURM_SUCCESS"))
+    for tasks, code in sorted(found, key=lambda each: each[0].first if each[0] else 0):
+        yield f"{jobs[0].array_job_id}_{tasks.format()}" if tasks else "", code
 
 
 def _attempt(ref: JobRef, act: Act) -> str:
@@ -158,17 +161,15 @@ def _attempt(ref: JobRef, act: Act) -> str:
     return ""
 
 
-def _label(ref: JobRef, jobs: Sequence[Job]) -> str:
-    """Return the tasks that a message is about; "" for a job that is no array."""
+def _tasks(ref: JobRef, jobs: Sequence[Job]) -> TaskSet:
+    """Return the tasks that a message is about; none for a job that is no array."""
     tasks: list[int] = []
     for job in jobs:
         if job.array is not None:
             tasks += job.array if ref.tasks is None else job.array.intersection(ref.tasks)
         elif job.array_task_id != NO_TASK:
             tasks.append(job.array_task_id)
-    if not tasks or (ref.tasks is not None and len(ref.tasks) == 1):
-        return ""
-    return f"{jobs[0].array_job_id}_{TaskSet(tasks).format()}"
+    return TaskSet(tasks)
 
 
 def _ids(line: Line, words: Sequence[str]) -> Iterator[str]:

@@ -228,7 +228,8 @@ def _file_lines(view: JobView) -> Iterator[str]:
         yield f"StdIn={view.path(spec.stdin)}"
         yield f"StdOut={view.stdout}"
     yield "Power="
-    if view.tres_per_node:
+    yield from (f"{name}={text}" for name, text in spec.tres_asked.items())
+    if view.tres_per_node and not spec.tres_asked:
         yield f"TresPerNode={view.tres_per_node}"
     if spec.mail_type:
         yield f"MailUser={spec.mail_user or view.job.owner.user_name} MailType={spec.mail_type}"

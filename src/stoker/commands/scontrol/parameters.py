@@ -192,7 +192,7 @@ def _gres(value: str, _job: Job, _line: Line) -> Changes:
         parse_gres(value)
     except NotationError as error:
         raise InvalidSpec(str(error), "ESLURM_INVALID_GRES") from None
-    return {"gres": value}
+    return {"gres": value, "tres_asked": {}}
 
 
 def _standard_output(value: str, _job: Job, _line: Line) -> Changes:

@@ -1,0 +1,223 @@
+"""Values of sbatch's options against what Slurm 22.05 said to the same: GPUs, and idle options."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from stoker.commands.sbatch import sbatch
+from stoker.core.models import JobSpec, Node
+from support.controller import MACHINE, FakeController, Heard, call_of, converse
+
+NODES = tuple(Node(f"node{n}", n - 1, 8, 16_000, {"gpu": 4}) for n in (1, 2))
+REFUSED = "sbatch: error: Invalid generic resource (gres) specification\n"
+
+
+def asked(words: str) -> tuple[Heard, FakeController]:
+    """Return what is said to ``sbatch -H WORDS --wrap true`` where nodes have GPUs."""
+    controller = FakeController(msgspec.structs.replace(MACHINE, nodes=NODES))
+    call = call_of("sbatch", "-H", *words.split(), "--wrap=true")
+    return converse(sbatch(call, controller)), controller
+
+
+def spec_of(words: str) -> JobSpec:
+    heard, controller = asked(words)
+    assert heard.code == 0
+    return controller.submissions[-1].spec
+
+
+@pytest.mark.parametrize(
+    ("words", "tasks", "gres", "told"),
+    [
+        ("--gpus=2", 1, "gpu:2", {"TresPerJob": "gres:gpu:2"}),
+        ("--gpus=4 -N2", 2, "gpu:2", {"TresPerJob": "gres:gpu:4"}),
+        ("--gpus-per-node=1 -N2", 2, "gpu:1", {"TresPerNode": "gres:gpu:1"}),
+        ("--gpus-per-task=1 -n2", 2, "gpu:2", {"TresPerTask": "gres:gpu:1"}),
+        ("--ntasks-per-node=2 --gpus-per-task=1", 2, "gpu:2", {"TresPerTask": "gres:gpu:1"}),
+        (
+            "--gpus=4 --gpus-per-task=2",
+            2,
+            "gpu:4",
+            {"TresPerJob": "gres:gpu:4", "TresPerTask": "gres:gpu:2"},
+        ),
+        (
+            "--gpus-per-node=2 --gpus=4",
+            2,
+            "gpu:2",
+            {"TresPerJob": "gres:gpu:4", "TresPerNode": "gres:gpu:2"},
+        ),
+        (
+            "--gres=gpu:1 --gpus=1",
+            1,
+            "gpu:1",
+            {"TresPerJob": "gres:gpu:1", "TresPerNode": "gres:gpu:1"},
+        ),
+        (
+            "--ntasks-per-gpu=2 --gpus=2",
+            4,
+            "gpu:2",
+            {"TresPerJob": "gres:gpu:2", "NtasksPerTRES": "2"},
+        ),
+        ("--ntasks-per-gpu=2 -n4", 4, "gpu:2", {"NtasksPerTRES": "2"}),
+        ("--ntasks-per-gpu=2 -N2", 4, "gpu:1", {"NtasksPerTRES": "2"}),
+        (
+            "--ntasks-per-gpu=2 --gpus-per-node=2 -N2",
+            8,
+            "gpu:2",
+            {"TresPerNode": "gres:gpu:2", "NtasksPerTRES": "2"},
+        ),
+        (
+            "--ntasks-per-gpu=2 --gres=gpu:2",
+            4,
+            "gpu:2",
+            {"TresPerNode": "gres:gpu:2", "NtasksPerTRES": "2"},
+        ),
+        (
+            "--gpus=2 --cpus-per-gpu=3",
+            1,
+            "gpu:2",
+            {"CpusPerTres": "gres:gpu:3", "TresPerJob": "gres:gpu:2"},
+        ),
+        (
+            "--gpus-per-node=2 --mem-per-gpu=1G",
+            1,
+            "gpu:2",
+            {"MemPerTres": "gres:gpu:1024", "TresPerNode": "gres:gpu:2"},
+        ),
+        ("--gres=gpu:2", 1, "gpu:2", {}),
+    ],
+)
+def test_gpus_are_counted_and_told_as_they_were_asked_for(words, tasks, gres, told):
+    spec = spec_of(words)
+    assert (spec.tasks, spec.gres, dict(spec.tres_asked)) == (tasks, gres, told)
+    assert list(spec.tres_asked) == list(told)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (
+            "--gpus-per-task=1",
+            (
+                "Failed to validate job spec. --gpus-per-task used without either --gpus or "
+                "-n/--ntasks is not allowed."
+            ),
+        ),
+        (
+            "--gpus=4 --gpus-per-task=2 -n4",
+            (
+                "Failed to validate job spec. Based on --gpus and --gpus-per-task number of "
+                "requested tasks differ from -n/--ntasks."
+            ),
+        ),
+        (
+            "--gpus=2 --gpus-per-node=1 -N1",
+            (
+                "Failed to validate job spec. Based on --gpu and --gres=gpu/--gpus-per-node "
+                "required nodes (2) doesn't fall between min_nodes (1) and max_nodes "
+                "(1) boundaries."
+            ),
+        ),
+        (
+            "--gpus-per-socket=1",
+            "--gpus-per-socket option requires --sockets-per-node specification",
+        ),
+        (
+            "--ntasks-per-gpu=2",
+            (
+                "gres_job_state_validate: --ntasks-per-tres needs either a GRES GPU specification "
+                "or a node/ntask specification"
+            ),
+        ),
+    ],
+)
+def test_gpus_that_cannot_be_counted_are_refused(words, why):
+    heard, _ = asked(words)
+    assert (heard.code, heard.err) == (1, f"sbatch: error: {why}\n{REFUSED}")
+
+
+def test_generic_resources_are_listed_on_request():
+    heard, _ = asked("--gres=help")
+    assert (heard.code, heard.out) == (0, "Valid gres options are:\ngpu[[:type]:count]\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("--switches=x", 1, 'Invalid numeric value "x" for --switches.'),
+        ("--wait-all-nodes=2", 255, "Invalid --wait-all-nodes specification"),
+        ("--wait-all-nodes=x", 1, 'Invalid numeric value "x" for --wait-all-nodes.'),
+        ("--profile=bogus", 255, "invalid --profile=bogus option"),
+        ("--mem-bind=bogus", 255, 'unrecognized --mem-bind argument "bogus"'),
+        ("--gpu-bind=bogus", 255, "Invalid --gpu-bind argument: gpu:bogus"),
+        ("--gpu-freq=bogus", 255, "Invalid --gpu-freq argument: gpu:bogus"),
+        ("--gres-flags=bogus", 255, "Invalid --gres-flags specification"),
+        ("--delay-boot=abc", 255, "Invalid --delay-boot specification"),
+        ("--no-kill=foo", 255, "Invalid --no-kill specification"),
+        ("--get-user-env=x", 255, "Invalid --get-user-env specification"),
+        ("-B 1:x", 1, 'Invalid numeric value "x" for second arg of -B.'),
+        ("--signal=USR1@65536", 255, "Invalid --signal specification"),
+        ("--signal=0", 255, "Invalid --signal specification"),
+    ],
+)
+def test_a_value_that_says_nothing_is_refused_also_where_it_would_mean_nothing(words, code, said):
+    heard, _ = asked(words)
+    assert (heard.code, heard.err) == (code, f"sbatch: error: {said}\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--switches=1@10",
+        "--wait-all-nodes=1",
+        "--profile=task",
+        "--mem-bind=local",
+        "--gpu-bind=closest",
+        "--gpu-freq=high,memory=low",
+        "--gres-flags=enforce-binding",
+        "--delay-boot=5",
+        "--no-kill=off",
+        "--no-kill",
+        "--get-user-env=L",
+        "--get-user-env=5L",
+        "-B 1:*",
+        "--power=level",
+        "--signal=USR1@65535",
+        "--signal=SIGUSR1@",
+        "--signal=BR:USR1@5",
+        "--propagate=NONE",
+        "--propagate=RLIMIT_NOFILE,CORE",
+    ],
+)
+def test_a_value_that_says_something_is_taken_in_silence(words):
+    heard, _ = asked(words)
+    assert (heard.code, heard.err) == (0, "")
+
+
+@pytest.mark.parametrize("value", ["nofile", "ALL,NOFILE", "NOFILE,X", "RLIMIT_X"])
+def test_a_limit_that_slurm_does_not_know_is_named(value):
+    heard, _ = asked(f"--propagate={value}")
+    wrong = next(word for word in value.split(",") if word != "NOFILE")
+    wrong = wrong.removeprefix("RLIMIT_")
+    assert (heard.code, heard.err) == (
+        1,
+        (
+            f"sbatch: error: Bad rlimit name: {wrong}\n"
+            f"sbatch: error: --propagate={value} is not valid.\n"
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("-n1 -N2", "Warning: can't run 1 processes on 2 nodes, setting nnodes to 1"),
+        ("--thread-spec=1", ("error: Ignoring --thread-spec since it's not allowed by "
+         "configuration (AllowSpecResourcesUsage = No)")),
+        ("--power=x", "error: Ignoring unrecognized power option (x)"),
+    ],
+)  # fmt: skip
+def test_what_is_let_go_is_said_before_the_receipt(words, said):
+    heard, controller = asked(words)
+    assert (heard.code, heard.err) == (0, f"sbatch: {said}\n")
+    assert controller.submissions[-1].spec.min_nodes in (None, 1)
