@@ -62,6 +62,12 @@ ENDS: Final = (
     {}, {}, {}, {"code": 3}, {"signal": 9}, {"oom": True}, {"signal": 15, "why": "timeout"},
     {"status_known": False},
 )  # fmt: skip
+UPDATES: Final[tuple[tuple[str, tuple[object, ...]], ...]] = (
+    ("time_limit_s", (60.0, 600.0, 1800.0)),
+    ("array_limit", (0, 1, 3)),
+    ("priority", (1, 100, 2**32)),
+    ("name", ("a", "b")),
+)
 VERBS: Final = ("cancel", "cancel", "hold", "release", "requeue", "suspend", "resume")
 
 
@@ -103,6 +109,8 @@ class Walk:
             self.works.schedule: 8,
             self._pass_time: 6,
             self._change: 6,
+            self._update: 2,
+            self._set_node: 1,
             self._fail: 1,
             self._jump_clock: 0.5,
             self._break_store: 1,
@@ -152,6 +160,10 @@ class Walk:
         """Let everything go well from here; return the jobs that do not end all the same."""
         works = self.works
         works.database.mend()
+        works.clock.pass_by(100.0)
+        with works.worker.queue.turn():
+            for name in NODES:
+                works.worker.control.update_node(name, ROOT, "RESUME", "")
         for _ in range(ROUNDS_MAX):
             works.clock.pass_by(100.0)
             works.engine.read()
@@ -242,6 +254,18 @@ class Walk:
             self.works.ask(verb, self._rng.choice(self.ids[-10:]), by=ROOT)
         finally:
             self._audit.may_run_again = False
+
+    def _update(self) -> None:
+        if self.ids:
+            field, values = self._rng.choice(UPDATES)
+            changes = {field: self._rng.choice(values)}
+            self.works.ask("update", self._rng.choice(self.ids[-10:]), changes, by=ROOT)
+
+    def _set_node(self) -> None:
+        """An operator takes a node down, or lets it take no more jobs, or both back."""
+        name, state = self._rng.choice(NODES), self._rng.choice(("DRAIN", "DOWN", "RESUME"))
+        with self.works.worker.queue.turn():
+            self.works.worker.control.update_node(name, ROOT, state, "a walk")
 
     def _break_store(self) -> None:
         which = self._rng.choice(("before", "after"))
