@@ -53,11 +53,13 @@ class Audit:
 
     Attributes:
         may_run_again: Whether somebody has just asked for the requeue of what has ended.
+        touched: The jobs that were recorded since somebody emptied it.
     """
 
     def __init__(self, tables: MemoryDatabase, memory_mib: dict[str, int]) -> None:
         """See what becomes of *tables*, on nodes with so much memory each."""
         self.may_run_again = False
+        self.touched: set[int] = set()
         self._tables = tables
         self._memory_mib = dict(memory_mib)
         self._lines: dict[Lane, set[Key]] = {}
@@ -67,6 +69,7 @@ class Audit:
 
     def _see(self, batch: Batch) -> None:
         self._keep_books(batch)
+        self.touched.update(batch.jobs)
         for job_id, row in batch.jobs.items():
             before = self._tables.jobs.get(job_id)
             if row is None:

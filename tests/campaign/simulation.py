@@ -3,8 +3,9 @@
 The worker is the very one that the daemon runs: queue, ledger, scheduler, reports, recovery. Clock,
 engine and store are the test's. Nothing is slept, so that a minute holds years of a queue; the same
 seed takes the same way. Each transaction is audited before it is recorded (`audit`), each start
-where it happens, and all of memory, record and engine are compared now and then, after each death
-of the daemon, and in the end, when everything is let go and the queue has to drain.
+where it happens; after each step memory is compared with what it recorded, and one more job; all of
+memory, record and engine are compared now and then, after each death of the daemon, and in the end,
+when everything is let go and the queue has to drain.
 """
 
 from __future__ import annotations
@@ -130,6 +131,7 @@ class Walk:
             except StokerError:
                 pass
             self.steps += 1
+            self._compare_some()
             if self.steps % LOOK_EVERY == 0:
                 self.look()
 
@@ -150,11 +152,28 @@ class Walk:
         if queue.is_stale:
             return
         assert queue.table.jobs.keys() == self._tables.active, "memory knows other jobs"
-        for job_id, job in queue.table.jobs.items():
-            assert job_row(job) == self._tables.jobs[job_id], f"job {job_id} is another in memory"
-            if job.allocation is not None:
-                recorded = self._tables.allocations[job_id][job.allocation.attempt]
-                assert allocation_row(job.allocation) == recorded, f"job {job_id} holds otherwise"
+        for job_id in queue.table.jobs:
+            self._compare_one(job_id)
+
+    def _compare_some(self) -> None:
+        """Compare what was recorded in this step, and one of the others."""
+        queue, touched = self.works.worker.queue, self._audit.touched
+        if not queue.is_stale and queue.table.jobs:
+            touched.add(self._rng.choice(list(queue.table.jobs)))
+            for job_id in touched:
+                self._compare_one(job_id)
+        touched.clear()
+
+    def _compare_one(self, job_id: int) -> None:
+        job = self.works.worker.queue.table.get(job_id)
+        is_active = job_id in self._tables.active
+        assert (job is not None) == is_active, f"job {job_id} is in one of memory and record only"
+        if job is None:
+            return
+        assert job_row(job) == self._tables.jobs[job_id], f"job {job_id} is another in memory"
+        if job.allocation is not None:
+            recorded = self._tables.allocations[job_id][job.allocation.attempt]
+            assert allocation_row(job.allocation) == recorded, f"job {job_id} holds otherwise"
 
     def drain(self) -> list[Job]:
         """Let everything go well from here; return the jobs that do not end all the same."""

@@ -11,7 +11,7 @@ from campaign.crashloop import crash_loop
 from campaign.driver import StokerDriver
 from campaign.tally import Row
 from stoker.worker.ledger import Ledger
-from stoker.worker.queue import JobQueue
+from stoker.worker.queue import JobQueue, Turn
 from support.daemon import PrivateStoker
 
 SEED = 4
@@ -71,6 +71,17 @@ def test_the_simulation_notices_what_was_not_recorded(monkeypatch) -> None:
     """H4: a check that cannot fail shows nothing."""
     monkeypatch.setattr(JobQueue, "_record", lambda *_: None)
     assert "not on record" in simulation.walk(SEED, 300).trouble
+
+
+def test_the_simulation_notices_what_changed_without_being_recorded(monkeypatch) -> None:
+    """H4: the same, for a job that is changed when its turn is over."""
+
+    def change(_: JobQueue, turn: Turn) -> None:
+        for job in turn.jobs.values():
+            job.nice += 1
+
+    monkeypatch.setattr(JobQueue, "_act", change)
+    assert "another in memory" in simulation.walk(SEED, 300).trouble
 
 
 def test_the_simulation_notices_an_attempt_that_runs_twice(monkeypatch) -> None:
