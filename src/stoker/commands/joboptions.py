@@ -149,7 +149,7 @@ _ROWS: Final = (
     _row("bsa", "-N nodes", "MIN[-MAX]", "number of nodes"),
     _row("bsa", "-n ntasks", "COUNT", "number of tasks"),
     _idle("bsa", "ntasks-per-core", "COUNT", "most tasks on each core"),
-    _idle("bsa", "ntasks-per-gpu", "COUNT", "tasks for each GPU"),
+    _row("bsa", "ntasks-per-gpu", "COUNT", "tasks for each GPU"),
     _row("bsa", "ntasks-per-node", "COUNT", "tasks on each node", aliases=("tasks-per-node",)),
     _idle("bsa", "ntasks-per-socket", "COUNT", "most tasks on each socket"),
     _row("bs", "open-mode", "append|truncate", "how to open output files"),
