@@ -123,6 +123,20 @@ def test_srun_waits_for_its_turn_and_says_so(stoker: PrivateStoker) -> None:
     assert "has been allocated resources" in err
 
 
+def test_a_step_that_is_refused_ends_at_once_though_its_pipes_were_passed_on(
+    stoker: PrivateStoker,
+) -> None:
+    job = stoker.ok("sbatch", "--parsable", "-n1", "--wrap", "sleep 100").strip()
+    until(
+        lambda: "RUNNING" in stoker.ok("squeue", "-h", "-j", job, "-o", "%T"),
+        lambda: stoker.ok("squeue"),
+    )
+    done = stoker.run("srun", f"--jobid={job}", "-n2", "true", limit_s=4)
+    assert "More processors requested than permitted" in done.stderr
+    assert done.returncode == 1
+    stoker.ok("scancel", job)
+
+
 def test_a_command_of_salloc_is_the_callers_own(stoker: PrivateStoker) -> None:
     line = "echo $SLURM_NTASKS; srun -n2 echo step < /dev/null; echo $PPID > parent; cat; exit 5"
     done = stoker.run("salloc", "-n2", "sh", "-c", line, stdin="input\n")

@@ -295,6 +295,9 @@ class FakeController:
         steps.append(step)
         return step
 
+    def detach(self, descriptors: Sequence[int]) -> None:
+        self._note("detach", tuple(descriptors))
+
     def steps(self, job: Job) -> Sequence[Step]:
         return self.step_records.get(job.job_id, [])
 

@@ -152,6 +152,14 @@ class StepRun:
         return msgspec.structs.replace(request, descriptors=tuple(handles))
 
     def _created(self, job: Job, request: StepRequest) -> Generator[Request, Any, Step]:
+        """Return the step once it has begun; if it never does, let go of its descriptors."""
+        try:
+            return (yield from self._begun(job, request))
+        except BaseException:
+            self.controller.detach(request.descriptors)
+            raise
+
+    def _begun(self, job: Job, request: StepRequest) -> Generator[Request, Any, Step]:
         """Return the step once it has begun: other steps may have to end first."""
         has_waited = False
         while (step := self._create(job, request)) is None:

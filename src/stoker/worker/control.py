@@ -412,6 +412,10 @@ class Control:
             )
         return self._steps.create(self._queue.current, job, request)
 
+    def detach(self, descriptors: Sequence[int]) -> None:
+        """Let go of what was attached for a step that will not begin."""
+        self._steps.detach(descriptors)
+
     def steps(self, job: Job) -> Sequence[Step]:
         """Return the steps of the job's present attempt, by number."""
         if job.state.has_ended:

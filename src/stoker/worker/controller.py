@@ -440,6 +440,10 @@ class Controller(Protocol):
         """
         ...
 
+    def detach(self, descriptors: Sequence[int]) -> None:
+        """Let go of what was attached for a step that will not begin, by handle."""
+        ...
+
     def steps(self, job: Job) -> Sequence[Step]:
         """Return the steps of the job's present attempt, by number."""
         ...

@@ -653,3 +653,12 @@ def test_what_is_only_asked_for_is_told_without_a_job(option: str, code: int) ->
     heard, controller = ran(option)
     assert (bool(heard.out), heard.err, heard.code) == (True, "", code)
     assert not controller.called("submit")
+
+
+def test_a_step_that_never_begins_lets_go_of_its_descriptors() -> None:
+    controller = FakeController()
+    controller.start(controller.add(5))
+    controller.refusals["create_step"] = InvalidSpec("no", "ESLURM_TOO_MANY_REQUESTED_CPUS")
+    heard, _ = ran("--jobid=5", "a", controller=controller)
+    assert heard.code == 1
+    assert controller.called("detach") == [((HANDLE,),)]
