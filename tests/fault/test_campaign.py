@@ -70,7 +70,7 @@ def test_the_same_seed_takes_the_same_walk() -> None:
 def test_the_simulation_notices_what_was_not_recorded(monkeypatch) -> None:
     """H4: a check that cannot fail shows nothing."""
     monkeypatch.setattr(JobQueue, "_record", lambda *_: None)
-    assert "not on record" in simulation.walk(SEED, 300).trouble
+    assert "in one of memory and record only" in simulation.walk(SEED, 300).trouble
 
 
 def test_the_simulation_notices_what_changed_without_being_recorded(monkeypatch) -> None:
