@@ -229,7 +229,7 @@ class Ledger:
         )
         if job.allocation.lane:
             self.lanes.join(job.allocation.lane, job.job_id)
-        turn.touch(job)
+        # The job's own record says nothing of a reservation: it need not be written again.
         turn.touch_allocation(job.allocation)
         return job
 

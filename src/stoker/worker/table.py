@@ -190,6 +190,8 @@ class JobTable:
 
     def singletons(self, job: Job) -> list[Job]:
         """Return the owner's jobs of the same name that wait to be the only one, by id."""
+        if not self._singletons:
+            return []
         found = self._singletons.get((job.owner.user_id, job.name), ())
         return [self.jobs[each] for each in sorted(found)]
 
@@ -279,6 +281,8 @@ class JobTable:
 
     def dependents(self, job: Job) -> list[Job]:
         """Return the jobs that wait for this one, or for its array."""
+        if not self._dependents:
+            return []
         found: set[int] = set()
         for awaited in {job.job_id, job.array_job_id} - {0}:
             found |= self._dependents.get(awaited, set())
