@@ -21,7 +21,7 @@ from stoker.commands.wishes import OptionError, Wishes
 from stoker.core.enums import Hold, JobState
 from stoker.core.errors import StokerError
 from stoker.core.models import Job
-from stoker.core.units import JobRef
+from stoker.core.units import JobRef, expand_hosts
 from stoker.worker.call import Call, Expired, Interrupted, Request, Say, UntilStarted
 from stoker.worker.controller import Controller, Submission
 
@@ -60,9 +60,24 @@ def interactive_submission(
     """
     if wishes.shown.get("nodes") == "0":
         raise refused("ESLURM_INVALID_NODE_COUNT")
+    _fit_node_list(wishes)
     submission = submission_of(call, wishes, program)
     check_demands(submission, wishes.layout, controller)
     return submission
+
+
+def _fit_node_list(wishes: Wishes) -> None:
+    """Name no more nodes than may be used, and say so."""
+    listed, most = wishes.spec.get("node_list"), wishes.spec.get("max_nodes")
+    if not isinstance(listed, str) or not isinstance(most, int):
+        return
+    names = expand_hosts(listed)
+    if len(names) > most:
+        wishes.notes.append(
+            "error: Required nodelist includes more nodes than permitted by max-node count "
+            f"({len(names)} > {most}). Eliminating nodes from the nodelist."
+        )
+        wishes.spec["node_list"] = ",".join(names[:most])
 
 
 def allocate(
@@ -73,12 +88,15 @@ def allocate(
     Raises:
         OptionError: There is no allocation; the text says why, the code is the exit status.
     """
+    told = len(wishes.notes)
     try:
         submission = interactive_submission(call, wishes, program, controller)
         job = controller.submit(submission)
     except StokerError as error:
         text = refusal(manners.program, manners.refusal, error)
         raise OptionError(text, manners.exit_error) from None
+    if notes := wishes.notes[told:]:
+        yield Say(err="".join(f"{manners.program}: {note}\n" for note in notes))
     if job.state is JobState.PENDING:
         if "immediate" in wishes.shown:
             job = yield from _wait_briefly(call, wishes, job, controller, manners)

@@ -162,6 +162,8 @@ def refusal(program: str, what: str, error: Exception) -> str:
     if code == "ESLURM_INVALID_GRES":
         return f"{program}: error: {text}\n"
     lines = f"{program}: error: {what}: {text}\n"
+    if code == "ESLURM_PARTITION_NOT_AVAIL":
+        return lines
     if detail.lower().startswith(text.lower()) or text.lower().startswith(detail.lower()):
         return lines
     return f"{program}: error: {detail}\n{lines}"
