@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from errno import EACCES, EAGAIN, ENOSPC
 from pathlib import Path
 from typing import Any
@@ -68,12 +68,15 @@ CALLS = ("launch", "acknowledge", "end", "withdraw", "suspend", "resume", "limit
 
 
 class QueueMachine(RuleBasedStateMachine):
+    said: Mapping[str, Any] = {}
+    """Settings of the daemon."""
+
     def __init__(self) -> None:
         super().__init__()
         # Thousands of lines about what was meant to go wrong would take longer than the test.
         logging.disable()
         self.directory = tempfile.TemporaryDirectory(dir=RAM if RAM.is_dir() else None)
-        self.driver = QueueDriver(Path(self.directory.name))
+        self.driver = QueueDriver(Path(self.directory.name), **self.said)
         self.works, self.engine = self.driver.works, self.driver.works.engine
 
     # What users ask for: each draws what it needs, and returns the deed.
@@ -350,12 +353,37 @@ class QueueMachine(RuleBasedStateMachine):
             logging.disable(logging.NOTSET)
 
 
-TestQueue = QueueMachine.TestCase
-TestQueue.settings = settings(suppress_health_check=list(HealthCheck))
-TestQueue.pytestmark = [pytest.mark.timeout(0)]
-if os.environ.get("HYPOTHESIS_PROFILE") != "long":
-    # Half a minute, and the same one each time; the profile "long" goes where nobody has been.
-    TestQueue.settings = settings(
-        TestQueue.settings, max_examples=120, stateful_step_count=50, derandomize=True
-    )
-    TestQueue.pytestmark = [pytest.mark.timeout(600)]
+class OrderMachine(QueueMachine):
+    """Who is old or small goes first, and how old counts only up to a time."""
+
+    said = {  # noqa: RUF012 - as the class above has it
+        "priority_type": "multifactor",
+        "priority_weight_age": 1000,
+        "priority_weight_job_size": 500,
+        "priority_favor_small": True,
+        "priority_max_age": "0:90",
+    }
+
+    @rule()
+    def work_out_use(self) -> None:
+        self.driver.work_out_use()
+
+
+def case_of(machine: type[QueueMachine], examples: int) -> Any:
+    """Return the machine's test; half a minute, and the same one each time.
+
+    The profile "long" goes where nobody has been.
+    """
+    case = machine.TestCase
+    case.settings = settings(suppress_health_check=list(HealthCheck))
+    case.pytestmark = [pytest.mark.timeout(0)]
+    if os.environ.get("HYPOTHESIS_PROFILE") != "long":
+        case.settings = settings(
+            case.settings, max_examples=examples, stateful_step_count=50, derandomize=True
+        )
+        case.pytestmark = [pytest.mark.timeout(600)]
+    return case
+
+
+TestQueue = case_of(QueueMachine, 120)
+TestOrder = case_of(OrderMachine, 40)

@@ -55,8 +55,8 @@ class QueueDriver:
         dies_at: The name of a call to the engine, and whether the daemon dies before or after it.
     """
 
-    def __init__(self, home: Path) -> None:
-        self.works = Works(home)
+    def __init__(self, home: Path, **settings: Any) -> None:
+        self.works = Works(home, **settings)
         self.model = QueueModel(self.works.settings.requeue_max)
         self.ids: list[int] = []
         self.was_requeued = False
@@ -173,6 +173,21 @@ class QueueDriver:
         except Killed:
             self.restart()
         self._settle()
+
+    def work_out_use(self) -> None:
+        """Let the thread that works out use wake; then all who wait stand by their priorities."""
+        worker = self.works.worker
+        try:
+            worker.usage.do_work()
+        except StoreFull:
+            return
+        except Killed:
+            self.restart()
+            return
+        for queue in worker.queue.table.waiting():
+            for waiting in queue.jobs:
+                job = worker.queue.table.jobs[waiting.job_id]
+                assert waiting.order[1:] == worker.priorities.order(job), f"{shown(job)}\nis late"
 
     def restart(self, read: int = 0) -> None:
         """Let the daemon die, when *read* of what it asked is read, and the next come; or more."""

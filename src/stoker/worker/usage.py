@@ -135,16 +135,19 @@ class UsageKeeper(DaemonThread):
         with self._queue.lock:
             ids = [job.job_id for job in self._ledger.table]
         for start in range(0, len(ids), _JOBS_A_TURN):
-            with self._queue.turn():
-                self._rank(ids[start : start + _JOBS_A_TURN])
+            with self._queue.turn() as turn:
+                self._rank(turn, ids[start : start + _JOBS_A_TURN])
 
-    def _rank(self, ids: Iterable[int]) -> None:
-        """Rank some jobs; a priority is recorded when something else about its job changes."""
+    def _rank(self, turn: Turn, ids: Iterable[int]) -> None:
+        """Rank some jobs; those whose priority is another one are recorded."""
         table = self._ledger.table
         for job_id in ids:
             job = table.get(job_id)
             if job is not None and table.shape(job) is not None:
-                table.reorder(job, self._priorities.renew(job))
+                before, place = job.priority, self._priorities.renew(job)
+                if job.priority != before:
+                    turn.touch(job)
+                table.reorder(job, place)
 
 
 def _windows(since: float, now: float) -> Iterator[tuple[float, float]]:
