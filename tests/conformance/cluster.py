@@ -49,6 +49,7 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
     "jobenv": {"gres": "gpu:2"},
     "scontrol": {
         "gres": "gpu:2",
+        "administrators": "root",
         "nodes": "node[1-3]",
         "total_cpus": "24",
         "total_memory": "48000M",

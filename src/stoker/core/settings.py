@@ -186,8 +186,8 @@ class Settings(PrioritySettings, frozen=True, kw_only=True, forbid_unknown_field
     administrators: Annotated[
         str,
         Meta(
-            description="Users who may change the account book, besides root; empty: whoever runs "
-            "stokerd."
+            description="Users who may change what belongs to all, besides root: nodes, "
+            "partitions, the account book, ranks of jobs; empty: whoever runs stokerd."
         ),
     ] = ""
     accounting_storage_enforce: Annotated[

@@ -5,7 +5,6 @@ Source: the book itself and what it means stand in `core.accounts`.
 
 from __future__ import annotations
 
-import os
 from functools import partial
 
 from stoker.core.accounts import Book, BookChange, Transaction, first_book
@@ -13,6 +12,7 @@ from stoker.core.accountstore import AccountStore
 from stoker.core.accounttext import begun_book
 from stoker.core.models import Owner
 from stoker.core.settings import Settings
+from stoker.worker.operators import Operators
 from stoker.worker.queue import Turn
 
 
@@ -24,7 +24,7 @@ class AccountKeeper:
         self.book: Book = first_book()
         self._store = store
         self._cluster = settings.cluster_name
-        self._administrators = frozenset(filter(None, settings.administrators.split(",")))
+        self._operators = Operators(settings)
 
     def load(self, turn: Turn) -> None:
         """Take the book from the record; the first time, put it there."""
@@ -49,9 +49,7 @@ class AccountKeeper:
 
     def is_administrator(self, by: Owner) -> bool:
         """Whether somebody may change what belongs to all: root, and whom the settings name."""
-        if self._administrators:
-            return by.user_id == 0 or by.user_name in self._administrators
-        return by.user_id in (0, os.geteuid())
+        return by in self._operators
 
     def transactions(self, since: float, until: float) -> list[Transaction]:
         """Return the changes on record between two times, the older first."""

@@ -136,7 +136,7 @@ class Changes:
 
     def suspend(self, turn: Turn, ref: JobRef, by: Owner) -> None:
         """Stop running jobs' processes; their time does not run meanwhile."""
-        check_operator(by)
+        self._ledger.admission.operators.check(by)
         jobs = [target.job for target in self._selection.active(ref)]
         for job in self._those(ref, jobs, _refusal_to_suspend):
             if job.state is JobState.RUNNING:
@@ -147,7 +147,7 @@ class Changes:
 
     def resume(self, turn: Turn, ref: JobRef, by: Owner) -> None:
         """Continue suspended jobs."""
-        check_operator(by)
+        self._ledger.admission.operators.check(by)
         jobs = [target.job for target in self._selection.active(ref)]
         for job in self._those(ref, jobs, _refusal_to_resume):
             job.state = next_state(job.state, Event.RESUMED)
@@ -168,7 +168,7 @@ class Changes:
     def release(self, turn: Turn, ref: JobRef, by: Owner) -> None:
         """Let held jobs go; what an administrator holds only an administrator releases."""
         if any(target.job.hold is Hold.ADMIN for target in self._selection.active(ref)):
-            check_operator(by)
+            self._ledger.admission.operators.check(by)
         for job in self._records(turn, ref, by):
             job.hold = Hold.NONE
             self._place(turn, job)
@@ -233,15 +233,6 @@ _HELD = {
     Hold.USER: Reason.JOB_HELD_USER,
     Hold.ADMIN: Reason.JOB_HELD_ADMIN,
 }
-
-
-def check_operator(by: Owner) -> None:
-    """Raise unless *by* runs the machine or this daemon."""
-    if by.user_id not in (_ROOT, os.geteuid()):
-        raise NotAllowed(
-            f"cannot do that for {by.user_name}: only root and who runs stokerd may",
-            "ESLURM_ACCESS_DENIED",
-        )
 
 
 def check_owner(job: Job, by: Owner, denied: str = "ESLURM_ACCESS_DENIED") -> None:

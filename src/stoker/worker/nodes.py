@@ -13,8 +13,8 @@ from stoker.core.errors import InvalidSpec
 from stoker.core.models import Node, Owner
 from stoker.core.repository import NodeState, Repository
 from stoker.scheduling.snapshot import FreeNode
-from stoker.worker.changes import check_operator
 from stoker.worker.controller import NodeStatus
+from stoker.worker.operators import Operators
 from stoker.worker.queue import Turn
 from stoker.worker.resources import ResourceTracker
 
@@ -26,9 +26,14 @@ class NodeKeeper:
     """Keeps the states that operators gave to nodes."""
 
     def __init__(
-        self, nodes: Sequence[Node], tracker: ResourceTracker, repository: Repository
+        self,
+        nodes: Sequence[Node],
+        tracker: ResourceTracker,
+        repository: Repository,
+        operators: Operators,
     ) -> None:
-        """Keep the states of *nodes*; *tracker* learns which take new jobs."""
+        """Keep the states of *nodes* as *operators* say; *tracker* learns which take new jobs."""
+        self._operators = operators
         self._nodes = {node.name: node for node in nodes}
         self._tracker = tracker
         self._repository = repository
@@ -58,7 +63,7 @@ class NodeKeeper:
         """
         if name not in self._nodes:
             raise InvalidSpec(f"Invalid node name specified: {name}", "ESLURM_INVALID_NODE_NAME")
-        check_operator(by)
+        self._operators.check(by, "ESLURM_USER_ID_MISSING")
         word = state.upper()
         if word in _CLEARING:
             self._states.pop(name, None)

@@ -21,7 +21,7 @@ from stoker.core.models import FOREVER, Job, JobSpec, Owner
 from stoker.core.units import Dependency, JobRef
 from stoker.engines.base import Engine, group_key
 from stoker.worker.admission import Admission
-from stoker.worker.changes import check_operator, check_owner
+from stoker.worker.changes import check_owner
 from stoker.worker.ledger import Ledger
 from stoker.worker.priorities import Priorities
 from stoker.worker.queue import Turn
@@ -46,6 +46,9 @@ _OF_JOB: Final[Mapping[str, Any]] = {
 _OF_SPEC: Final = frozenset(JobSpec.__struct_fields__) - {
     "script", "environment", "argv", "interactive", *_OF_JOB
 }  # fmt: skip
+
+_OPERATORS_OWN: Final = frozenset({"admin_comment", "oversubscribe"})
+"""What only operators change of a job."""
 
 _NEVER: Final = frozenset({Reason.PARTITION_CONFIG, Reason.PARTITION_NODE_LIMIT})
 
@@ -94,7 +97,7 @@ class Updates:
         Raises:
             InvalidSpec: There is none of that name, or a value says nothing sensible.
         """
-        check_operator(by)
+        self._admission.operators.check(by)
         self._admission.change_partition(name, changes)
         for job in list(self._ledger.table):
             if job.partition == name and is_waiting(job):
@@ -119,7 +122,8 @@ class Updates:
                 "it waits no more",
                 "ESLURM_JOB_NOT_PENDING",
             )
-        _check_rank(job, by, changes)
+        if _needs_operator(job, changes):
+            self._admission.operators.check(by)
         wanted = copy.copy(job)
         wanted.spec = _replaced(job.spec, changes)
         if changes.get("priority"):
@@ -201,8 +205,12 @@ def _read(changes: Mapping[str, object]) -> Mapping[str, Any]:
     return found
 
 
-def _check_rank(job: Job, by: Owner, changes: Mapping[str, Any]) -> None:
-    """Raise if *by* may not give the job more than it has: rank, or time once it runs."""
+def _needs_operator(job: Job, changes: Mapping[str, Any]) -> bool:
+    """Whether a change is an operator's: more rank, more time once it runs, their own remarks.
+
+    Raises:
+        NotAllowed: Nobody may change its priority while it is held.
+    """
     priority = changes.get("priority", 0)
     if priority and job.hold is not Hold.NONE:
         raise NotAllowed(
@@ -212,8 +220,8 @@ def _check_rank(job: Job, by: Owner, changes: Mapping[str, Any]) -> None:
     limit_s = changes.get("time_limit_s", 0.0)
     has_started = job.state is not JobState.PENDING
     wants_more_time = has_started and _or_forever(limit_s) > _or_forever(job.time_limit_s)
-    if priority > job.priority or changes.get("nice", 0) < 0 or wants_more_time:
-        check_operator(by)
+    is_raised = priority > job.priority or changes.get("nice", 0) < 0
+    return is_raised or wants_more_time or not _OPERATORS_OWN.isdisjoint(changes)
 
 
 def _or_forever(limit_s: float | None) -> float:

@@ -102,7 +102,9 @@ class Worker:
         self.launcher = Launcher(engine, self.repository, self.admission, detected, home)
         self.scheduler = ResourceScheduler(self.queue, self.ledger, self.launcher, engine)
         self.reports = Reports(self.queue, self.ledger, engine, self.steps, self.scheduler)
-        self.nodes = NodeKeeper(machine.nodes, self.tracker, self.repository)
+        self.nodes = NodeKeeper(
+            machine.nodes, self.tracker, self.repository, self.admission.operators
+        )
         self.intake = Intake(
             self.queue, self.ledger, self.admission, self.priorities, self.repository
         )
