@@ -195,7 +195,7 @@ class Settings(PrioritySettings, frozen=True, kw_only=True, forbid_unknown_field
         Meta(
             pattern="^(none|associations|limits|qos|safe|all)(,(associations|limits|qos|safe))*$",
             description="What of the account book jobs must keep to: none, associations, limits, "
-            "qos, safe, or several of them; limits and qos bring associations with them."
+            "qos, safe, or several of them; limits and qos bring associations with them.",
         ),
     ] = "none"
     mail_prog: Annotated[
