@@ -106,7 +106,7 @@ def _program(call: Call, parsed: Parsed) -> Generator[ReadFile, bytes, Program]:
 def _read_script(call: Call, name: str) -> Generator[ReadFile, bytes, tuple[str, bytes]]:
     """Return a script's absolute path ("" for standard input) and its text."""
     if name == "-":
-        return "", (yield ReadFile("-", SCRIPT_MAX))
+        return "", (yield from _standard_input())
     first_error: OSError | None = None
     for path in _candidates(call, name):
         try:
@@ -121,6 +121,13 @@ def _read_script(call: Call, name: str) -> Generator[ReadFile, bytes, tuple[str,
     if isinstance(first_error, IsADirectoryError):
         raise no_script()
     raise ScriptError(f"error: Unable to open file {name}")
+
+
+def _standard_input() -> Generator[ReadFile, bytes, bytes]:
+    try:
+        return (yield ReadFile("-", SCRIPT_MAX))
+    except OSError as error:
+        raise ScriptError(f"error: Unable to read standard input: {error.strerror}") from None
 
 
 def _candidates(call: Call, name: str) -> Iterator[str]:
