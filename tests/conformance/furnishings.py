@@ -85,13 +85,19 @@ def _place(entry: Entry, later: Sequence[Entry], group: Group) -> str:
     if any(case.id == entry.before for case in group.cases):
         return entry.before
     own, after = entry.words.lower(), {each.words.lower() for each in later}
-    for case in group.cases:
+    for case in _after_the_beginning(group.cases):
         words = _words(case)
         is_again = words and own.startswith(f"{words} ")
         changes_it = words.startswith("modify ") and own.startswith("add ")
         if not _enters(case) or words in after or is_again or changes_it:
             return case.id
     return ""
+
+
+def _after_the_beginning(cases: Sequence[Case]) -> Sequence[Case]:
+    """Return the cases that follow the last one for which nothing is in the book."""
+    early = [number for number, case in enumerate(cases) if case.topic == _BEFORE_ANYTHING]
+    return cases[early[-1] + 1 :] if early else cases
 
 
 def _words(case: Case) -> str:
