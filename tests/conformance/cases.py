@@ -19,6 +19,7 @@ import msgspec
 _USER = re.compile(r"\[(\w+)\] ")
 _JOB = re.compile(r"\s+# job (\d+)\b")
 _REMARK = re.compile(r"\s{2,}# .*$")
+_NAMED = re.compile(r"s(?:acct|stat)\b.* -j ?(\d+)")
 _FILE = re.compile(r"file (\S+): (['\"].*)", re.DOTALL)
 
 
@@ -57,7 +58,23 @@ class Group(msgspec.Struct, frozen=True):
 
 def load(directory: Path) -> list[Case]:
     """Return every case of the ``*.jsonl`` files of a directory, in order."""
-    return [case for path in sorted(directory.glob("*.jsonl")) for case in _read(path)]
+    return [
+        case for path in sorted(directory.glob("*.jsonl")) for case in _set_up(list(_read(path)))
+    ]
+
+
+def _set_up(cases: Sequence[Case]) -> Iterator[Case]:
+    """Give a case that states no set-up, but names a job of one, that set-up.
+
+    It was recorded while that job was there.
+    """
+    makers = {
+        step.job_id: case.setup for case in cases for step in steps_of(case.setup) if step.job_id
+    }
+    for case in cases:
+        named = None if case.setup else _NAMED.match(case.line)
+        setup = makers.get(int(named[1]), ()) if named else case.setup
+        yield msgspec.structs.replace(case, setup=setup)
 
 
 def grouped(cases: Sequence[Case]) -> list[Group]:

@@ -50,3 +50,18 @@ def test_cases_of_one_file_with_one_setup_form_a_group(tmp_path: Path) -> None:
     (tmp_path / "two.jsonl").write_text(line("d", []))
     groups = grouped(load(tmp_path))
     assert [[case.id for case in group.cases] for group in groups] == [["a", "c"], ["b"], ["d"]]
+
+
+def test_a_case_that_names_a_job_of_a_setup_shares_it(tmp_path: Path) -> None:
+    def line(case_id: str, setup: list[str], *words: str) -> str:
+        return json.dumps({"id": case_id, "topic": "t", "setup": setup, "cmd": words}) + "\n"
+
+    setup = ["sbatch x  # job 37"]
+    (tmp_path / "one.jsonl").write_text(
+        line("a", setup, "sacct", "-j", "37")
+        + line("b", [], "sstat", "-a", "-j", "37")
+        + line("c", [], "sstat", "-j", "99")
+        + line("d", [], "sinfo")
+    )
+    groups = grouped(load(tmp_path))
+    assert [[case.id for case in group.cases] for group in groups] == [["a", "b"], ["c", "d"]]

@@ -57,10 +57,16 @@ class Scene:
         self.zone: tzinfo = zone_of(call.environment.get("TZ", ""))
         self.style = call.environment.get("SLURM_TIME_FORMAT", "")
         self.tasks_width_max = _tasks_width_max(call.environment)
-        nodes = [status.node for status in controller.nodes()]
+        statuses = controller.nodes()
+        nodes = [status.node for status in statuses]
         self.node_names = tuple(node.name for node in nodes)
         self.node_memory_mib = max((node.memory_mib for node in nodes), default=0)
         self.node_cpus_max = max((node.cpus for node in nodes), default=1)
+        self.unavailable = tuple(
+            status.node.name
+            for status in statuses
+            if "DRAIN" in status.state or status.state.startswith("DOWN")
+        )
         self.shape_of = controller.shape
         self._times: dict[int, str] = {}
 
@@ -377,9 +383,20 @@ def views_of(
     waiting = [job.job_id for job in jobs if job.state is JobState.PENDING] if with_starts else []
     starts = _foreseen(controller.expected_starts(waiting), scene.now) if waiting else {}
     reason = controller.reason
-    if not starts:
-        return [JobView(_copy(job), scene, reason(job)) for job in jobs]
-    return [JobView(_copy(job), scene, reason(job), starts.get(job.job_id)) for job in jobs]
+    return [
+        JobView(_copy(job), scene, _in_full(reason(job), job, scene), starts.get(job.job_id))
+        for job in jobs
+    ]
+
+
+def _in_full(reason: str, job: Job, scene: Scene) -> str:
+    """Return a reason; of one that is about nodes, with those that take no jobs."""
+    if reason != Reason.REQ_NODE_NOT_AVAIL:
+        return reason
+    shape = scene.shape_of(job)
+    wanted = shape.required or shape.nodes or scene.node_names
+    names = [name for name in scene.unavailable if name in wanted]
+    return f"{reason}, UnavailableNodes:{compress_hosts(names)}" if names else reason
 
 
 def _foreseen(starts: Mapping[int, float], now: float) -> dict[int, float]:

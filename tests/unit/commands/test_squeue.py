@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from stoker.commands.squeue import squeue
 from stoker.core.enums import JobState
@@ -226,3 +227,17 @@ def test_the_time_of_an_ended_job_is_the_difference_of_the_times_shown() -> None
     ended.end_at = at("04:50:03") + 0.1
     call = call_of("squeue", "-h", "-t", "all", "-o", "%M")
     assert converse(squeue(call, RecordedQueue(at("04:51:00"), [ended]))).out == "0:02\n"
+
+
+def test_nodes_that_take_no_jobs_are_named_to_those_who_wait_for_them() -> None:
+    machine = job(9, "w", submit="04:50:00", spec={"node_list": "node2"}, reason="ReqNodeNotAvail")
+    queue = RecordedQueue(at("04:51:00"), [machine])
+    queue.statuses = [
+        replace(status, state="IDLE+DRAIN") if status.node.name == "node2" else status
+        for status in queue.statuses
+    ]
+    listed = converse(squeue(call_of("squeue", "-h", "-o", "%r|%R"), queue)).out
+    told = "ReqNodeNotAvail, UnavailableNodes:node2"
+    assert listed == f"{told}|({told})\n"
+    queue.statuses = RecordedQueue(0.0).statuses
+    assert converse(squeue(call_of("squeue", "-h", "-o", "%r"), queue)).out == "ReqNodeNotAvail\n"
