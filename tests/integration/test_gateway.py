@@ -36,10 +36,11 @@ class UnixConnection(http.client.HTTPConnection):
 class Gateway:
     """A slurmrestd for a Stoker, at a socket and at a port."""
 
-    def __init__(self, stoker: PrivateStoker) -> None:
+    def __init__(self, stoker: PrivateStoker, *options: str) -> None:
         self.path = stoker.home / "rest.sock"
+        places = (f"unix:{self.path}", "127.0.0.1:0")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "stoker.gateway", f"unix:{self.path}", "127.0.0.1:0"],
+            [sys.executable, "-m", "stoker.gateway", *options, *places],
             env=stoker.environment,
             stderr=subprocess.PIPE,
             text=True,
@@ -204,29 +205,28 @@ def test_slow_callers_do_not_keep_others_waiting(stoker: PrivateStoker, gateway:
 def test_it_serves_so_many_at_a_time_and_tells_the_rest_to_come_again(
     stoker: PrivateStoker,
 ) -> None:
-    path = stoker.home / "narrow.sock"
-    with subprocess.Popen(
-        [sys.executable, "-m", "stoker.gateway", "--max-connections=1", f"unix:{path}"],
-        env=stoker.environment,
-        stderr=subprocess.PIPE,
-    ) as narrow:
-        assert narrow.stderr is not None
-        narrow.stderr.readline()
-        holding = UnixConnection(path)
+    gate = Gateway(stoker, "--max-connections=1")
+    try:
+        holding = UnixConnection(gate.path)
         holding.request("GET", "/slurm/v0.0.38/ping")
         assert holding.getresponse().read()
-        refused = UnixConnection(path)
-        refused.request("GET", "/slurm/v0.0.38/ping")
-        assert refused.getresponse().status == 503
+        refused = UnixConnection(gate.path)
+        refused.connect()
+        assert refused.sock.recv(4096).startswith(b"HTTP/1.1 503 SERVICE UNAVAILABLE\r\n")
         refused.close()
         holding.close()
+        until(lambda: _is_served(gate.path), lambda: "the place was not given back")
+    finally:
+        gate.close()
 
-        def is_served() -> bool:
-            fresh = UnixConnection(path)
-            fresh.request("GET", "/slurm/v0.0.38/ping")
-            status = fresh.getresponse().status
-            fresh.close()
-            return status == 200
 
-        until(is_served, lambda: "the place was not given back")
-        narrow.terminate()
+def _is_served(path: Path) -> bool:
+    """Whether a connection is kept open for a request instead of being sent away at once."""
+    fresh = UnixConnection(path)
+    try:
+        fresh.request("GET", "/slurm/v0.0.38/ping")
+        return fresh.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        fresh.close()
