@@ -69,7 +69,7 @@ def _queued(request: Request, script: str, properties: dict[str, Any]) -> Reply:
     take_properties(wishes, properties)
     _check_sizes(wishes, script)
     program = Program(name="", script=_script(script), argv=arguments_of(properties))
-    submission = submission_of(call, wishes, program)
+    submission = _without_line(submission_of(call, wishes, program))
     outgrows = _outgrows_partition(submission, request)
     if outgrows:
         check_names(submission.spec, request.controller)
@@ -87,6 +87,12 @@ def _call_of(request: Request, properties: dict[str, Any]) -> Call:
         environment=environment_of(properties),
         work_dir=_NO_DIRECTORY,
     )
+
+
+def _without_line(submission: Submission) -> Submission:
+    """Return the submission of which no command line is told: there was none."""
+    spec = msgspec.structs.replace(submission.spec, submit_line="")
+    return msgspec.structs.replace(submission, spec=spec)
 
 
 def _script(text: str) -> bytes:
