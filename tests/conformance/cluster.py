@@ -64,6 +64,8 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
     },
     "misc": {"administrators": "root", "licenses": "matlab:4,ansys:2"},
     "misc2": {"administrators": "root"},
+    "rest": {"administrators": "root"},
+    "rest2": {"administrators": "root", "licenses": "matlab:4"},
 }
 """What is said of each file's cluster in the recordings' index."""
 

@@ -42,6 +42,7 @@ from stoker.worker.controller import (
     TaskSample,
     TrialStart,
 )
+from stoker.worker.statistics import Statistics
 from support.machines import free_node
 
 ALICE = Owner(2001, "alice", 2001, "alice")
@@ -104,6 +105,9 @@ class FakeController:
 
     def licenses(self) -> Mapping[str, tuple[int, int]]:
         return {name: (total, 0) for name, total in self.machine.licenses.items()}
+
+    def statistics(self) -> Statistics:
+        return Statistics(since=self.moment)
 
     def host(self) -> Host:
         return Host("vm", "x86_64", "Linux")

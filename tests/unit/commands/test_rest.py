@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from stoker.commands.rest import slurmrestd
 from stoker.commands.rest.routes import ROUTES
 from stoker.core.models import Owner
 from stoker.worker.call import Call
-from support.controller import ALICE, FakeController, converse
+from support.controller import ALICE, MACHINE, ROOT, FakeController, converse
 
 SUBMIT = "/slurm/v0.0.38/job/submit"
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
@@ -240,6 +241,23 @@ def test_a_token_counts_for_the_user_whom_it_names() -> None:
         assert ask("GET", "/slurm/v0.0.38/ping", facts=bad).status == 500
         assert ask("POST", SUBMIT, job(), facts=bad, controller=controller).status == 500
     assert not controller.submissions
+
+
+def test_licences_are_counted_as_scontrol_counts_them() -> None:
+    controller = FakeController(msgspec.structs.replace(MACHINE, licenses={"matlab": 4}))
+    [told] = ask("GET", "/slurm/v0.0.38/licenses", controller=controller).json["licenses"]
+    assert (told["LicenseName"], told["Total"], told["Used"], told["Free"]) == ("matlab", 4, 0, 4)
+
+
+def test_statistics_have_every_counter_of_the_description() -> None:
+    told = ask("GET", "/slurm/v0.0.38/diag").json["statistics"]
+    assert (told["jobs_pending"], told["schedule_cycle_mean"]) == (0, 0)
+    assert len(told) == 43
+
+
+def test_only_who_administers_sees_the_whole_book() -> None:
+    assert ask("GET", "/slurmdb/v0.0.38/config").status == 500
+    assert ask("GET", "/slurmdb/v0.0.38/config", owner=ROOT).status == 200
 
 
 def test_a_description_names_every_path() -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from stoker.commands.accounting import order_of, request_of, runs_of
+from stoker.commands.accounting import order_of, requests_of, runs_of
 from stoker.commands.documents import Value
 from stoker.commands.rest.bookjson import (
     account_document,
@@ -34,7 +34,7 @@ from stoker.commands.sacct import sacct
 from stoker.commands.sacct_json import json_text
 from stoker.commands.sacct_style import Style
 from stoker.core.accounts import Association
-from stoker.worker.controller import Controller, HistoryQuery
+from stoker.worker.controller import HistoryQuery
 
 _ALWAYS: Final = "1970-01-01"
 _FILTERS: Final[Mapping[str, str]] = {
@@ -82,7 +82,8 @@ def jobs(request: Request) -> Reply:
 
 def job(request: Request, word: str) -> Reply:
     """Show what became of one job."""
-    return _jobs(request, [f"--jobs={word if word.isdecimal() else 0}"])
+    is_id = word.isascii() and word.isdecimal()
+    return _jobs(request, [f"--jobs={word if is_id else 0}"])
 
 
 def _chosen(query: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -92,16 +93,11 @@ def _chosen(query: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 def _every_job(request: Request) -> str:
     """Return all that is on record: sacct has no word for it, since held jobs have no time."""
     controller = request.controller
-    now, node_memory = controller.now(), _node_memory_max(controller)
+    now, request_of = controller.now(), requests_of(controller)
     runs = [
         run
         for record in controller.history(HistoryQuery())
-        for run in runs_of(
-            record,
-            request_of(record.job, controller.shape(record.job), node_memory),
-            now,
-            controller.reason,
-        )
+        for run in runs_of(record, request_of(record.job), now, controller.reason)
     ]
     runs.sort(key=order_of)
     return json_text(runs, Style(cluster=controller.cluster_name, now=now, time=str))
@@ -221,15 +217,8 @@ def diag(request: Request) -> Reply:
     return accounting_reply({"statistics": {"time_start": 0, "rollups": [], "RPCs": []}})
 
 
-def _node_memory_max(controller: Controller) -> int:
-    """Return the memory of the largest node in MiB: what ``--mem=0`` asks for."""
-    return max((each.node.memory_mib for each in controller.nodes()), default=0)
-
-
 def _administers(request: Request) -> bool:
-    owner = request.call.owner
-    known = request.controller.book().users.get(owner.user_name)
-    return owner.user_id == 0 or (known is not None and known.admin_level != "None")
+    return request.controller.is_administrator(request.call.owner)
 
 
 def _denied(source: str, content: Mapping[str, Value]) -> Reply:

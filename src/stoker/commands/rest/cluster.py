@@ -11,6 +11,7 @@ from stoker.commands.documents import Value
 from stoker.commands.nodejson import node_document
 from stoker.commands.rest.replies import Refusal, Reply, controller_reply, record_error
 from stoker.commands.rest.requests import Request
+from stoker.commands.rest.statisticsjson import statistics_document
 from stoker.core.models import Partition
 from stoker.core.units import compress_hosts, format_memory
 from stoker.worker.controller import NodeStatus
@@ -28,23 +29,24 @@ def ping(request: Request) -> Reply:
 
 
 def diag(request: Request) -> Reply:
-    """Say since when statistics are kept, and how many jobs wait and run."""
-    controller = request.controller
-    jobs = [each.state.value for each in controller.active_jobs()]
-    statistics: dict[str, Value] = {
-        "req_time": int(controller.now()),
-        "req_time_start": int(controller.host().started_at),
-        "server_thread_count": 1,
-        "agent_queue_size": 0,
-        "jobs_pending": jobs.count("PENDING"),
-        "jobs_running": jobs.count("RUNNING"),
-    }
-    return controller_reply({"statistics": statistics})
+    """Say what the scheduler has had to do, as sdiag does."""
+    return controller_reply({"statistics": statistics_document(request.controller)})
 
 
-def licenses(_: Request) -> Reply:
-    """List licences: there are none to give out."""
-    return controller_reply({"licenses": []})
+def licenses(request: Request) -> Reply:
+    """List the licences: how many there are, and how many are held."""
+    known: list[Value] = [
+        {
+            "LicenseName": name,
+            "Total": total,
+            "Used": used,
+            "Free": total - used,
+            "Reserved": 0,
+            "Remote": False,
+        }
+        for name, (total, used) in request.controller.licenses().items()
+    ]
+    return controller_reply({"licenses": known})
 
 
 def reservations(_: Request) -> Reply:

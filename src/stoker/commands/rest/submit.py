@@ -34,7 +34,7 @@ from stoker.worker.call import Call
 from stoker.worker.controller import Submission
 
 _NO_DIRECTORY: Final = "/"
-_COMMENT_MAX: Final = 1024 * 64
+_TEXT_MAX: Final = 1 << 16
 
 
 def submit(request: Request) -> Reply:
@@ -109,7 +109,7 @@ def _script(text: str) -> bytes:
 
 def _check_sizes(wishes: Wishes, script: str) -> None:
     long = (value for value in wishes.spec.values() if isinstance(value, str))
-    if len(script) > SCRIPT_MAX or any(len(value) > _COMMENT_MAX for value in long):
+    if len(script) > SCRIPT_MAX or any(len(value) > _TEXT_MAX for value in long):
         raise InvalidSpec("a value is too long", "ESLURM_PATHNAME_TOO_LONG")
 
 

@@ -14,8 +14,13 @@ from stoker.commands.demands import check_names
 from stoker.commands.documents import Value
 from stoker.commands.rest.jobs import job_id_of
 from stoker.commands.rest.properties import WrongProperty, take_properties
-from stoker.commands.rest.replies import PARSING_FAILED, Reply, controller_reply, failed_action
-from stoker.commands.rest.replies import found_by as found
+from stoker.commands.rest.replies import (
+    PARSING_FAILED,
+    Reply,
+    controller_reply,
+    failed_action,
+    found_by,
+)
 from stoker.commands.rest.requests import Request
 from stoker.commands.submission import wishes_of
 from stoker.commands.wishes import OptionError, Wishes
@@ -36,7 +41,7 @@ def update(request: Request, word: str) -> Reply:
         _change(request, ref, properties)
     except WrongProperty as wrong:
         description = f"job parsing failed for {request.peer}"
-        failure: Value = found(_SOURCE, description, PARSING_FAILED)
+        failure: Value = found_by(_SOURCE, description, PARSING_FAILED)
         return controller_reply({}, [*wrong.errors, failure])
     except StokerError as error:
         description = f"job update from {request.peer} failed"
