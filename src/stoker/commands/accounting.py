@@ -28,7 +28,7 @@ from stoker.core.enums import JobState, Reason
 from stoker.core.models import Allocation, Job, NodeShare, Step, Usage
 from stoker.core.units import elapsed_between
 from stoker.scheduling.snapshot import Shape
-from stoker.worker.controller import Record
+from stoker.worker.controller import Controller, Record
 
 BATCH = "batch"
 
@@ -112,6 +112,12 @@ class Run(msgspec.Struct, frozen=True, gc=False):
 
     line: Line
     steps: tuple[Line, ...] = ()
+
+
+def requests_of(controller: Controller) -> Callable[[Job], Request]:
+    """Return what says of a job what it asks for, on this machine's nodes."""
+    node_memory = max((each.node.memory_mib for each in controller.nodes()), default=0)
+    return lambda job: request_of(job, controller.shape(job), node_memory)
 
 
 def request_of(job: Job, shape: Shape, node_memory_mib: int) -> Request:

@@ -9,11 +9,11 @@ Source: sacct(1) of Slurm 22.05; wording and exit codes as recorded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, tzinfo
 from typing import Final
 
-from stoker.commands.accounting import Line, Request, Run, order_of, request_of, runs_of
+from stoker.commands.accounting import Line, Run, order_of, requests_of, runs_of
 from stoker.commands.columns import Ending, Table, UnknownField, choose, name_grid
 from stoker.commands.merging import Row, merged
 from stoker.commands.options import EarlyAnswer, Parsed, parse
@@ -29,7 +29,6 @@ from stoker.commands.sacct_options import OPTIONS
 from stoker.commands.sacct_selection import Range, Selection, Window, state_of
 from stoker.commands.sacct_style import Style
 from stoker.core.enums import JobState
-from stoker.core.models import Job
 from stoker.core.units import (
     FOREVER,
     JobRef,
@@ -335,7 +334,7 @@ def _gradually(
 
 
 def _runs(question: _Question, selection: Selection, records: Iterable[Record]) -> list[Run]:
-    request = _requests(question.controller)
+    request = requests_of(question.controller)
     found = [
         run
         for record in records
@@ -345,11 +344,6 @@ def _runs(question: _Question, selection: Selection, records: Iterable[Record]) 
     ]
     found.sort(key=order_of)
     return found
-
-
-def _requests(controller: Controller) -> Callable[[Job], Request]:
-    node_memory = max((each.node.memory_mib for each in controller.nodes()), default=0)
-    return lambda job: request_of(job, controller.shape(job), node_memory)
 
 
 def _lines(question: _Question, selection: Selection, runs: Iterable[Run]) -> Iterator[Line]:

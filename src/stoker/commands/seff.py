@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stoker.commands.accounting import Run, request_of, runs_of
+from stoker.commands.accounting import Run, requests_of, runs_of
 from stoker.commands.options import EarlyAnswer, Option, parse
 from stoker.core.enums import JobState
 from stoker.core.errors import UnknownJob
@@ -48,10 +48,9 @@ def _last_run(ref: JobRef, controller: Controller) -> Run | None:
         records = controller.history(HistoryQuery(refs=(ref,)))
     except UnknownJob:
         return None
-    node_memory = max((each.node.memory_mib for each in controller.nodes()), default=0)
+    request_of = requests_of(controller)
     for record in records:
-        request = request_of(record.job, controller.shape(record.job), node_memory)
-        *_, last = runs_of(record, request, controller.now(), controller.reason)
+        *_, last = runs_of(record, request_of(record.job), controller.now(), controller.reason)
         return last
     return None
 
