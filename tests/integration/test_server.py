@@ -19,7 +19,8 @@ import msgspec
 import pytest
 
 from stoker.core.errors import StoreError, UserError
-from stoker.core.wire import PAYLOAD_MAX, decode_answer, encode, encode_request
+from stoker.core.rpcwire import decode_answer, encode_request
+from stoker.core.wire import PAYLOAD_MAX, encode
 from stoker.worker.server import Limits, Server
 from support.raw_client import RawClient, call_frame, cpu_s, serving, until
 from support.stub_daemon import StubService

@@ -13,14 +13,8 @@ import time
 from pathlib import Path
 
 from stoker.core.errors import UserError
-from stoker.core.wire import (
-    DAEMON_LIMITS,
-    PAYLOAD_MAX,
-    Frame,
-    FrameReader,
-    decode_answer,
-    encode_request,
-)
+from stoker.core.rpcwire import decode_answer, encode_request
+from stoker.core.wire import DAEMON_LIMITS, PAYLOAD_MAX, Frame, FrameReader
 
 _RECEIVE_SIZE = 1 << 16
 

@@ -20,7 +20,8 @@ A frame is a type byte, the payload's length (four bytes, big-endian) and the pa
 A connection carries one conversation after the other. Text travels as UTF-8 in which bytes that are
 none are kept (surrogateescape), so that any argument, path and variable comes back as it was.
 `cli.thin` writes and reads the same frames with code of its own, since it may import nothing:
-change `encode_call` and `cli/thin.py` together.
+change `encode_call` and `cli/thin.py` together. What stands in a frame beyond a call is read and
+written in `core.errands` (what callers are asked to do) and `core.rpcwire` (typed requests).
 
 Always holds: what a peer sends either decodes or raises `WireError`; nothing else gets out, and
 nothing larger than its type allows is kept.
@@ -28,12 +29,9 @@ nothing larger than its type allows is kept.
 
 from __future__ import annotations
 
-import os
-import re
 import struct
-from collections.abc import Iterable, Mapping, Sequence
-from errno import EFBIG
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -254,240 +252,17 @@ def _rlimits(text: str) -> dict[str, tuple[int, int]]:
     return found
 
 
-def encode_read(path: str, size_max: int) -> bytes:
-    """Return the ``R`` frame: please send up to *size_max* bytes of this file."""
-    return encode(b"R", b"%d\n%s" % (size_max, to_bytes(path)))
-
-
-def decode_read(payload: bytes) -> tuple[str, int]:
-    """Read the payload of an ``R`` frame: path and largest size."""
-    size_max, _, path = payload.partition(b"\n")
-    return to_text(path), _number(size_max)
-
-
-def encode_file(content: bytes, errno: int = 0) -> bytes:
-    """Return the ``F`` frame with a file's content, or with the errno of the failure."""
-    return encode(b"F", b"%d\n%s" % (errno, content))
-
-
-def decode_file(payload: bytes, path: str, size_max: int) -> bytes:
-    """Read the payload of an ``F`` frame.
-
-    Raises:
-        OSError: As the caller met it, or EFBIG for a file above *size_max*.
-        WireError: The payload is none.
-    """
-    status, _, content = payload.partition(b"\n")
-    if errno := _number(status):
-        raise OSError(errno, os.strerror(errno), path)
-    if len(content) > size_max:
-        raise OSError(EFBIG, os.strerror(EFBIG), path)
-    return content
-
-
-def encode_attach(
-    pumped: str, first: int, end: int, ntasks: int, *, in_pieces: bool = False
-) -> bytes:
-    """Return the ``A`` frame: please send descriptors, with pipes for tasks *first* to *end*."""
-    numbers = b"%d %d %d %d" % (first, end, ntasks, in_pieces)
-    return encode(b"A", (pumped.encode() or b"-") + b" " + numbers)
-
-
-def decode_attach(payload: bytes) -> tuple[str, int, int, int]:
-    """Read the payload of an ``A`` frame: what `encode_attach` took first."""
-    try:
-        pumped, *numbers = payload.split(b" ")
-        first, end, ntasks, _ = map(_number, numbers)
-    except ValueError:
-        raise WireError(f"cannot read a request for descriptors: {payload!r}") from None
-    return pumped.decode().strip("-"), first, end, ntasks
-
-
-def encode_program(directory: str, argv: Sequence[str], entries: Sequence[str]) -> bytes:
-    """Return the ``P`` frame: please run *argv* there, with ``NAME=VALUE`` entries on top."""
-    body = "\0".join([directory, *argv, *entries])
-    return encode(b"P", b"%d\n%s" % (len(argv), to_bytes(body)))
-
-
-def decode_program(payload: bytes) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-    """Read the payload of a ``P`` frame: directory, words, environment entries."""
-    argc, _, body = payload.partition(b"\n")
-    directory, *words = to_text(body).split("\0")
-    count = _number(argc)
-    return directory, tuple(words[:count]), tuple(words[count:])
-
-
-def encode_copy(source: str, target: str, *, replaces: bool, preserves: bool) -> bytes:
-    """Return the ``T`` frame: please copy a file, over another one or with its times."""
-    flags = b"f" * replaces + b"p" * preserves
-    return encode(b"T", flags + b"\n" + to_bytes(f"{source}\0{target}"))
-
-
-def decode_copy(payload: bytes) -> tuple[str, str, bool, bool]:
-    """Read the payload of a ``T`` frame: what `encode_copy` took."""
-    flags, _, names = payload.partition(b"\n")
-    source, separator, target = to_text(names).partition("\0")
-    if not separator:
-        raise WireError("cannot read what to copy: two names are needed")
-    return source, target, b"f" in flags, b"p" in flags
-
-
-def encode_follow(files: Iterable[tuple[str, int, str]]) -> bytes:
-    """Return the ``Y`` frame: paths, each with its offset and what stands before its lines."""
-    words = (word for path, offset, label in files for word in (path, str(offset), label))
-    return encode(b"Y", to_bytes("\0".join(words)))
-
-
-def decode_follow(payload: bytes) -> list[tuple[str, int, str]]:
-    """Read the payload of a ``Y`` frame: what `encode_follow` took."""
-    words = to_text(payload).split("\0")
-    if len(words) % 3:
-        raise WireError("cannot read what to follow: three words are needed of each")
-    if not all(re.fullmatch(r"\d{1,18}", word, re.ASCII) for word in words[1::3]):
-        raise WireError("cannot read what to follow: an offset is no number")
-    return list(zip(words[::3], map(int, words[1::3]), words[2::3], strict=True))
-
-
-def encode_write(path: str, content: bytes, mode: int) -> bytes:
-    """Return the ``L`` frame: please write a file; one that is there is written anew."""
-    return encode(b"L", b"%o\n%s\0%s" % (mode, to_bytes(path), content))
-
-
-def decode_write(payload: bytes) -> tuple[str, bytes, int]:
-    """Read the payload of an ``L`` frame: what `encode_write` took.
-
-    Raises:
-        WireError: The payload is none.
-    """
-    head, separator, content = payload.partition(b"\0")
-    mode, _, path = head.partition(b"\n")
-    if not separator or not mode or not set(mode) <= set(b"01234567"):
-        raise WireError("cannot read what to write: a mode, a name and a content are needed")
-    return to_text(path), content, int(mode, 8)
-
-
-def encode_ending(code: int, signal: int = 0, errno: int = 0, interrupt: int = 0) -> bytes:
-    """Return the ``S`` frame: exit code, signal, or why it could not be done.
-
-    *interrupt* is the last signal that came for the caller meanwhile.
-    """
-    return encode(b"S", b"%d %d %d %d" % (code, signal, errno, interrupt))
-
-
-def decode_ending(payload: bytes) -> tuple[int, int, int, int]:
-    """Read the payload of an ``S`` frame: what `encode_ending` took.
-
-    Raises:
-        WireError: The payload is none.
-    """
-    numbers = [_number(word) for word in payload.split(b" ")]
-    if len(numbers) == 3:
-        numbers.append(0)
-    if len(numbers) != 4:
-        raise WireError("cannot read how a program ended: three numbers are needed, or four")
-    code, signal, errno, interrupt = numbers
-    return code, signal, errno, interrupt
-
-
 def decode_number(payload: bytes) -> int:
     """Read the payload of an ``I`` or ``X`` frame: a signal's number, an exit status."""
-    return _number(payload)
+    return number(payload)
 
 
-def _number(digits: bytes) -> int:
+def number(digits: bytes) -> int:
+    """Return the number that *digits* write.
+
+    Raises:
+        WireError: They are none, or too many.
+    """
     if not digits.isdigit() or len(digits) > 9:
         raise WireError(f"cannot read {digits[:20]!r}: it is no number")
     return int(digits)
-
-
-class RpcRequest(msgspec.Struct, frozen=True):
-    """A typed request: ``params`` is msgpack of whatever the method takes."""
-
-    method: str
-    params: msgspec.Raw
-
-
-class RpcFailure(msgspec.Struct, frozen=True):
-    """An error on its way: the class's name in `stoker.core.errors`, its sentence, its facts."""
-
-    type: str
-    text: str
-    fields: Mapping[str, Any] = {}
-
-
-class RpcAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A typed answer: one of the two is there; no result is no bytes at all."""
-
-    result: msgspec.Raw = msgspec.Raw()
-    error: RpcFailure | None = None
-
-
-_FACTS = (str, int, float, bytes, type(None))
-
-_pack = msgspec.msgpack.Encoder().encode
-_read_request = msgspec.msgpack.Decoder(RpcRequest).decode
-_read_answer = msgspec.msgpack.Decoder(RpcAnswer).decode
-
-
-def encode_request(method: str, params: bytes) -> bytes:
-    """Return the ``J`` frame of a request; *params* is msgpack."""
-    return encode(b"J", _pack(RpcRequest(method, msgspec.Raw(params))))
-
-
-def decode_request(payload: bytes) -> RpcRequest:
-    """Read the payload of a client's ``J`` frame.
-
-    Raises:
-        WireError: It is no request.
-    """
-    try:
-        return _read_request(payload)
-    except msgspec.MsgspecError as error:
-        raise WireError(f"cannot read the request: {error}") from None
-    except RecursionError:
-        raise WireError("cannot read the request: it is nested too deeply") from None
-
-
-def encode_result(result: bytes) -> bytes:
-    """Return the ``J`` frame of an answer; *result* is msgpack."""
-    return encode(b"J", _pack(RpcAnswer(result=msgspec.Raw(result))))
-
-
-def encode_failure(error: Exception) -> bytes:
-    """Return the ``J`` frame that says *error*, with its facts and its nearest public class."""
-    facts = {
-        name: printable(fact) if isinstance(fact, str) else fact
-        for name, fact in vars(error).items()
-        if isinstance(fact, _FACTS)
-    }
-    known = next(
-        (each for each in type(error).__mro__ if getattr(errors, each.__name__, None) is each),
-        errors.StokerError,
-    )
-    failure = RpcFailure(known.__name__, printable(str(error)), facts)
-    return encode(b"J", _pack(RpcAnswer(error=failure)))
-
-
-def decode_answer(payload: bytes) -> bytes:
-    """Return the result, in msgpack, that a daemon's ``J`` frame brings.
-
-    Raises:
-        StokerError: What the daemon raised: the same class, sentence and facts.
-        WireError: The payload is no answer.
-    """
-    try:
-        answer = _read_answer(payload)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise WireError(f"cannot read the answer: {error}") from None
-    if answer.error is not None:
-        raise _revived(answer.error)
-    if result := bytes(answer.result):
-        return result
-    raise WireError("cannot read the answer: it holds neither result nor error")
-
-
-def _revived(failure: RpcFailure) -> errors.StokerError:
-    kind = getattr(errors, failure.type, None)
-    if not (isinstance(kind, type) and issubclass(kind, errors.StokerError)):
-        kind = errors.StokerError
-    return errors.revive(kind, failure.text, failure.fields)

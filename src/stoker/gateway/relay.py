@@ -14,16 +14,9 @@ import msgspec
 from stoker.client.channel import connect
 from stoker.client.daemon import keep_trying
 from stoker.client.surroundings import look_around
+from stoker.core.errands import encode_file
 from stoker.core.errors import DaemonUnavailable, StokerError
-from stoker.core.wire import (
-    DAEMON_LIMITS,
-    CallMessage,
-    Frame,
-    FrameReader,
-    encode_call,
-    encode_file,
-    to_text,
-)
+from stoker.core.wire import DAEMON_LIMITS, CallMessage, Frame, FrameReader, encode_call, to_text
 
 _RECEIVE_SIZE = 1 << 16
 _PROGRAM = "slurmrestd"

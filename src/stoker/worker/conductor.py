@@ -18,15 +18,9 @@ from errno import EBADF
 from functools import partial
 from typing import Final
 
-from stoker.core.wire import (
-    Frame,
-    WireError,
-    decode_call,
-    decode_ending,
-    decode_file,
-    decode_number,
-    decode_request,
-)
+from stoker.core.errands import decode_ending, decode_file
+from stoker.core.rpcwire import decode_request
+from stoker.core.wire import Frame, WireError, decode_call, decode_number
 from stoker.worker.call import (
     Attach,
     Call,

@@ -14,20 +14,18 @@ from collections.abc import Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeAlias
 
-from stoker.core.errors import StokerError, StoreError
-from stoker.core.models import Job, Owner
-from stoker.core.wire import (
-    encode,
+from stoker.core.errands import (
     encode_attach,
     encode_copy,
-    encode_failure,
     encode_follow,
     encode_program,
     encode_read,
-    encode_result,
-    encode_text,
     encode_write,
 )
+from stoker.core.errors import StokerError, StoreError
+from stoker.core.models import Job, Owner
+from stoker.core.rpcwire import encode_failure, encode_result
+from stoker.core.wire import encode, encode_text
 from stoker.worker.call import (
     Answer,
     Attach,

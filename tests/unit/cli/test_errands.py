@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stoker.cli.errands import Child, copied, written
-from stoker.core.wire import decode_ending, encode_copy, encode_program, encode_write
+from stoker.core.errands import decode_ending, encode_copy, encode_program, encode_write
 
 HEAD = 5
 """Bytes before a frame's payload."""

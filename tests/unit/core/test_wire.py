@@ -13,6 +13,27 @@ from hypothesis import strategies as st
 
 from stoker.core import errors
 from stoker.core.database import StoreFull
+from stoker.core.errands import (
+    decode_copy,
+    decode_ending,
+    decode_file,
+    decode_follow,
+    decode_read,
+    decode_write,
+    encode_copy,
+    encode_ending,
+    encode_file,
+    encode_follow,
+    encode_read,
+    encode_write,
+)
+from stoker.core.rpcwire import (
+    decode_answer,
+    decode_request,
+    encode_failure,
+    encode_request,
+    encode_result,
+)
 from stoker.core.units import NotationError
 from stoker.core.wire import (
     CLIENT_LIMITS,
@@ -21,28 +42,11 @@ from stoker.core.wire import (
     Frame,
     FrameReader,
     WireError,
-    decode_answer,
     decode_call,
-    decode_copy,
-    decode_ending,
-    decode_file,
-    decode_follow,
     decode_number,
-    decode_read,
-    decode_request,
-    decode_write,
     encode,
     encode_call,
-    encode_copy,
-    encode_ending,
-    encode_failure,
-    encode_file,
-    encode_follow,
-    encode_read,
-    encode_request,
-    encode_result,
     encode_text,
-    encode_write,
     printable,
     to_bytes,
     to_text,
