@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -558,3 +559,9 @@ def test_every_command_that_shows_something_knows_json():
         assert command is not None
         options = {option for parameter in command.params for option in parameter.opts}
         assert ("--json" in options) == (name not in without), name
+
+
+def test_commands_that_run_within_a_process_leave_its_signals_alone():
+    before = signal.getsignal(signal.SIGPIPE)
+    run(["settings", "--help"])
+    assert signal.getsignal(signal.SIGPIPE) is before

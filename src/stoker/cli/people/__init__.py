@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
@@ -12,6 +13,8 @@ def main() -> None:
 
         sys.stdout.write(f"stoker {__version__}\n")
         return
+    # A reader that has seen enough ends us, as it ends a command written in C.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     from stoker.cli.people.group import run  # noqa: PLC0415 - click costs 30 ms
 
     sys.exit(run(sys.argv[1:]))

@@ -122,7 +122,6 @@ keep_examples(stoker)
 
 def run(arguments: Sequence[str]) -> int:
     """Run `stoker` with these arguments; return its exit status."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         status = stoker.main(list(arguments), prog_name="stoker", standalone_mode=False)
         sys.stdout.flush()
