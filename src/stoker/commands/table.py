@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
-from stoker.commands.rest import slurmrestd
 from stoker.commands.sacct import sacct
 from stoker.commands.sacctmgr import sacctmgr
 from stoker.commands.salloc import salloc
@@ -52,5 +51,12 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "strigger": strigger,
 }
 
-SERVED: Final[Mapping[str, Command]] = {**COMMANDS, "slurmrestd": slurmrestd}
+
+def _over_http(call: Call, controller: Controller) -> Answer | Conversation:
+    from stoker.commands.rest import slurmrestd  # noqa: PLC0415 - hardly a daemon is asked so
+
+    return slurmrestd(call, controller)
+
+
+SERVED: Final[Mapping[str, Command]] = {**COMMANDS, "slurmrestd": _over_http}
 """All that stokerd answers: commands, and what the gateway brings."""
