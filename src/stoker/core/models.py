@@ -10,14 +10,11 @@ Structs with ``gc=False`` hold no cycles: a hundred thousand of them cost the co
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NewType
 
 import msgspec
 
 from stoker.core.enums import AllocationState, Hold, JobState, Reason
 from stoker.core.units import Dependency, TaskSet
-
-JobId = NewType("JobId", int)
 
 NO_TASK = -1
 """``Job.array_task_id`` of what is no array task."""
