@@ -20,7 +20,8 @@ from stoker.worker.call import Call
 from stoker.worker.controller import Controller
 
 BODY_MAX: Final = 8 << 20
-"""Bytes of a body: twice what a script may have, for what JSON makes of it."""
+"""Bytes of a body: twice what a script may have, for what JSON makes of it. `gateway.http` takes no
+more; change them together."""
 
 _OFFERED: Final = ("*/*", "application/*", "application/json")
 _QUERY_FIELDS_MAX: Final = 100
