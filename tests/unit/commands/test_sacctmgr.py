@@ -334,6 +334,15 @@ def test_a_coordinator_adds_users_below_the_account(peopled: Desk) -> None:
     assert peopled.ask("-i add user dave account=quantum").code == 1
 
 
+def test_nobody_gives_a_new_user_more_rights_than_the_own(peopled: Desk) -> None:
+    peopled.do("add coordinator account=phys names=alice")
+    bob = Owner(2002, "bob", 2002, "bob")
+    for owner in (ALICE, bob):
+        heard = peopled.ask("-i add user carol account=phys adminlevel=admin", owner=owner)
+        assert heard.err == " Problem adding users: Access/permission denied\n"
+    assert "carol" not in peopled.book.users
+
+
 # Asking.
 
 

@@ -108,7 +108,7 @@ def add_users(words: Sequence[Word], desk: Desk) -> Talk:
         _say_nothing_to_add(new, known, desk)
         return
     _say_users(desk, wishes, new, missing)
-    if not _may_add_users(desk, known):
+    if not _may_add_users(desk, known, wishes.admin_level or "None"):
         desk.complain(f" Problem adding users: {_DENIED}\n")
         return
     draft = Draft(desk)
@@ -183,7 +183,10 @@ def _say_users(
     desk.say(f" Non Default Settings\n{shown_association(wishes)}")
 
 
-def _may_add_users(desk: Desk, accounts: Sequence[str]) -> bool:
+def _may_add_users(desk: Desk, accounts: Sequence[str], level: str) -> bool:
+    """Whether whoever asks may add users to accounts; with an admin level few may."""
+    if level != "None":
+        return desk.may_administer
     return desk.may_operate or all(desk.coordinates(account) for account in accounts)
 
 
