@@ -297,6 +297,39 @@ def test_what_all_stands_on_stays(desk: Desk, line: str) -> None:
     assert desk.book == before
 
 
+@pytest.mark.parametrize(
+    ("line", "shares"),
+    [
+        ("user where account=quantum set fairshare=7", ["bob|quantum"]),
+        ("user where adminlevel=operator set fairshare=7", ["bob|phys", "bob|quantum"]),
+        ("user where defaultaccount=phys set fairshare=7", ["alice|phys"]),
+        ("user where cluster=other set fairshare=7", []),
+        ("account where organization=uni set fairshare=7", ["|phys"]),
+        ("account where parent=phys set fairshare=7", ["|quantum"]),
+        ("account where cluster=other set fairshare=7", []),
+    ],
+)
+def test_only_what_all_conditions_are_true_of_is_modified(
+    peopled: Desk, line: str, shares: list[str]
+) -> None:
+    peopled.do(f"modify {line}")
+    shown = peopled.ask("-nP show assoc format=user,account,share").out.splitlines()
+    assert sorted(each.removesuffix("|7") for each in shown if each.endswith("|7")) == shares
+
+
+def test_users_outside_of_a_named_account_keep_their_level(peopled: Desk) -> None:
+    peopled.do("modify user where account=quantum set adminlevel=admin")
+    levels = {user.name: user.admin_level for user in peopled.book.users.values()}
+    assert levels == {"root": "Administrator", "alice": "None", "bob": "Administrator"}
+
+
+def test_only_what_all_conditions_are_true_of_is_deleted(peopled: Desk) -> None:
+    peopled.do("delete user where adminlevel=operator")
+    assert peopled.book.users.keys() == {"root", "alice"}
+    peopled.do("delete account where parent=phys")
+    assert peopled.book.accounts.keys() == {"root", "phys"}
+
+
 # Who may.
 
 

@@ -13,9 +13,14 @@ import msgspec
 from stoker.commands.sacctmgr.desk import NO_PRIVILEGE, Desk, Talk
 from stoker.commands.sacctmgr.draft import Draft
 from stoker.commands.sacctmgr.entities import ACCOUNTS, QUALITIES, USERS, Entity
-from stoker.commands.sacctmgr.listings import Wanted
 from stoker.commands.sacctmgr.records import by_place
 from stoker.commands.sacctmgr.show import read_wanted
+from stoker.commands.sacctmgr.wanted import (
+    Wanted,
+    wanted_accounts,
+    wanted_qos,
+    wanted_users,
+)
 from stoker.commands.sacctmgr.words import Word
 from stoker.core.accounts import NORMAL, ROOT, Association, Entry, Transaction
 from stoker.core.models import Job
@@ -28,37 +33,21 @@ def delete_users(words: Sequence[Word], desk: Desk) -> Talk:
     wanted = _read(USERS, words, desk)
     if wanted is None:
         return
-    by_association = wanted.values.keys() & {"accounts", "clusters", "partitions"}
-    associations = [
-        each
-        for each in by_place(desk.book, desk.book.associations.values())
-        if each.user
-        and wanted.has("names", each.user)
-        and wanted.has("accounts", each.account)
-        and wanted.has("partitions", each.partition)
-        and wanted.has("clusters", desk.cluster)
-    ]
-    if not (desk.may_operate or (by_association and _coordinates(desk, associations))):
+    users, associations = wanted_users(desk.book, wanted, desk.cluster)
+    if not (desk.may_operate or (wanted.is_on_associations and _coordinates(desk, associations))):
         desk.complain(NO_PRIVILEGE)
         return
-    if by_association:
+    if wanted.is_on_associations:
         what, entries = "user associations", [_line(desk, each) for each in associations]
         dropped: list[Entry] = list(associations)
     else:
-        users = [user for name, user in sorted(desk.book.users.items()) if _is_meant(wanted, name)]
         what, entries = "users", [user.name for user in users]
-        gone = set(entries)
-        associations = [each for each in associations if each.user in gone]
         dropped = [*users, *associations]
     yield from _delete(desk, what, entries, dropped, associations)
 
 
 def _coordinates(desk: Desk, associations: Sequence[Association]) -> bool:
     return bool(associations) and all(desk.coordinates(each.account) for each in associations)
-
-
-def _is_meant(wanted: Wanted, name: str) -> bool:
-    return wanted.has("names", name)
 
 
 def delete_accounts(words: Sequence[Word], desk: Desk) -> Talk:
@@ -70,13 +59,7 @@ def delete_accounts(words: Sequence[Word], desk: Desk) -> Talk:
         desk.complain(NO_PRIVILEGE)
         return
     book = desk.book
-    accounts = [
-        account
-        for name, account in sorted(book.accounts.items())
-        if wanted.has("names", name)
-        and wanted.has("descriptions", account.description)
-        and wanted.has("organizations", account.organization)
-    ]
+    accounts, _ = wanted_accounts(book, wanted, desk.cluster)
     below: dict[int, Association] = {}
     for account in accounts:
         own = book.association(account.name)
@@ -93,11 +76,7 @@ def delete_qos(words: Sequence[Word], desk: Desk) -> Talk:
     if not desk.may_administer:
         desk.complain(NO_PRIVILEGE)
         return
-    found = [
-        qos
-        for qos in sorted(desk.book.qos.values(), key=lambda each: each.id)
-        if wanted.has("names", qos.name) and wanted.has("ids", str(qos.id))
-    ]
+    found = wanted_qos(desk.book, wanted)
     names = {qos.name for qos in found}
     defaults = [each for each in desk.book.associations.values() if each.default_qos in names]
     if defaults:

@@ -13,7 +13,7 @@ import msgspec
 from stoker.commands.sacctmgr import listings
 from stoker.commands.sacctmgr.desk import NO_PRIVILEGE, Desk
 from stoker.commands.sacctmgr.fields import Row
-from stoker.commands.sacctmgr.listings import Wanted
+from stoker.commands.sacctmgr.wanted import Wanted
 from stoker.commands.sacctmgr.words import Keyword
 
 _DENIED: Final = (

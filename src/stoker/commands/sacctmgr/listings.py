@@ -5,10 +5,8 @@ Source: sacctmgr(1) of Slurm 22.05, as recorded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-
-import msgspec
 
 from stoker.commands.sacctmgr.desk import Desk
 from stoker.commands.sacctmgr.fields import Row
@@ -22,25 +20,9 @@ from stoker.commands.sacctmgr.records import (
     qos_row,
     tres_rows,
 )
+from stoker.commands.sacctmgr.wanted import Wanted, wanted_qos
 from stoker.core.accounts import Association
 from stoker.core.units import FOREVER, NotationError, format_time, parse_begin, zone_of
-
-
-class Wanted(msgspec.Struct):
-    """What a request asks for: values by what they are conditions on, and flags."""
-
-    values: dict[str, list[str]] = {}
-    flags: set[str] = set()
-    formats: list[str] = []
-
-    def has(self, what: str, text: str) -> bool:
-        """Whether a text is among the values that are asked for, if any are."""
-        names = self.values.get(what)
-        return names is None or text.lower() in names
-
-    def add(self, what: str, names: Iterable[str]) -> None:
-        """Ask for more values."""
-        self.values.setdefault(what, []).extend(names)
 
 
 def clusters(desk: Desk, wanted: Wanted) -> Iterator[Row]:
@@ -58,11 +40,7 @@ def accounts(desk: Desk, wanted: Wanted) -> Iterator[Row]:
             "Org": account.organization,
             "Coord Accounts": ",".join(account.coordinators),
         }
-        if not (
-            wanted.has("names", name)
-            and wanted.has("descriptions", account.description)
-            and wanted.has("organizations", account.organization)
-        ):
+        if not wanted.has_account(account):
             continue
         if "withassoc" not in wanted.flags:
             yield own
@@ -79,7 +57,7 @@ def users(desk: Desk, wanted: Wanted) -> Iterator[Row]:
         if not (wanted.has("names", name) and wanted.has("levels", level)):
             continue
         of_user = [each for each in book.associations.values() if each.user == name]
-        found = [each for each in of_user if _is_wanted(each, wanted)]
+        found = [each for each in of_user if wanted.has_association(each)]
         shows = "withassoc" in wanted.flags
         default = next(
             (each.account for each in (found if shows else of_user) if each.is_default), ""
@@ -113,16 +91,6 @@ def _with_associations(
         yield {**row, **own}
 
 
-def _is_wanted(association: Association, wanted: Wanted) -> bool:
-    return (
-        wanted.has("accounts", association.account)
-        and wanted.has("users", association.user)
-        and wanted.has("partitions", association.partition)
-        and wanted.has("parents", association.parent)
-        and wanted.has("ids", str(association.id))
-    )
-
-
 def associations(desk: Desk, wanted: Wanted) -> Iterator[Row]:
     """Yield associations, as a tree or as they stand in the record."""
     if not wanted.has("clusters", desk.cluster):
@@ -136,7 +104,7 @@ def associations(desk: Desk, wanted: Wanted) -> Iterator[Row]:
         ordered = list(book.tree())
     with_parents = not wanted.flags & {"wopinfo", "woplimits"}
     for depth, each in ordered:
-        if not _is_wanted(each, wanted):
+        if not wanted.has_association(each):
             continue
         if "onlydefaults" in wanted.flags and not each.is_default:
             continue
@@ -158,13 +126,7 @@ def _widen(desk: Desk, wanted: Wanted) -> None:
 
 def qos(desk: Desk, wanted: Wanted) -> Iterator[Row]:
     """Yield qualities of service, the older first."""
-    for qos in sorted(desk.book.qos.values(), key=lambda each: each.id):
-        if (
-            wanted.has("names", qos.name)
-            and wanted.has("ids", str(qos.id))
-            and wanted.has("descriptions", qos.description)
-        ):
-            yield qos_row(qos)
+    yield from map(qos_row, wanted_qos(desk.book, wanted))
 
 
 def tres(_: Desk, wanted: Wanted) -> Iterator[Row]:

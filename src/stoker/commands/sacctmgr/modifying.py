@@ -20,12 +20,16 @@ from stoker.commands.sacctmgr.applying import (
 from stoker.commands.sacctmgr.desk import NO_PRIVILEGE, Desk, Talk
 from stoker.commands.sacctmgr.draft import Draft
 from stoker.commands.sacctmgr.entities import ACCOUNTS, CLUSTERS, QUALITIES, USERS, Entity
-from stoker.commands.sacctmgr.listings import Wanted
-from stoker.commands.sacctmgr.records import by_place
 from stoker.commands.sacctmgr.show import read_wanted
+from stoker.commands.sacctmgr.wanted import (
+    Wanted,
+    wanted_accounts,
+    wanted_qos,
+    wanted_users,
+)
 from stoker.commands.sacctmgr.wishes import EntityName, Wishes, read_wishes
 from stoker.commands.sacctmgr.words import Request
-from stoker.core.accounts import INHERITED, ROOT, Association, Book, Transaction, User
+from stoker.core.accounts import INHERITED, ROOT, Account, Association, Book, Transaction, User
 from stoker.worker import call
 
 _NOTHING: Final = " Nothing modified\n"
@@ -38,12 +42,12 @@ def modify_users(request: Request, desk: Desk) -> Talk:
         return
     wanted, wishes = read
     draft = Draft(desk)
-    associations = list(_user_associations(draft.book, wanted))
+    users, associations = wanted_users(draft.book, wanted, desk.cluster)
     if not _may_change(desk, associations) or (wishes.admin_level and not desk.may_administer):
         desk.complain(NO_PRIVILEGE)
         return
     if wishes.admin_level or wishes.default_account or wishes.default_wckey is not None:
-        _change_users(draft, desk, wanted, wishes)
+        _change_users(draft, desk, users, wishes)
     if not desk.code and wishes.changes_association:
         _say_modified(desk, "user associations", [_line(desk, each) for each in associations])
         _change_associations(draft, associations, wishes)
@@ -52,25 +56,7 @@ def modify_users(request: Request, desk: Desk) -> Talk:
         yield from _forget_usage(desk, associations)
 
 
-def _user_associations(book: Book, wanted: Wanted) -> Iterator[Association]:
-    for each in by_place(book, book.associations.values()):
-        if (
-            each.user
-            and wanted.has("names", each.user)
-            and wanted.has("accounts", each.account)
-            and wanted.has("partitions", each.partition)
-        ):
-            yield each
-
-
-def _change_users(draft: Draft, desk: Desk, wanted: Wanted, wishes: Wishes) -> None:
-    users = [
-        user
-        for name, user in sorted(draft.book.users.items())
-        if wanted.has("names", name)
-        and wanted.has("levels", user.admin_level)
-        and wanted.has("defaults", draft.book.default_account(name))
-    ]
+def _change_users(draft: Draft, desk: Desk, users: Sequence[User], wishes: Wishes) -> None:
     account = wishes.default_account
     strangers = [
         user.name for user in users if account and not draft.book.association(account, user.name)
@@ -117,15 +103,9 @@ def modify_accounts(request: Request, desk: Desk) -> Talk:
         desk.complain(NO_PRIVILEGE)
         return
     draft = Draft(desk)
+    accounts, associations = wanted_accounts(draft.book, wanted, desk.cluster)
     if wishes.description is not None or wishes.organization is not None:
-        _change_accounts(draft, desk, wanted, wishes)
-    associations = [
-        each
-        for each in by_place(draft.book, draft.book.associations.values())
-        if not each.user
-        and wanted.has("names", each.account)
-        and wanted.has("parents", each.parent)
-    ]
+        _change_accounts(draft, desk, accounts, wishes)
     if not desk.code and wishes.changes_association:
         if (problem := _parent_problem(draft.book, associations, wishes)) is not None:
             desk.complain(problem)
@@ -140,19 +120,12 @@ def modify_accounts(request: Request, desk: Desk) -> Talk:
         yield from _forget_usage(desk, [*associations, *below])
 
 
-def _change_accounts(draft: Draft, desk: Desk, wanted: Wanted, wishes: Wishes) -> None:
-    found = [
-        account
-        for name, account in sorted(draft.book.accounts.items())
-        if wanted.has("names", name)
-        and wanted.has("descriptions", account.description)
-        and wanted.has("organizations", account.organization)
-    ]
-    _say_modified(desk, "accounts", [account.name for account in found])
+def _change_accounts(draft: Draft, desk: Desk, accounts: Sequence[Account], wishes: Wishes) -> None:
+    _say_modified(desk, "accounts", [account.name for account in accounts])
     parts = {"description": wishes.description, "organization": wishes.organization}
     stated = {name: text for name, text in parts.items() if text is not None}
     info = ", ".join(f"{name}='{text}'" for name, text in stated.items())
-    for account in found:
+    for account in accounts:
         changes: dict[str, Any] = dict(stated)
         draft.put(msgspec.structs.replace(account, **changes))
         draft.note(
@@ -255,13 +228,7 @@ def modify_qos(request: Request, desk: Desk) -> Talk:
         desk.complain(NO_PRIVILEGE)
         return
     draft = Draft(desk)
-    found = [
-        qos
-        for qos in sorted(draft.book.qos.values(), key=lambda each: each.id)
-        if wanted.has("names", qos.name)
-        and wanted.has("ids", str(qos.id))
-        and wanted.has("descriptions", qos.description)
-    ]
+    found = wanted_qos(draft.book, wanted)
     _say_modified(desk, "qos", [qos.name for qos in found])
     for before in found:
         after = qos_with_wishes(before, wishes)

@@ -11,7 +11,7 @@ from stoker.commands.columns import Ending, Table, UnknownField
 from stoker.commands.sacctmgr.desk import Asking, Desk, Talk
 from stoker.commands.sacctmgr.entities import Entity
 from stoker.commands.sacctmgr.fields import chosen
-from stoker.commands.sacctmgr.listings import Wanted
+from stoker.commands.sacctmgr.wanted import Wanted
 from stoker.commands.sacctmgr.words import Word, find, split
 
 
@@ -73,8 +73,7 @@ def read_wanted(entity: Entity, words: Sequence[Word], desk: Desk) -> Wanted | N
 
 def _is_meant(entity: Entity, wanted: Wanted, desk: Desk) -> Asking:
     """Ask whether conditions on associations are meant where no associations are shown."""
-    is_on_associations = wanted.values.keys() & {"accounts", "clusters", "partitions", "parents"}
-    if entity.name != "Users" or "withassoc" in wanted.flags or not is_on_associations:
+    if entity.name != "Users" or "withassoc" in wanted.flags or not wanted.is_on_associations:
         return True
     is_meant = yield from desk.ask(
         "You requested options that are only vaild when querying with the withassoc option.\n"
