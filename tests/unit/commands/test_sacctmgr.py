@@ -376,6 +376,13 @@ def test_nobody_gives_a_new_user_more_rights_than_the_own(peopled: Desk) -> None
     assert "carol" not in peopled.book.users
 
 
+def test_a_deleted_user_coordinates_nothing_any_more(peopled: Desk) -> None:
+    peopled.do("add coordinator account=phys names=alice,bob")
+    assert peopled.do("delete user alice").code == 0
+    assert peopled.book.accounts["phys"].coordinators == ("bob",)
+    assert peopled.ask("-i add user carol account=phys").code == 1
+
+
 # Asking.
 
 

@@ -5,7 +5,7 @@ Source: sacctmgr(1); wording as recorded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -22,7 +22,7 @@ from stoker.commands.sacctmgr.wanted import (
     wanted_users,
 )
 from stoker.commands.sacctmgr.words import Word
-from stoker.core.accounts import NORMAL, ROOT, Association, Entry, Transaction
+from stoker.core.accounts import NORMAL, ROOT, Account, Association, Entry, Transaction
 from stoker.core.models import Job
 
 _NOTHING: Final = " Nothing deleted\n"
@@ -34,20 +34,20 @@ def delete_users(words: Sequence[Word], desk: Desk) -> Talk:
     if wanted is None:
         return
     users, associations = wanted_users(desk.book, wanted, desk.cluster)
-    if not (desk.may_operate or (wanted.is_on_associations and _coordinates(desk, associations))):
+    is_allowed = desk.may_change(associations) if wanted.is_on_associations else desk.may_operate
+    if not is_allowed:
         desk.complain(NO_PRIVILEGE)
         return
+    draft = Draft(desk)
     if wanted.is_on_associations:
         what, entries = "user associations", [_line(desk, each) for each in associations]
         dropped: list[Entry] = list(associations)
     else:
         what, entries = "users", [user.name for user in users]
         dropped = [*users, *associations]
-    yield from _delete(desk, what, entries, dropped, associations)
-
-
-def _coordinates(desk: Desk, associations: Sequence[Association]) -> bool:
-    return bool(associations) and all(desk.coordinates(each.account) for each in associations)
+        gone = set(entries)
+        draft.put(*_without_coordinators(desk.book.accounts.values(), gone.__contains__))
+    yield from _delete(desk, what, entries, dropped, associations, draft)
 
 
 def delete_accounts(words: Sequence[Word], desk: Desk) -> Talk:
@@ -131,12 +131,20 @@ def delete_coordinators(words: Sequence[Word], desk: Desk) -> Talk:
         desk.complain(NO_PRIVILEGE)
         return
     draft = Draft(desk)
-    for account in desk.book.accounts.values():
-        left = tuple(each for each in account.coordinators if not wanted.has("names", each))
-        if wanted.has("accounts", account.name) and left != account.coordinators:
-            draft.put(msgspec.structs.replace(account, coordinators=left))
+    meant = [each for each in desk.book.accounts.values() if wanted.has("accounts", each.name)]
+    draft.put(*_without_coordinators(meant, lambda name: wanted.has("names", name)))
     _note(draft, "Remove Account Coordinators", ",".join(names), accounts, names)
     yield from desk.commit(draft.before, draft.change())
+
+
+def _without_coordinators(
+    accounts: Iterable[Account], is_gone: Callable[[str], bool]
+) -> Iterator[Account]:
+    """Yield the accounts that lose somebody."""
+    for account in accounts:
+        left = tuple(name for name in account.coordinators if not is_gone(name))
+        if left != account.coordinators:
+            yield msgspec.structs.replace(account, coordinators=left)
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -7,11 +7,11 @@ end of the input means no, where Slurm would ask on for ever.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from typing import Any, Final
 
 from stoker.commands.options import Parsed
-from stoker.core.accounts import Book, BookChange
+from stoker.core.accounts import Association, Book, BookChange
 from stoker.worker.call import Answer, Call, Request, Say, next_input
 from stoker.worker.controller import Controller
 
@@ -84,6 +84,12 @@ class Desk:
             self.actor in self.book.accounts[each.account].coordinators
             for each in above
             if each.account in self.book.accounts
+        )
+
+    def may_change(self, associations: Collection[Association]) -> bool:
+        """Whether whoever asks may change these; what there is none of, operators only."""
+        return self.may_operate or (
+            bool(associations) and all(self.coordinates(each.account) for each in associations)
         )
 
     def say(self, text: str) -> None:

@@ -43,7 +43,7 @@ def modify_users(request: Request, desk: Desk) -> Talk:
     wanted, wishes = read
     draft = Draft(desk)
     users, associations = wanted_users(draft.book, wanted, desk.cluster)
-    if not _may_change(desk, associations) or (wishes.admin_level and not desk.may_administer):
+    if not desk.may_change(associations) or (wishes.admin_level and not desk.may_administer):
         desk.complain(NO_PRIVILEGE)
         return
     if wishes.admin_level or wishes.default_account or wishes.default_wckey is not None:
@@ -260,12 +260,6 @@ def _read(
         desk.say("Aborted\n")
         return None
     return wanted, wishes
-
-
-def _may_change(desk: Desk, associations: Sequence[Association]) -> bool:
-    return desk.may_operate or (
-        bool(associations) and all(desk.coordinates(each.account) for each in associations)
-    )
 
 
 def _say_modified(desk: Desk, what: str, lines: Sequence[str]) -> None:
