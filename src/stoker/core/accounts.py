@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -195,21 +195,27 @@ class Book(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def after(self, change: BookChange) -> Book:
         """Return the book with a change made."""
-        entries = {key_of(each): each for each in self}
+        # Copied whole, not entry by entry: a request may make thousands of changes one by one.
+        accounts, users = {**self.accounts}, {**self.users}
+        associations, qos = {**self.associations}, {**self.qos}
+        places: Mapping[type, dict[Any, Any]] = {
+            Account: accounts,
+            User: users,
+            Association: associations,
+            Qos: qos,
+        }
         for each in change.drops:
-            entries.pop(key_of(each), None)
-        entries |= {key_of(each): each for each in change.puts}
-        return Book.of(
-            tuple(entries.values()),
-            max(self.next_association_id, change.next_association_id),
-            max(self.next_qos_id, change.next_qos_id),
+            places[type(each)].pop(_name_of(each), None)
+        for each in change.puts:
+            places[type(each)][_name_of(each)] = each
+        return Book(
+            accounts=accounts,
+            users=users,
+            associations=associations,
+            qos=qos,
+            next_association_id=max(self.next_association_id, change.next_association_id),
+            next_qos_id=max(self.next_qos_id, change.next_qos_id),
         )
-
-    def __iter__(self) -> Iterator[Entry]:
-        yield from self.accounts.values()
-        yield from self.users.values()
-        yield from self.associations.values()
-        yield from self.qos.values()
 
     # Finding.
 
@@ -342,8 +348,11 @@ class Book(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
 def key_of(entry: Entry) -> tuple[str, str]:
     """Return the kind and the name under which an entry is kept."""
-    name = str(entry.id) if isinstance(entry, Association) else entry.name
-    return type(entry).__name__.lower(), name
+    return type(entry).__name__.lower(), str(_name_of(entry))
+
+
+def _name_of(entry: Entry) -> int | str:
+    return entry.id if isinstance(entry, Association) else entry.name
 
 
 def first_book() -> Book:
