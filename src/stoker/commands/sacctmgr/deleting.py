@@ -209,25 +209,19 @@ def _problem(
         if is_root or getattr(each, "name", "") == NORMAL:
             what = "account and user root" if is_root else f"quality of service {NORMAL}"
             return f" Error with request: the {what} must stay\n"
+    jobs: dict[tuple[str, str], list[Job]] = {}
+    for job in desk.controller.active_jobs() if associations else ():
+        jobs.setdefault((job.spec.account, job.owner.user_name), []).append(job)
     busy = [
         f"  JobID = {job.job_id:<10} {_line(desk, each)}\n"
         for each in associations
-        for job in desk.controller.active_jobs()
-        if _runs_under(job, each)
+        for job in jobs.get((each.account, each.user), ())
+        if each.partition in ("", job.partition)
     ]
     if busy:
         text = " Error with request: Job(s) active, cancel job(s) before remove\n"
         return text + "".join(busy)
     return None
-
-
-def _runs_under(job: Job, association: Association) -> bool:
-    return (
-        bool(association.user)
-        and job.owner.user_name == association.user
-        and job.spec.account == association.account
-        and association.partition in ("", job.partition)
-    )
 
 
 def _line(desk: Desk, each: Association) -> str:
