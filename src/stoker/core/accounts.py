@@ -217,6 +217,12 @@ class Book(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             next_qos_id=max(self.next_qos_id, change.next_qos_id),
         )
 
+    def __iter__(self) -> Iterator[Entry]:
+        yield from self.accounts.values()
+        yield from self.users.values()
+        yield from self.associations.values()
+        yield from self.qos.values()
+
     # Finding.
 
     @cached_property
