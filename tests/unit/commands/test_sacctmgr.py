@@ -503,6 +503,10 @@ def _id(desk: Desk, user: str) -> int:
 
 def test_a_dump_loads_as_what_it_was_made_of(peopled: Desk) -> None:
     peopled.do("modify user alice set qos+=high maxwall=5:00:00")
+    peopled.do("modify user bob set qos+=high")
+    peopled.do("modify user bob set qos-=normal")
+    peopled.do("modify account phys set description=newton's")
+    peopled.do("add coordinator account=phys,quantum names=alice")
     heard = peopled.do("dump test file=book.cfg", replies=[ProgramEnd(0)])
     [request] = [each for each in heard.requests if isinstance(each, RunProgram)]
     assert request.argv[3] == "/home/alice/work/book.cfg"
@@ -516,7 +520,8 @@ def test_a_dump_loads_as_what_it_was_made_of(peopled: Desk) -> None:
     assert fresh.do("load book.cfg", files=files).code == 0
     question = "-nP show assoc format=account,user,share,maxwall,qos"
     assert fresh.ask(question).out == peopled.ask(question).out
-    assert fresh.ask("-nP show user").out == peopled.ask("-nP show user").out
+    for question in ("show user", "show account withcoord"):
+        assert fresh.ask(f"-nP {question}").out == peopled.ask(f"-nP {question}").out
 
 
 def test_a_file_that_is_none_changes_nothing(desk: Desk) -> None:

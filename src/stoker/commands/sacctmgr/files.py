@@ -11,6 +11,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Final
 
 from stoker.commands.sacctmgr.applying import with_wishes
@@ -111,8 +112,8 @@ def _children_lines(book: Book, account: str) -> Iterator[str]:
 def _account_line(book: Book, own: Association) -> str:
     account = book.accounts.get(own.account, Account(own.account))
     options = [
-        f"Description='{account.description}'",
-        f"Organization='{account.organization}'",
+        f"Description={_quoted(account.description)}",
+        f"Organization={_quoted(account.organization)}",
     ]
     if account.coordinators:
         options.append(f"Coordinator='{','.join(account.coordinators)}'")
@@ -129,6 +130,12 @@ def _user_line(book: Book, own: Association) -> str:
     if user.admin_level != "None":
         options.append(f"AdminLevel='{user.admin_level}'")
     return f"User - '{own.user}':{':'.join([*options, *_options(own)])}"
+
+
+def _quoted(text: str) -> str:
+    """Return a text in quotes; a line has no way to write both kinds of them, or a line break."""
+    text = " ".join(text.splitlines())
+    return f"'{text}'" if "'" not in text else '"' + text.replace('"', "'") + '"'
 
 
 def _options(own: Association) -> Iterator[str]:
@@ -199,7 +206,7 @@ class _Loading:
             self._desk.complain(f"sacctmgr: error: Misformatted line: {line}\n")
             return
         kind, name, options = match[1], match[2].strip("'\"").lower(), match[3] or ""
-        words = [_option_word(text) for text in _OPTION.findall(options)]
+        words = [word for text in _OPTION.findall(options) for word in _option_words(text)]
         if kind == "Parent":
             self._parent = name
         elif kind == "Cluster":
@@ -217,14 +224,16 @@ class _Loading:
                 texts.append(f" {title}\n" + "".join(f"  {line}\n" for line in lines))
         return "".join(texts)
 
-    def _take_account(self, name: str, words: Sequence[Word]) -> None:
+    def _take_account(self, name: str, options: Sequence[Word]) -> None:
+        leading = [word for word in options if word.key and word.is_short_for("coordinators", 2)]
+        words = [word for word in options if word not in leading]
         wishes = read_wishes("Account", words, self._desk, names_too=False)
         known = self.draft.book.accounts.get(name, Account(name, name, name))
         account = Account(
             name,
             wishes.description or known.description,
             wishes.organization or known.organization,
-            known.coordinators,
+            tuple(dict.fromkeys((*known.coordinators, *chain(*map(Word.names, leading))))),
         )
         if account != self.draft.book.accounts.get(name):
             if name not in self.draft.book.accounts:
@@ -271,10 +280,12 @@ class _Loading:
             self._changed.append(label)
 
 
-def _option_word(text: str) -> Word:
-    """Return an option of a line; a list of qualities may carry its sign inside."""
+def _option_words(text: str) -> Iterator[Word]:
+    """Yield what an option of a line says; a list of qualities may carry signs inside."""
     word = read_word(text)
-    if word.key == "qos" and word.value[:1] in ("+", "-"):
-        names = ",".join(name.lstrip("+-") for name in word.value.split(","))
-        return word._replace(sign=word.value[0], value=names)
-    return word
+    if word.key != "qos" or word.value[:1] not in ("+", "-"):
+        yield word
+        return
+    for name in word.names():
+        sign = name[0] if name[0] in "+-" else word.value[0]
+        yield word._replace(sign=sign, value=name.lstrip("+-"))
