@@ -20,6 +20,8 @@ Kind = Literal["text", "stamp", "figure"]
 Ending = Literal["", "none", "delimiter"]
 
 ROWS_PER_CHUNK = 256
+WIDTH_MAX = 32_767
+_DIGITS_MAX = 9
 
 
 class Column(NamedTuple, Generic[Row]):
@@ -114,7 +116,7 @@ def choose(text: str, fields: Sequence[Column[Row]]) -> list[Column[Row]]:
         found = _find(name, fields)
         chosen.append(found.name)
         if percent:
-            widths[found.name] = _leading_number(width)
+            widths[found.name] = leading_number(width)
     by_name = {field.name: field for field in fields}
     return [_with_width(by_name[name], widths.get(name)) for name in chosen]
 
@@ -138,12 +140,16 @@ def _with_width(field: Column[Row], width: int | None) -> Column[Row]:
     return field if width is None else field._replace(width=width)
 
 
-def _leading_number(text: str) -> int:
-    """Read as atoi(3) does: digits as far as they go, else 0."""
+def leading_number(text: str) -> int:
+    """Read a width as atoi(3) does: digits as far as they go, else 0; nothing is wider than that.
+
+    Whoever asks for a column of a gigabyte must not get it.
+    """
     sign = text[:1] in ("-", "+")
     digits = text[sign:]
     digits = digits[: len(digits) - len(digits.lstrip("0123456789"))]
-    return int(text[:1] * sign + digits) if digits else 0
+    number = min(int(digits[:_DIGITS_MAX]), WIDTH_MAX) if digits else 0
+    return -number if text[:1] == "-" else number
 
 
 def _cut(text: str, width: int, kind: Kind) -> str:

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Generic, NamedTuple, TypeVar
 
+from stoker.commands.columns import leading_number
+
 Record = TypeVar("Record")
 
 NULL = "(null)"
@@ -143,7 +145,7 @@ def _size(word: str) -> tuple[bool, int, str]:
     is_right = word.startswith(".")
     rest = word[is_right:]
     digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
-    return is_right, int(digits or 0), rest[len(digits) :]
+    return is_right, leading_number(digits), rest[len(digits) :]
 
 
 def _template(column: Column[Record]) -> str:

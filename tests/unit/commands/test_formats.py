@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stoker.commands.columns import Column, choose
 from stoker.commands.formats import (
     Field,
     figure_whole_on_the_right,
@@ -85,6 +86,13 @@ def test_a_name_that_means_nothing_leaves_its_suffix() -> None:
     layout = parse_long("frob,frob:5+x, jobid,jobid:3", NAMES)
     assert layout.unknown == ("frob", "frob", " jobid")
     assert layout.row("12345") == "+x123\n"
+
+
+@pytest.mark.parametrize("width", ["999999999", "9" * 5000])
+def test_nobody_gets_a_column_of_a_gigabyte(width: str) -> None:
+    assert len(parse_short(f"%{width}i", FIELDS, "").row("7")) < 40_000
+    [column] = choose(f"jobid%{width}", [Column[str]("JobID", 10, lambda record: record)])
+    assert len(column.cell("7")) < 40_000
 
 
 def test_all_stands_for_a_format_of_letters_where_there_is_one() -> None:

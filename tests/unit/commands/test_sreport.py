@@ -231,6 +231,13 @@ def test_what_says_nothing_sensible_is_complained_of(line: str, error: str) -> N
     assert ask(line).err == error
 
 
+def test_a_width_is_a_number_of_any_length_and_no_column_of_a_gigabyte() -> None:
+    for words in ("user top format=login%{}", "job sizesbyaccount grouping=1%{}"):
+        for width in ("999999999", "9" * 5000):
+            out = ask(f"{words.format(width)} {SPAN}").out
+            assert len("".join(out)) < 1_000_000
+
+
 def test_what_was_set_holds_for_the_lines_after_it() -> None:
     answer = ask("-n", stdin=f"parsable2\ntime seconds\nuser top {SPAN}\n!!\n# no\nquit\n".encode())
     lines = answer.out.splitlines() if isinstance(answer.out, str) else []

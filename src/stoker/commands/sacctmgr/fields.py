@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from stoker.commands.columns import Column, Kind, UnknownField
+from stoker.commands.columns import Column, Kind, UnknownField, leading_number
 from stoker.commands.sacctmgr.words import Keyword, Word, find
 
 Row: TypeAlias = Mapping[str, str]
@@ -176,9 +176,4 @@ def _column(typed: str, *, as_tree: bool) -> Column[Row]:
     heading, width, kind = found.meaning
     if as_tree and heading == "Account":
         width = _TREE_WIDTH
-    return Column(heading, _number(stated) or width, lambda row: row.get(heading, ""), kind)
-
-
-def _number(text: str) -> int:
-    digits = text.removeprefix("-")
-    return int(text) if digits.isascii() and digits.isdecimal() and len(digits) < 5 else 0
+    return Column(heading, leading_number(stated) or width, lambda row: row.get(heading, ""), kind)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from stoker.commands.columns import Column
+from stoker.commands.columns import Column, leading_number
 from stoker.commands.sreport.conditions import Word
 from stoker.commands.sreport.style import Style
 
@@ -107,15 +107,10 @@ def choose(
         if field is None:
             error += f" Unknown field '{name}'\n"
             continue
-        width = _number(size) or field.width or style.width(largest.get(field.name, 0))
+        width = leading_number(size) or field.width or style.width(largest.get(field.name, 0))
         columns.append(Column(field.name, width, _reader(field.name)))
     return columns, error
 
 
 def _reader(name: str) -> Callable[[Row], str]:
     return lambda row: row.get(name, "")
-
-
-def _number(text: str) -> int:
-    sign, digits = (-1, text[1:]) if text.startswith("-") else (1, text)
-    return sign * int(digits) if digits.isascii() and digits.isdecimal() else 0

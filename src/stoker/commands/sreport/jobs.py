@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from stoker.commands.columns import Column
+from stoker.commands.columns import Column, leading_number
 from stoker.commands.sreport.conditions import OF_JOBS
 from stoker.commands.sreport.fields import OF_JOBS as FIELDS
 from stoker.commands.sreport.fields import Row
@@ -49,7 +49,7 @@ def groups_of(words: Sequence[str], sizes: Sequence[int], kind: str) -> list[Gro
     least, width = 0, 0
     for word in words or _SIZES:
         number, _, size = word.partition("%")
-        most, width = _number(number), _number(size)
+        most, width = _number(number), leading_number(size)
         groups.append(Group(f"{least}-{most - 1} {kind}", least, most - 1, width))
         least = most
     if least:
