@@ -8,7 +8,7 @@ Source: scontrol(1), "show assoc_mgr"; the lines of users and associations as re
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from stoker.commands.scontrol.words import Line, failure
@@ -91,19 +91,16 @@ def _users(scene: _Scene) -> Iterator[str]:
 
 def _associations(scene: _Scene) -> Iterator[str]:
     standings = scene.controller.standings()
-    jobs = list(scene.controller.active_jobs())
+    jobs = _by_association(scene.book, scene.controller.active_jobs())
     for _, each in scene.book.tree():
         if scene.wants(each):
-            yield _association(scene, each, standings.get(each.id), jobs)
+            taken = _taken(jobs.get(each.id, ()))
+            yield _association(scene, each, standings.get(each.id), taken)
 
 
-def _association(
-    scene: _Scene, own: Association, standing: Standing | None, jobs: Sequence[Job]
-) -> str:
+def _association(scene: _Scene, own: Association, standing: Standing | None, taken: _Taken) -> str:
     book = scene.book
     parent = book.parent(own)
-    mine = [job for job in jobs if _is_under(job, own, book)]
-    taken = _taken(mine)
     limits = book.effective(own) if own.user else own.limits
     user_id = scene.controller.user_id(own.user) if own.user else None
     user = f"{own.user}({_NO_UID if user_id is None else user_id})" if own.user else ""
@@ -196,9 +193,14 @@ _SECTIONS: Final[Mapping[str, tuple[str, Callable[[_Scene], Iterator[str]]]]] = 
 # What jobs take, and limits with it.
 
 
-def _is_under(job: Job, own: Association, book: Book) -> bool:
-    found = book.of_job(job.owner.user_name, job.spec.account, job.partition)
-    return found is not None and any(each.id == own.id for each in book.chain(found))
+def _by_association(book: Book, jobs: Iterable[Job]) -> dict[int, list[Job]]:
+    """Return the jobs under each association, by its id."""
+    found: dict[int, list[Job]] = {}
+    for job in jobs:
+        own = book.of_job(job.owner.user_name, job.spec.account, job.partition)
+        for each in book.chain(own) if own is not None else ():
+            found.setdefault(each.id, []).append(job)
+    return found
 
 
 def _taken(jobs: Sequence[Job]) -> _Taken:
