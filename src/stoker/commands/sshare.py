@@ -18,6 +18,7 @@ from stoker.commands.headings import UnknownCluster, cluster_heading
 from stoker.commands.options import HELP, USAGE, VERSION_OPTION, EarlyAnswer, Option, Parsed, parse
 from stoker.core.accounts import PARENT_SHARES, Association, Book
 from stoker.core.models import Job
+from stoker.core.units import TRES_NAMES
 from stoker.scheduling.fairshare import Standing, norm_shares
 from stoker.worker.call import Answer, Call
 from stoker.worker.controller import Controller
@@ -53,7 +54,6 @@ _LONG: Final = (
     "Account,User,RawShares,NormShares,RawUsage,NormUsage,EffectvUsage,FairShare,LevelFS,"
     "GrpTRESMins,TRESRunMins"
 )
-_TRES: Final = ("cpu", "mem", "energy", "node", "billing", "fs/disk", "vmem", "pages")
 _ENDLESS_MIN: Final = 4_294_967_295
 """What a job without a time limit counts of each resource, in minutes, as in Slurm."""
 _UNRANKED: Final = Standing(
@@ -190,7 +190,7 @@ def _left(job: Job, now: float) -> Counter[str]:
 
 def _tres(amounts: Mapping[str, int], *, every: bool = False) -> str:
     """Write amounts by resource; with *every* those of which there is none, too."""
-    names: Sequence[str] = [*_TRES, *(name for name in amounts if name not in _TRES)]
+    names: Sequence[str] = list(dict.fromkeys((*TRES_NAMES, *amounts)))
     return ",".join(f"{name}={amounts.get(name, 0)}" for name in names if every or name in amounts)
 
 

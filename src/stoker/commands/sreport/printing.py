@@ -18,9 +18,9 @@ from stoker.commands.sreport.accounts import AccountTree
 from stoker.commands.sreport.conditions import OF_JOBS, Conditions, parse_conditions, span_of
 from stoker.commands.sreport.fields import Row, choose, for_tree
 from stoker.commands.sreport.scene import Lines, Report, Scene
-from stoker.commands.sreport.style import RULE, TRES, Style
+from stoker.commands.sreport.style import RULE, Style
 from stoker.commands.sreport.usage import Usage, total
-from stoker.core.units import zone_of
+from stoker.core.units import TRES_NAMES, zone_of
 from stoker.worker.call import Answer, Call
 from stoker.worker.controller import Controller, HistoryQuery
 
@@ -29,8 +29,6 @@ _ONE_TRES: Final = (
     " Job report only support a single --tres type.\n"
     " Generate a separate report for each TRES type.\n"
 )
-
-
 _LONG: Final = 1000
 """The records of more jobs than this are read a few at a time."""
 
@@ -48,7 +46,7 @@ class Printer:
     @property
     def countable(self) -> Sequence[str]:
         """Return what can be counted: Slurm's things, and the generic resources that there are."""
-        return *TRES, *sorted(name for name in self._machine() if name not in TRES)
+        return *TRES_NAMES, *sorted(self._machine().keys() - set(TRES_NAMES))
 
     def report(self, report: Report, words: Sequence[str], style: Style) -> Answer:
         """Return a report on what the words after its name say.

@@ -11,10 +11,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from stoker.commands.columns import Ending
+from stoker.core.units import TRES_NAMES
 
 RULE: Final = "-" * 80 + "\n"
-TRES: Final = ("cpu", "mem", "energy", "node", "billing", "fs/disk", "vmem", "pages")
-"""What is counted, in Slurm's order."""
 
 _WIDTH_MIN: Final = 8
 _WIDTH_OF_PERCENT: Final = 9
@@ -60,7 +59,7 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def counted(self) -> tuple[str, ...]:
         """Return what is counted, each on a line of its own."""
-        return self.tres or TRES[:1]
+        return self.tres or TRES_NAMES[:1]
 
     @property
     def kind(self) -> str:
@@ -96,7 +95,7 @@ def unit_of(word: str) -> Unit | None:
     return None
 
 
-def tres_of(text: str, known: Sequence[str] = TRES) -> tuple[str, ...]:
+def tres_of(text: str, known: Sequence[str] = TRES_NAMES) -> tuple[str, ...]:
     """Return those of the *known* things that a list names; () if it names none."""
     words = text.lower().split(",")
     return tuple(name for name in known if name in words or "all" in words)
