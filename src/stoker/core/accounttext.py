@@ -113,10 +113,15 @@ def added_account(at: float, actor: str, account: Account) -> Transaction:
 
 def added_user(at: float, actor: str, user: User) -> Transaction:
     """Return the entry for a new user."""
-    info = f"admin_level={_LEVELS.get(user.admin_level, 1)}"
+    info = level_change(user.admin_level)
     return Transaction(
         at=at, action="Add Users", actor=actor, where=user.name, info=info, users=(user.name,)
     )
+
+
+def level_change(level: str) -> str:
+    """Return how an admin level is set."""
+    return f"admin_level={_LEVELS.get(level, 1)}"
 
 
 def added_association(

@@ -30,6 +30,7 @@ from stoker.commands.sacctmgr.wanted import (
 from stoker.commands.sacctmgr.wishes import EntityName, Wishes, read_wishes
 from stoker.commands.sacctmgr.words import Request
 from stoker.core.accounts import INHERITED, ROOT, Account, Association, Book, Transaction, User
+from stoker.core.accounttext import level_change
 from stoker.worker import call
 
 _NOTHING: Final = " Nothing modified\n"
@@ -78,8 +79,7 @@ def _change_user(draft: Draft, user: User, wishes: Wishes) -> None:
         level = wishes.admin_level or user.admin_level
         wckey = user.default_wckey if wishes.default_wckey is None else wishes.default_wckey
         draft.put(msgspec.structs.replace(user, admin_level=level, default_wckey=wckey))
-        number = {"None": 1, "Operator": 2, "Administrator": 3}.get(level, 1)
-        _note(draft, "Modify Users", f"(name='{user.name}')", f"admin_level={number}", user.name)
+        _note(draft, "Modify Users", f"(name='{user.name}')", level_change(level), user.name)
     if not wishes.default_account:
         return
     for each in list(draft.book.associations.values()):
