@@ -190,6 +190,13 @@ class Settings(PrioritySettings, frozen=True, kw_only=True, forbid_unknown_field
             "partitions, the account book, ranks of jobs; empty: whoever runs stokerd."
         ),
     ] = ""
+    shared: Annotated[
+        bool,
+        Meta(
+            description="Whether one Stoker serves every user of the machine, each job run by a "
+            "shepherd of its user's own; stokerd must be started by root."
+        ),
+    ] = False
     accounting_storage_enforce: Annotated[
         str,
         Meta(
@@ -221,6 +228,9 @@ class Settings(PrioritySettings, frozen=True, kw_only=True, forbid_unknown_field
         tuple[PartitionSettings, ...], Meta(description="Partitions; none: one named debug.")
     ] = ()
 
+
+SHARED_HOME = Path("/var/lib/stoker")
+"""Where a Stoker that serves every user of the machine stands, unless ``STOKER_HOME`` says."""
 
 RESERVED_NAMES = frozenset(
     {"HOME", "CONFIG", "AUTOSTART", "TOKEN", "TEST_MODE", "FAILPOINTS", "REFERENCE", "DEMO"}
