@@ -14,14 +14,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from bench.house import compiled, figure, keep, options_of, private_stoker, say, timed
 
 _LIMIT_S: Final = 120.0
+_PACKAGES: Final = ("huey", "hyperqueue")
+"""Peers that are Python packages, and no programs."""
 
 
 class Work(NamedTuple):
@@ -48,12 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
     parser.add_argument("--jobs", type=int, default=2000, help="commands (default 2000)")
     parser.add_argument(
-        "--huey-python",
+        "--python",
         default=sys.executable,
-        help="an interpreter that has huey, if ours has not",
+        help="an interpreter that has huey and hyperqueue, if ours has not",
     )
     options = options_of(parser, arguments, quick={"jobs": 200})
-    os.environ["HUEY_PYTHON"] = options.huey_python
+    os.environ["PEERS_PYTHON"] = options.python
     figures: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="stoker-bench-") as name:
         mark = _mark(Path(name))
@@ -91,8 +92,8 @@ def _measure(peer: Peer, mark: Sequence[str], jobs: int, directory: Path) -> flo
 
 
 def _is_installed(program: str) -> bool:
-    if program == "huey":
-        words = [os.environ["HUEY_PYTHON"], "-c", "import huey"]
+    if program in _PACKAGES:
+        words = [os.environ["PEERS_PYTHON"], "-c", f"import {program}"]
         return subprocess.run(words, check=False, capture_output=True).returncode == 0
     return not program or shutil.which(program) is not None
 
@@ -164,45 +165,33 @@ consumer.stop()
 
 def _huey(work: Work) -> float:
     numbers = [str(work.directory / "huey.db"), str(work.jobs), str(work.parallel)]
-    command = [os.environ["HUEY_PYTHON"], "-c", _HUEY, *numbers, *work.command]
+    command = [os.environ["PEERS_PYTHON"], "-c", _HUEY, *numbers, *work.command]
     return timed(lambda: subprocess.run(command, check=True, timeout=_LIMIT_S))
 
 
+_HYPERQUEUE: Final = """
+import os, sys, time
+from hyperqueue import Job, LocalCluster
+from hyperqueue.cluster import WorkerConfig
+directory, marks, jobs, parallel, *command = sys.argv[1:]
+with LocalCluster(directory, WorkerConfig(cores=int(parallel))) as cluster:
+    begun = time.monotonic()
+    job = Job()
+    for _ in range(int(jobs)): job.program(command, stdout=None, stderr=None)
+    cluster.client().submit(job)
+    # Its own wait looks once in a second.
+    while not os.path.exists(marks) or os.stat(marks).st_size < int(jobs): time.sleep(0.005)
+    print(time.monotonic() - begun, file=sys.stderr)
+"""
+
+
 def _hyperqueue(work: Work) -> float:
-    words = [f"--array=1-{work.jobs}", "--stdout=none", "--stderr=none", "--", *work.command]
-    with _hyperqueue_server(work) as hq:
-        submit = [*hq, "submit", "--wait", *words]
-        return timed(
-            lambda: subprocess.run(submit, check=True, capture_output=True, timeout=_LIMIT_S)
-        )
-
-
-@contextmanager
-def _hyperqueue_server(work: Work) -> Iterator[list[str]]:
-    hq = ["hq", "--server-dir", str(work.directory / "hq")]
-    with (work.directory / "hq.log").open("w") as log:
-
-        def begin(*words: str) -> subprocess.Popen[bytes]:
-            return subprocess.Popen([*hq, *words], stdout=log, stderr=log)
-
-        daemons = [begin("server", "start")]
-        try:
-            _until(lambda: begin("server", "info").wait() == 0)
-            daemons.append(begin("worker", "start", f"--cpus={work.parallel}"))
-            yield hq
-        finally:
-            begin("server", "stop").wait()
-            for daemon in daemons:
-                daemon.terminate()
-                daemon.wait()
-
-
-def _until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _LIMIT_S
-    while not is_so():
-        if time.monotonic() > deadline:
-            raise SystemExit("cannot trust the run: HyperQueue's server does not answer")
-        time.sleep(0.05)
+    """Run a server and a worker in one process, by HyperQueue's own Python package."""
+    marks = work.command[-1]
+    numbers = [str(work.directory / "hq"), marks, str(work.jobs), str(work.parallel)]
+    command = [os.environ["PEERS_PYTHON"], "-c", _HYPERQUEUE, *numbers, *work.command]
+    done = subprocess.run(command, check=True, capture_output=True, timeout=_LIMIT_S)
+    return float(done.stderr.split()[-1])
 
 
 def _slurm(work: Work) -> float:
@@ -218,7 +207,7 @@ PEERS: Final = (
     Peer("GNU parallel (keeps no record)", "parallel", _gnu_parallel),
     Peer("task-spooler", "tsp", _task_spooler),
     Peer("huey with SQLite", "huey", _huey),
-    Peer("HyperQueue", "hq", _hyperqueue),
+    Peer("HyperQueue (no journal)", "hyperqueue", _hyperqueue),
     Peer("Slurm", "slurmctld", _slurm, is_slow=True),
 )
 
