@@ -292,6 +292,7 @@ def _step_line(job: Job, request: Request, attempt: Allocation, step: Step, now:
         user_s=usage.user_s if usage else 0.0,
         system_s=usage.system_s if usage else 0.0,
         usage=usage,
+        submit_line=step.submit_line,
     )
 
 

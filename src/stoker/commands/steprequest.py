@@ -112,6 +112,7 @@ def step_request(
         umask=call.umask,
         rlimits=limits_of(call, wishes),
         key=call.key,
+        submit_line=" ".join((call.program, *call.argv)),
     )
 
 

@@ -322,6 +322,8 @@ class Step(msgspec.Struct, gc=False):
     """Whether it keeps nothing from other steps."""
     outputs: tuple[StepOutput, ...] = ()
     """The files to which all its tasks write; () if any of them writes elsewhere."""
+    submit_line: str = ""
+    """The command that began it, with its arguments; "": that was not recorded."""
 
     def node_of(self, task: int) -> str:
         """Return the node on which a task runs."""

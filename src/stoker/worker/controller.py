@@ -160,6 +160,7 @@ class StepRequest(msgspec.Struct, frozen=True, kw_only=True):
     descriptors: tuple[int, ...] = ()
     programs: tuple[tuple[str, ...], ...] = ()
     key: str = ""
+    submit_line: str = ""
 
 
 class Controller(Protocol):

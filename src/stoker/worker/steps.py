@@ -176,6 +176,7 @@ class StepKeeper:
             cores=places.cores,
             layout=places.layout,
             overlaps=request.overlap,
+            submit_line=request.submit_line,
         )
         self._launch(turn, job, step, request)
         book.enter(step)
