@@ -78,6 +78,7 @@ class Changes:
             if job.allocation is None or job.ending is not None:
                 continue
             if name in job.allocation.nodes:
+                job.reason = Reason.NODE_DOWN
                 ending = JobState.REQUEUED if job.requeue else JobState.NODE_FAIL
                 self.end_running(turn, job, ending)
 

@@ -112,9 +112,12 @@ def on_request(job: Job, at: float) -> Outcome:
         case JobState.DEADLINE:
             return msgspec.structs.replace(missed(at), signal=signal)
         case JobState.NODE_FAIL:
-            return Outcome(state=JobState.NODE_FAIL, at=at, message="its node was taken down")
+            return node_failed(at)
         case JobState.COMPLETED | JobState.FAILED:
             return command_ended(job.exit_code, job.exit_signal, at)
+        case JobState.REQUEUED | JobState.REQUEUE_HOLD if job.reason == Reason.NODE_DOWN:
+            # That it runs again does not change what ended this attempt.
+            return node_failed(at)
         case JobState.REQUEUED | JobState.REQUEUE_HOLD:
             return Outcome(state=JobState.REQUEUED, at=at, signal=signal)
     return Outcome(state=JobState.CANCELLED, at=at, signal=signal, message=job.message)
@@ -135,6 +138,16 @@ def command_ended(code: int, signal: int, at: float) -> Outcome:
         reason=Reason.NON_ZERO_EXIT_CODE if code else Reason.NONE,
         raw_code=code,
         raw_signal=signal,
+    )
+
+
+def node_failed(at: float) -> Outcome:
+    """Return the outcome of an attempt whose node an operator took down."""
+    return Outcome(
+        state=JobState.NODE_FAIL,
+        at=at,
+        reason=Reason.NODE_DOWN,
+        message="its node was taken down",
     )
 
 

@@ -89,3 +89,5 @@ def test_what_runs_on_a_node_that_goes_down_is_ended_and_waits_again_if_it_may(r
     assert again.ending is JobState.REQUEUED
     assert never.ending is JobState.NODE_FAIL
     assert on_request(never, 1.0).state is JobState.NODE_FAIL
+    # What ended its first run, accounting still knows when it runs again.
+    assert on_request(again, 1.0).state is JobState.NODE_FAIL
