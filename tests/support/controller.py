@@ -122,6 +122,12 @@ class FakeController:
     def user_id(self, name: str) -> int | None:
         return {"alice": 2001, "bob": 2002, "root": 0}.get(name)
 
+    def owner_named(self, name: str) -> Owner | None:
+        return {"alice": ALICE, "bob": BOB, "root": ROOT}.get(name)
+
+    def home_of(self, user_name: str) -> str:
+        return f"/home/{user_name}"
+
     def issue_token(self, user_name: str, lifespan_s: int) -> str:
         return f"token of {user_name} until {self.moment + lifespan_s:.0f}"
 
@@ -138,6 +144,15 @@ class FakeController:
 
     def is_administrator(self, by: Owner) -> bool:
         return by.user_name in self.administrators
+
+    def may_read(self, job: Job, by: Owner) -> bool:
+        return by.user_id in (0, job.owner.user_id)
+
+    def check_keeper(self, by: Owner) -> None:
+        self._note("check_keeper", by)
+
+    def check_host(self, by: Owner, what: str) -> None:
+        self._note("check_host", by, what)
 
     def change_book(self, change: BookChange) -> None:
         self.accounts = self.accounts.after(change)
@@ -280,7 +295,7 @@ class FakeController:
 
     # Steps.
 
-    def create_step(self, job: Job, request: StepRequest) -> Step | None:
+    def create_step(self, job: Job, by: Owner, request: StepRequest) -> Step | None:
         self._note("create_step", job.job_id, request)
         if self.free_steps and not self.free_steps.pop(0):
             return None

@@ -363,18 +363,24 @@ def _truncated(line: Line, window: Window, now: float) -> Line:
 
 
 def _scripts(question: _Question, records: Iterable[Record]) -> Iterator[str]:
-    for record in records:
+    for record in _readable(question, records):
         script = question.controller.script(record.job).decode("utf-8", "replace")
         yield _page(f"Batch Script for {record.job.job_id}", script or "NONE\n")
 
 
 def _environments(question: _Question, records: Iterable[Record]) -> Iterator[str]:
-    for record in records:
+    for record in _readable(question, records):
         entries = question.controller.environment(record.job)
         body = "".join(f"{entry}\n" for entry in entries)
         yield _page(
             f"Environment used for {record.job.job_id} (must be batch to display)", body or "NONE\n"
         )
+
+
+def _readable(question: _Question, records: Iterable[Record]) -> Iterator[Record]:
+    """Yield the records whose scripts and environments the caller may read; of others, nothing."""
+    by = question.call.owner
+    return (record for record in records if question.controller.may_read(record.job, by))
 
 
 def _page(title: str, body: str) -> str:

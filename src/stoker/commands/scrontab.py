@@ -118,12 +118,12 @@ def _owner(call: Call, parsed: Parsed, controller: Controller) -> Owner:
     name = parsed.last("user")
     if name in (None, call.owner.user_name):
         return call.owner
-    user_id = controller.user_id(str(name))
-    if user_id is None:
+    owner = controller.owner_named(str(name))
+    if owner is None:
         raise _failure(f"Invalid user: {name}")
     if call.owner.user_id:
         raise _failure("Only root may look at, or change, another user's crontab")
-    return msgspec.structs.replace(call.owner, user_id=user_id, user_name=str(name))
+    return owner
 
 
 def _read(path: str, name: str) -> Generator[Request, Any, str]:
@@ -164,10 +164,12 @@ def _take(call: Call, owner: Owner, text: str, controller: Controller) -> None:
         lines = read_crontab(text)
     except CrontabError as error:
         raise _failure(f"There was an issue with {error}") from None
+    is_own = owner == call.owner and "HOME" in call.environment
+    home = (call.environment["HOME"] if is_own else controller.home_of(owner.user_name)) or "/"
     submissions = []
     for number, line in enumerate(lines):
         try:
-            submission = _submission(call, owner, line, number)
+            submission = _submission(call, owner, home, line, number)
             check_demands(submission, {}, controller)
         except (OptionError, EarlyAnswer) as error:
             raise _issue(line, _first_line(error)) from None
@@ -191,9 +193,8 @@ def _first_line(error: OptionError | EarlyAnswer) -> str:
     return text.split("\n", 1)[0].removeprefix("sbatch: ").removeprefix("error: ")
 
 
-def _submission(call: Call, owner: Owner, line: Line, number: int) -> Submission:
+def _submission(call: Call, owner: Owner, home: str, line: Line, number: int) -> Submission:
     """Return the job of an entry: sbatch's, in the user's home, with few variables."""
-    home = call.environment.get("HOME") or "/"
     own = {"HOME": home, "USER": owner.user_name, "LOGNAME": owner.user_name}
     zone = call.environment.get("TZ", "")
     submitted = msgspec.structs.replace(

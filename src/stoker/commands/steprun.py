@@ -178,7 +178,7 @@ class StepRun:
 
     def _create(self, job: Job, request: StepRequest) -> Step | None:
         try:
-            return self.controller.create_step(self.job(job), request)
+            return self.controller.create_step(self.job(job), self.call.owner, request)
         except StokerError as error:
             what = f"Unable to create step for job {job.job_id}"
             raise OptionError(refusal("srun", what, error), exit_error(self.call)) from None

@@ -278,6 +278,16 @@ class Book(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             yield each
             each = self.parent(each)
 
+    def is_coordinator(self, user: str, account: str) -> bool:
+        """Whether a user coordinates an account, or one above it."""
+        own = self.association(account)
+        above = self.chain(own) if own is not None else ()
+        return any(
+            user in self.accounts[each.account].coordinators
+            for each in above
+            if each.account in self.accounts
+        )
+
     def below(self, account: str) -> Iterator[Association]:
         """Yield everything below an account, from left to right, each before what is under it."""
         for each in self.children(account):

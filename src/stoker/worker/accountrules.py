@@ -55,7 +55,7 @@ class AccountRules:
         """Whether anything is enforced."""
         self.has_limits: Final = "limits" in self._enforced
         """Whether limits are enforced; asked for often."""
-        self._book = book
+        self.book = book
         self._grips: dict[tuple[int, str], Grip] = {}
         self._grips_of: Book | None = None
         self.spent_mins: Callable[[int], float] = lambda _: 0.0
@@ -66,7 +66,7 @@ class AccountRules:
 
     def filled(self, spec: JobSpec, user: str, partition: str) -> JobSpec:
         """Return a specification with the account and the quality that the book has for it."""
-        book = self._book()
+        book = self.book()
         association = book.of_job(user, spec.account, partition)
         account = spec.account or (association.account if association is not None else "")
         default = book.default_qos_of(association) if association is not None else ""
@@ -102,10 +102,10 @@ class AccountRules:
         """
         if not self.has_limits:
             return None
-        association = self._book().of_job(user, spec.account, partition)
+        association = self.book().of_job(user, spec.account, partition)
         if association is None:
             return None
-        grip = self._grip(association, self._book().qos.get(spec.qos or NORMAL))
+        grip = self._grip(association, self.book().qos.get(spec.qos or NORMAL))
         return next((each.wall_s for each in grip.ceilings if each.wall_s != FOREVER), None)
 
     def check_count(self, job: Job) -> None:
@@ -132,13 +132,13 @@ class AccountRules:
         return None if is_allowed else Reason.INVALID_QOS
 
     def _association(self, job: Job) -> Association | None:
-        return self._book().of_job(job.owner.user_name, job.spec.account, job.partition)
+        return self.book().of_job(job.owner.user_name, job.spec.account, job.partition)
 
     def _may_ask(self, association: Association, job: Job) -> bool:
-        return not job.spec.qos or job.spec.qos in self._book().qos_of(association)
+        return not job.spec.qos or job.spec.qos in self.book().qos_of(association)
 
     def _check_denials(self, association: Association, job: Job, shape: Shape) -> None:
-        qos = self._book().qos.get(job.spec.qos or NORMAL)
+        qos = self.book().qos.get(job.spec.qos or NORMAL)
         if qos is None or _DENY not in qos.flags:
             return
         if reason := ceiling_reason(self._grip(association, qos), shape):
@@ -148,7 +148,7 @@ class AccountRules:
         """Yield limits on how many jobs wait or run: their names, what they are, and how many."""
         counts = self.counts
         assert counts is not None, "jobs are counted where limits are enforced"
-        book = self._book()
+        book = self.book()
         name, account = job.spec.qos or NORMAL, association.account
         qos = book.qos.get(name)
         limits = qos.limits if qos is not None else Limits()
@@ -196,7 +196,7 @@ class AccountRules:
 
     def grip(self, association_id: int, qos_name: str) -> Grip | None:
         """Return the limits of jobs under an association and a quality of service."""
-        book = self._book()
+        book = self.book()
         if self._grips_of is not book:
             self._grips, self._grips_of = {}, book
         association = book.associations.get(association_id)
@@ -211,7 +211,7 @@ class AccountRules:
         return known
 
     def _grip(self, association: Association, qos: Qos | None) -> Grip:
-        book = self._book()
+        book = self.book()
         effective = book.effective(association)
         ceilings = [_ceiling("assoc", effective)]
         pools = [Pool(("assoc", association.id), "assoc", effective.max_jobs)]

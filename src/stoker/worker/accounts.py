@@ -10,9 +10,7 @@ from functools import partial
 from stoker.core.accounts import Book, BookChange, Transaction, first_book
 from stoker.core.accountstore import AccountStore
 from stoker.core.accounttext import begun_book
-from stoker.core.models import Owner
 from stoker.core.settings import Settings
-from stoker.worker.operators import Operators
 from stoker.worker.queue import Turn
 
 
@@ -24,7 +22,6 @@ class AccountKeeper:
         self.book: Book = first_book()
         self._store = store
         self._cluster = settings.cluster_name
-        self._operators = Operators(settings)
 
     def load(self, turn: Turn) -> None:
         """Take the book from the record; the first time, put it there."""
@@ -46,10 +43,6 @@ class AccountKeeper:
             partial(self._store.save_next_ids, book=book),
             partial(self._store.add_transactions, done=change.transactions),
         ]
-
-    def is_administrator(self, by: Owner) -> bool:
-        """Whether somebody may change what belongs to all: root, and whom the settings name."""
-        return by in self._operators
 
     def transactions(self, since: float, until: float) -> list[Transaction]:
         """Return the changes on record between two times, the older first."""

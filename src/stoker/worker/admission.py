@@ -21,7 +21,7 @@ from stoker.core.units import NotationError, expand_hosts, parse_gres, parse_lic
 from stoker.scheduling.placement import could_ever_fit, could_host_task
 from stoker.scheduling.snapshot import FreeNode, Shape
 from stoker.worker.accountrules import NO_GRIP, AccountRules
-from stoker.worker.operators import Operators
+from stoker.worker.rights import Rights
 
 PRIORITY_START: Final = 4_294_901_760
 """Where priorities begin; each job gets one less than the one before, as Slurm's basic plugin."""
@@ -44,7 +44,7 @@ class Admission:
         self.machine = machine
         self.settings = settings
         self.rules = rules or AccountRules(settings, first_book)
-        self.operators = Operators(settings)
+        self.rights = Rights(settings, self.rules.book)
         self.partitions: dict[str, Partition] = {each.name: each for each in machine.partitions}
         self.default_partition = next(each for each in machine.partitions if each.is_default)
         self._idle = {node.name: _idle(node) for node in machine.nodes}

@@ -7,7 +7,6 @@ does what it can to the tasks that it can be done to, and refuses only if there 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -37,6 +36,7 @@ class Changes:
     ) -> None:
         """Record through *ledger*, act through *engine*."""
         self._ledger = ledger
+        self._rights = ledger.admission.rights
         self._selection = selection
         self._engine = engine
         self._steps = steps
@@ -114,7 +114,7 @@ class Changes:
         parts = {target.job.job_id: target.tasks for target in targets}
         jobs = [target.job for target in targets]
         for job in jobs:
-            check_owner(job, by)
+            self._rights.check_change(job, by)
         for job in self._those(ref, jobs, _refusal_to_requeue):
             self._requeue_one(turn, job, parts[job.job_id], ending)
 
@@ -137,7 +137,7 @@ class Changes:
 
     def suspend(self, turn: Turn, ref: JobRef, by: Owner) -> None:
         """Stop running jobs' processes; their time does not run meanwhile."""
-        self._ledger.admission.operators.check(by)
+        self._rights.check_operator(by)
         jobs = [target.job for target in self._selection.active(ref)]
         for job in self._those(ref, jobs, _refusal_to_suspend):
             if job.state is JobState.RUNNING:
@@ -148,7 +148,7 @@ class Changes:
 
     def resume(self, turn: Turn, ref: JobRef, by: Owner) -> None:
         """Continue suspended jobs."""
-        self._ledger.admission.operators.check(by)
+        self._rights.check_operator(by)
         jobs = [target.job for target in self._selection.active(ref)]
         for job in self._those(ref, jobs, _refusal_to_resume):
             job.state = next_state(job.state, Event.RESUMED)
@@ -161,18 +161,24 @@ class Changes:
 
     def hold(self, turn: Turn, ref: JobRef, by: Owner, *, as_user: bool) -> None:
         """Keep jobs from starting; what runs goes on, and is held if it is requeued."""
-        kind = Hold.ADMIN if by.user_id == _ROOT and not as_user else Hold.USER
         for job in self._records(turn, ref, by):
-            job.hold = max(job.hold, kind)
+            job.hold = max(job.hold, Hold.USER if as_user else self._kind_of_hold(job, by))
             self._place(turn, job)
 
     def release(self, turn: Turn, ref: JobRef, by: Owner) -> None:
         """Let held jobs go; what an administrator holds only an administrator releases."""
-        if any(target.job.hold is Hold.ADMIN for target in self._selection.active(ref)):
-            self._ledger.admission.operators.check(by)
+        for target in self._selection.active(ref):
+            if target.job.hold is Hold.ADMIN and not self._rights.may_operate(target.job, by):
+                self._rights.check_change(target.job, by, "ESLURM_USER_ID_MISSING")
+                self._rights.check_operator(by)
         for job in self._records(turn, ref, by):
             job.hold = Hold.NONE
             self._place(turn, job)
+
+    def _kind_of_hold(self, job: Job, by: Owner) -> Hold:
+        """Return whose hold it is: one of root's, or on somebody else's job, is the machine's."""
+        is_own = by.user_id == job.owner.user_id and by.user_id != _ROOT
+        return Hold.USER if is_own else Hold.ADMIN
 
     def _records(self, turn: Turn, ref: JobRef, by: Owner) -> list[Job]:
         """Return the jobs that *ref* names; single waiting tasks get records of their own."""
@@ -209,7 +215,7 @@ class Changes:
         """Return the active records that *ref* names, all of which *by* may change."""
         targets = self._selection.active(ref)
         for target in targets:
-            check_owner(target.job, by, denied)
+            self._rights.check_change(target.job, by, denied)
         return targets
 
     def _those(
@@ -234,16 +240,6 @@ _HELD = {
     Hold.USER: Reason.JOB_HELD_USER,
     Hold.ADMIN: Reason.JOB_HELD_ADMIN,
 }
-
-
-def check_owner(job: Job, by: Owner, denied: str = "ESLURM_ACCESS_DENIED") -> None:
-    """Raise, with the code *denied*, unless the job is theirs or they are an operator."""
-    if by.user_id not in (_ROOT, os.geteuid(), job.owner.user_id):
-        raise NotAllowed(
-            f"cannot change job {job.display_id} for {by.user_name}: "
-            f"it belongs to {job.owner.user_name}",
-            denied,
-        )
 
 
 def _refusal_to_requeue(job: Job) -> NotAllowed | None:

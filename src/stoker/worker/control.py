@@ -25,7 +25,7 @@ from stoker.scheduling.snapshot import Shape
 from stoker.worker import peers
 from stoker.worker.accounts import AccountKeeper
 from stoker.worker.admission import Admission
-from stoker.worker.changes import Changes, check_owner
+from stoker.worker.changes import Changes
 from stoker.worker.configuration import slurm_configuration
 from stoker.worker.controller import (
     HistoryQuery,
@@ -107,6 +107,7 @@ class Control:
         self._accounts = accounts
         self._usage = usage
         self._priorities = priorities
+        self._rights = admission.rights
         self._machine: Machine = admission.machine
         self._started_at = queue.now()
         scheduler.statistics.since = self._started_at
@@ -165,6 +166,14 @@ class Control:
         """Return the id of the machine's user of that name; None if there is none."""
         return peers.user_id(name)
 
+    def owner_named(self, name: str) -> Owner | None:
+        """Return the machine's user of that name, in their own group; None if there is none."""
+        return peers.owner_named(name)
+
+    def home_of(self, user_name: str) -> str:
+        """Return the home directory of the user of that name; "" if nobody says."""
+        return peers.home_of(user_name)
+
     def issue_token(self, user_name: str, lifespan_s: int) -> str:
         """Return a token for a user."""
         return self._tokens.issue(user_name, lifespan_s, self.now())
@@ -199,7 +208,19 @@ class Control:
 
     def is_administrator(self, by: Owner) -> bool:
         """Whether somebody may change what belongs to all."""
-        return self._accounts.is_administrator(by)
+        return self._rights.is_administrator(by)
+
+    def may_read(self, job: Job, by: Owner) -> bool:
+        """Whether somebody may read a job's script and environment."""
+        return self._rights.may_read(job, by)
+
+    def check_keeper(self, by: Owner) -> None:
+        """Raise unless somebody may stop and examine the daemon."""
+        self._rights.check_keeper(by)
+
+    def check_host(self, by: Owner, what: str) -> None:
+        """Raise unless *what* may be done for somebody with the daemon's own rights."""
+        self._rights.check_host(by, what)
 
     def change_book(self, change: BookChange) -> None:
         """Change the account book."""
@@ -329,10 +350,10 @@ class Control:
         """Send a signal to a running job."""
         self._changes.signal(self._queue.current, ref, by, signal, scope)
 
-    def abandon(self, key: str) -> None:
-        """End the interactive job that a submission with this key made, if it has not ended."""
+    def abandon(self, key: str, by: Owner) -> None:
+        """End the interactive job that their submission with this key made, if it has not ended."""
         turn = self._queue.current
-        job_id = self._intake.job_of_key(turn, key)
+        job_id = self._intake.job_of_key(turn, key, by)
         if job_id is not None:
             self._changes.abandon(turn, job_id)
 
@@ -399,9 +420,10 @@ class Control:
 
     # Steps.
 
-    def create_step(self, job: Job, request: StepRequest) -> Step | None:
+    def create_step(self, job: Job, by: Owner, request: StepRequest) -> Step | None:
         """Begin a step in a running job; None if its CPUs are busy with other steps."""
         job = self._queue.table.get(job.job_id) or job
+        self._rights.check_owner(job, by)
         if (step := self._steps.known(job, request.key)) is not None:
             self._steps.detach(request.descriptors)
             return step
@@ -432,7 +454,7 @@ class Control:
 
     def signal_step(self, job: Job, step_id: str, by: Owner, signal: int) -> None:
         """Send a signal to every task of a step."""
-        check_owner(job, by)
+        self._rights.check_change(job, by)
         step = self._steps.step(job.job_id, step_id)
         if step is None or step.end_at:
             raise UnknownJob(f"{job.display_id}.{step_id}")

@@ -207,6 +207,14 @@ class Controller(Protocol):
         """Return the id of the machine's user of that name; None if there is none."""
         ...
 
+    def owner_named(self, name: str) -> Owner | None:
+        """Return the machine's user of that name, in their own group; None if there is none."""
+        ...
+
+    def home_of(self, user_name: str) -> str:
+        """Return the home directory of the user of that name; "" if nobody says."""
+        ...
+
     def issue_token(self, user_name: str, lifespan_s: int) -> str:
         """Return a token with which its holder may ask over HTTP as that user.
 
@@ -245,6 +253,18 @@ class Controller(Protocol):
 
     def is_administrator(self, by: Owner) -> bool:
         """Whether somebody may change what belongs to all: nodes, partitions, the account book."""
+        ...
+
+    def may_read(self, job: Job, by: Owner) -> bool:
+        """Whether somebody may read a job's script and environment."""
+        ...
+
+    def check_keeper(self, by: Owner) -> None:
+        """Raise NotAllowed unless somebody may stop and examine the daemon."""
+        ...
+
+    def check_host(self, by: Owner, what: str) -> None:
+        """Raise NotAllowed unless *what* may be done for somebody with the daemon's own rights."""
         ...
 
     def change_book(self, change: BookChange) -> None:
@@ -433,10 +453,11 @@ class Controller(Protocol):
 
     # Steps.
 
-    def create_step(self, job: Job, request: StepRequest) -> Step | None:
-        """Begin a step in a running job; None if its CPUs are busy with other steps.
+    def create_step(self, job: Job, by: Owner, request: StepRequest) -> Step | None:
+        """Begin a step in a running job of theirs; None if its CPUs are busy with other steps.
 
         Raises:
+            NotAllowed: It is another's; root may not, either: a step gets its caller's terminal.
             InvalidSpec: The step can never fit into the allocation.
         """
         ...

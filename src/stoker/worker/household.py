@@ -19,7 +19,6 @@ from stoker.engines.base import Engine
 from stoker.worker.control import Control
 from stoker.worker.doctor import examine
 from stoker.worker.ledger import Ledger
-from stoker.worker.peers import user_name
 
 
 class Stoppable(Protocol):
@@ -64,9 +63,9 @@ class DaemonHousehold:
         """Stop when this turn is over; with *cancel*, end all jobs first."""
         ledger = self._worker.ledger
         if cancel:
-            root = Owner(os.geteuid(), user_name(os.geteuid()), os.getegid(), "")
+            ourselves = Owner(os.geteuid(), "", os.getegid(), "")
             for job in list(ledger.table):
-                self._worker.control.cancel(JobRef(job.job_id), root)
+                self._worker.control.cancel(JobRef(job.job_id), ourselves)
         ledger.queue.current.afterwards(self._worker.request_stop)
 
     def check(self) -> Sequence[Finding]:

@@ -7,6 +7,7 @@ often it comes and whatever died in between.
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -19,7 +20,7 @@ from stoker.core import processes
 from stoker.core.database import StoreFull
 from stoker.core.enums import Hold
 from stoker.core.errors import InvalidSpec
-from stoker.core.models import Job, JobSpec
+from stoker.core.models import Job, JobSpec, Owner
 from stoker.core.repository import Repository
 from stoker.core.rows import digest_of
 from stoker.worker.admission import Admission
@@ -92,7 +93,7 @@ class Intake:
             InvalidSpec: It says nothing sensible, or exceeds a limit.
             Infeasible: No node could ever run it.
         """
-        known = self._known(turn, submission.key)
+        known = self._known(turn, submission)
         if known is not None:
             return known
         job = self.job_of(turn, submission)
@@ -103,22 +104,24 @@ class Intake:
             job.array_job_id = job.job_id
         self._ledger.enter(turn, job)
         if submission.key:
-            turn.keys[submission.key] = job.job_id
-            turn.afterwards(partial(self._remember, submission.key, job.job_id, turn.now))
+            key = _key_of(submission.owner, submission.key)
+            turn.keys[key] = job.job_id
+            turn.afterwards(partial(self._remember, key, job.job_id, turn.now))
         hit("submit.before-commit")
         turn.afterwards(lambda: hit("submit.after-commit"))
         return job
 
-    def job_of_key(self, turn: Turn, key: str) -> int | None:
-        """Return the id of the job that a submission with this key made."""
+    def job_of_key(self, turn: Turn, key: str, by: Owner) -> int | None:
+        """Return the id of the job that their submission with this key made."""
+        key = _key_of(by, key)
         if key in turn.keys:
             return turn.keys[key]
         made = self._keys.get(key)
         return made.job_id if made is not None else None
 
-    def _known(self, turn: Turn, key: str) -> Job | None:
-        """Return the job that an earlier submission with this key made."""
-        job_id = self.job_of_key(turn, key)
+    def _known(self, turn: Turn, submission: Submission) -> Job | None:
+        """Return the job that an earlier submission of theirs with this key made."""
+        job_id = self.job_of_key(turn, submission.key, submission.owner)
         if job_id is None:
             return None
         job = self._ledger.table.get(job_id) or turn.jobs.get(job_id)
@@ -236,3 +239,11 @@ class Intake:
             raise InvalidSpec(
                 f"Job dependency names more than {_DEPENDENCIES_MAX} jobs", "ESLURM_DEPENDENCY"
             )
+
+
+def _key_of(owner: Owner, key: str) -> str:
+    """Return a key as it is kept: nobody can meet another's by saying the same.
+
+    Those of who runs the daemon are kept as they are, as they stand in the records of its user.
+    """
+    return key if not key or owner.user_id == os.geteuid() else f"{owner.user_id} {key}"

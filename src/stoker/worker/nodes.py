@@ -14,9 +14,9 @@ from stoker.core.models import Node, Owner
 from stoker.core.repository import NodeState, Repository
 from stoker.scheduling.snapshot import FreeNode
 from stoker.worker.controller import NodeStatus
-from stoker.worker.operators import Operators
 from stoker.worker.queue import Turn
 from stoker.worker.resources import ResourceTracker
+from stoker.worker.rights import Rights
 
 _SETTING: Final = {"DRAIN": "DRAIN", "DOWN": "DOWN", "FAIL": "DRAIN"}
 _CLEARING: Final = frozenset({"RESUME", "UNDRAIN", "IDLE"})
@@ -30,10 +30,10 @@ class NodeKeeper:
         nodes: Sequence[Node],
         tracker: ResourceTracker,
         repository: Repository,
-        operators: Operators,
+        rights: Rights,
     ) -> None:
-        """Keep the states of *nodes* as *operators* say; *tracker* learns which take new jobs."""
-        self._operators = operators
+        """Keep the states of *nodes*, set by *rights*; *tracker* learns which take new jobs."""
+        self._rights = rights
         self._nodes = {node.name: node for node in nodes}
         self._tracker = tracker
         self._repository = repository
@@ -63,7 +63,7 @@ class NodeKeeper:
         """
         if name not in self._nodes:
             raise InvalidSpec(f"Invalid node name specified: {name}", "ESLURM_INVALID_NODE_NAME")
-        self._operators.check(by, "ESLURM_USER_ID_MISSING")
+        self._rights.check_administrator(by, "ESLURM_USER_ID_MISSING")
         word = state.upper()
         if word in _CLEARING:
             self._states.pop(name, None)

@@ -1,4 +1,9 @@
-"""Who is at the other end: what the kernel says (SO_PEERCRED, unix(7)), never what is claimed."""
+"""Who is at the other end: what the kernel says (SO_PEERCRED, unix(7)), never what is claimed.
+
+Names are looked up where the machine keeps them, and remembered for a minute: a user who has come,
+gone or been renamed meanwhile is known by the right name soon enough, and never by a wrong one for
+ever.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +11,37 @@ import grp
 import pwd
 import socket
 import struct
-from functools import lru_cache
+import time
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
 
 from stoker.core.models import Owner
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 _CREDENTIALS = struct.Struct("iII")
+_KEPT_S: Final = 60.0
+_KEPT_MAX: Final = 1024
+
+
+class Remembered(Generic[K, V]):
+    """A function whose answers count for a while: each may cost a question to a directory."""
+
+    def __init__(self, ask: Callable[[K], V], clock: Callable[[], float] = time.monotonic) -> None:
+        self._ask = ask
+        self._clock = clock
+        self._known: dict[K, tuple[float, V]] = {}
+
+    def __call__(self, key: K) -> V:
+        """Return the answer, at most a minute old."""
+        now = self._clock()
+        found = self._known.get(key)
+        if found is None or found[0] <= now:
+            if len(self._known) >= _KEPT_MAX:
+                self._known.clear()
+            found = self._known[key] = (now + _KEPT_S, self._ask(key))
+        return found[1]
 
 
 def owner_of(peer: socket.socket) -> Owner:
@@ -20,42 +51,67 @@ def owner_of(peer: socket.socket) -> Owner:
     return Owner(user_id, user_name(user_id), group_id, group_name(group_id))
 
 
+def user_id_of(peer: socket.socket) -> int:
+    """Return the user who opened the other end of a unix socket, without looking up a name."""
+    content = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return int(_CREDENTIALS.unpack(content)[1])
+
+
 def pid_of(peer: socket.socket) -> int:
     """Return the process that opened the other end of a unix socket; 0 if it is not visible."""
     content = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     return int(_CREDENTIALS.unpack(content)[0])
 
 
-@lru_cache(maxsize=1024)
-def user_name(user_id: int) -> str:
-    """Return a user's name, or the number where there is none."""
+def _user_name(user_id: int) -> str:
     try:
         return pwd.getpwuid(user_id).pw_name
     except KeyError:
         return str(user_id)
 
 
-@lru_cache(maxsize=1024)
-def group_name(group_id: int) -> str:
-    """Return a group's name, or the number where there is none."""
+def _group_name(group_id: int) -> str:
     try:
         return grp.getgrgid(group_id).gr_name
     except KeyError:
         return str(group_id)
 
 
-@lru_cache(maxsize=1024)
+def _entry(name: str) -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(name)
+    except (KeyError, ValueError):
+        return None
+
+
+user_name: Final = Remembered(_user_name)
+"""Gives a user's name, or the number where there is none."""
+group_name: Final = Remembered(_group_name)
+"""Gives a group's name, or the number where there is none."""
+_entry_of: Final = Remembered(_entry)
+
+
 def full_name(name: str) -> str:
     """Return what the user of that name is called, as finger(1) tells; "" if nobody says."""
-    try:
-        return pwd.getpwnam(name).pw_gecos.partition(",")[0]
-    except (KeyError, ValueError):
-        return ""
+    entry = _entry_of(name)
+    return entry.pw_gecos.partition(",")[0] if entry is not None else ""
+
+
+def home_of(name: str) -> str:
+    """Return the home directory of the user of that name; "" if nobody says."""
+    entry = _entry_of(name)
+    return entry.pw_dir if entry is not None else ""
 
 
 def user_id(name: str) -> int | None:
     """Return the id of the user of that name; None if there is none."""
-    try:
-        return pwd.getpwnam(name).pw_uid
-    except (KeyError, ValueError):
+    entry = _entry_of(name)
+    return entry.pw_uid if entry is not None else None
+
+
+def owner_named(name: str) -> Owner | None:
+    """Return the user of that name, in their own group; None if there is none."""
+    entry = _entry_of(name)
+    if entry is None:
         return None
+    return Owner(entry.pw_uid, entry.pw_name, entry.pw_gid, group_name(entry.pw_gid))

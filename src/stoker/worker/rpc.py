@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias, cast
 import msgspec
 
 from stoker.core import errors
-from stoker.core.errors import InvalidSpec, StokerError
+from stoker.core.errors import InvalidSpec, NotAllowed, StokerError
 from stoker.core.messages import (
     BackupRequest,
     Changed,
@@ -171,8 +171,15 @@ class Rpc:
                 awaited += self._records.views_of(JobRef(condition.job_id))
         return explain(self._records.detail(record), self._nodes(None, owner), awaited)
 
-    def _script(self, request: JobRequest, _: Owner) -> bytes:
-        return self._controller.script(self._records.of(_ref(request.id))[0].job)
+    def _script(self, request: JobRequest, owner: Owner) -> bytes:
+        job = self._records.of(_ref(request.id))[0].job
+        if not self._controller.may_read(job, owner):
+            raise NotAllowed(
+                f"cannot show the script of job {job.display_id}: "
+                f"it belongs to {job.owner.user_name}",
+                "ESLURM_USER_ID_MISSING",
+            )
+        return self._controller.script(job)
 
     def _nodes(self, _request: None, _: Owner) -> tuple[NodeView, ...]:
         return tuple(map(node_view, self._controller.nodes()))
@@ -242,6 +249,7 @@ class Rpc:
 
     def _shutdown(self, request: Stop, owner: Owner) -> Generator[UntilEnded, Sequence[Job], bytes]:
         """Stop; with ``cancel`` only when all jobs have ended, so that nothing is left running."""
+        self._controller.check_keeper(owner)
         if request.cancel:
             jobs = list(self._controller.active_jobs())
             for job in jobs:
@@ -251,10 +259,12 @@ class Rpc:
         self._household.request_stop(cancel=request.cancel)
         return _packed(None)
 
-    def _doctor(self, _request: None, _: Owner) -> tuple[Finding, ...]:
+    def _doctor(self, _request: None, owner: Owner) -> tuple[Finding, ...]:
+        self._controller.check_keeper(owner)
         return tuple(self._household.check())
 
-    def _back_up(self, request: BackupRequest, _: Owner) -> None:
+    def _back_up(self, request: BackupRequest, owner: Owner) -> None:
+        self._controller.check_host(owner, f"back up to {request.path}")
         self._household.back_up(Path(request.path))
 
 

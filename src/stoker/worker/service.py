@@ -40,8 +40,8 @@ _ALLOCATING: Final = frozenset({"srun", "salloc"})
 class Allocations(Controller, Protocol):
     """A controller that also hears of callers who went away."""
 
-    def abandon(self, key: str) -> None:
-        """End the interactive job that a submission with this key made, if it has not ended."""
+    def abandon(self, key: str, by: Owner) -> None:
+        """End the interactive job that their submission with this key made, if it has not ended."""
         ...
 
 
@@ -147,7 +147,7 @@ class DaemonService:
     def hung_up(self, call: Call) -> None:
         """Learn that the caller of a waiting call went away: its own allocation ends."""
         if call.program in _ALLOCATING and call.key:
-            self._controller.abandon(call.key)
+            self._controller.abandon(call.key, call.owner)
 
     def rpc(self, method: str, params: bytes, owner: Owner) -> bytes | RpcConversation:
         """Do a typed request."""

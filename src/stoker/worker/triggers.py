@@ -16,12 +16,12 @@ import msgspec
 
 from stoker.core.enums import JobState
 from stoker.core.errors import NotAllowed, UnknownJob
-from stoker.core.models import FOREVER, Job, Owner
+from stoker.core.models import FOREVER, Job
 from stoker.core.notices import Notice, Trigger
 from stoker.core.noticestore import NoticeStore
-from stoker.worker.changes import check_owner
 from stoker.worker.notifying import Post
 from stoker.worker.queue import Turn
+from stoker.worker.rights import Rights
 from stoker.worker.table import JobTable
 from stoker.worker.times import ends_at
 from stoker.worker.witness import Witness
@@ -42,14 +42,14 @@ class TriggerKeeper(Witness):
         store: NoticeStore,
         table: JobTable,
         idle_nodes: Callable[[], Iterable[str]],
-        is_administrator: Callable[[Owner], bool],
+        rights: Rights,
     ) -> None:
-        """*idle_nodes* says on which nodes nothing runs, *is_administrator* who runs them."""
+        """*idle_nodes* says on which nodes nothing runs, *rights* who may set what."""
         self._post = post
         self._store = store
         self._table = table
         self._idle_nodes = idle_nodes
-        self._is_administrator = is_administrator
+        self._rights = rights
         self._triggers: dict[int, Trigger] = {}
         self._next_id = 1
 
@@ -73,8 +73,8 @@ class TriggerKeeper(Witness):
             job = self._table.get(trigger.job_id)
             if job is None:
                 raise UnknownJob(str(trigger.job_id))
-            check_owner(job, trigger.owner)
-        elif not self._is_administrator(trigger.owner):
+            self._rights.check_change(job, trigger.owner)
+        elif not self._rights.is_administrator(trigger.owner):
             raise NotAllowed("cannot set a trigger for nodes: ask who runs them", _DENIED)
         trigger = msgspec.structs.replace(trigger, trigger_id=self._next_id)
         self._next_id += 1

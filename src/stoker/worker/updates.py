@@ -21,7 +21,6 @@ from stoker.core.models import FOREVER, Job, JobSpec, Owner
 from stoker.core.units import Dependency, JobRef
 from stoker.engines.base import Engine, group_key
 from stoker.worker.admission import Admission
-from stoker.worker.changes import check_owner
 from stoker.worker.ledger import Ledger
 from stoker.worker.priorities import Priorities
 from stoker.worker.queue import Turn
@@ -97,7 +96,7 @@ class Updates:
         Raises:
             InvalidSpec: There is none of that name, or a value says nothing sensible.
         """
-        self._admission.operators.check(by)
+        self._admission.rights.check_administrator(by)
         self._admission.change_partition(name, changes)
         for job in list(self._ledger.table):
             if job.partition == name and is_waiting(job):
@@ -115,7 +114,7 @@ class Updates:
     def _changed(self, target: Target, by: Owner, changes: Mapping[str, Any]) -> Job:
         """Return a copy of the job as it is to be, if it may be so."""
         job = target.job
-        check_owner(job, by, "ESLURM_USER_ID_MISSING")
+        self._admission.rights.check_change(job, by, "ESLURM_USER_ID_MISSING")
         if not is_waiting(job) and changes.keys() - _ANY_TIME:
             raise NotAllowed(
                 f"cannot change {min(changes.keys() - _ANY_TIME)} of job {job.display_id}: "
@@ -123,7 +122,7 @@ class Updates:
                 "ESLURM_JOB_NOT_PENDING",
             )
         if _needs_operator(job, changes):
-            self._admission.operators.check(by)
+            self._admission.rights.check_operator(by)
         wanted = copy.copy(job)
         wanted.spec = _replaced(job.spec, changes)
         if changes.get("priority"):

@@ -103,7 +103,7 @@ class Worker:
         self.scheduler = ResourceScheduler(self.queue, self.ledger, self.launcher, engine)
         self.reports = Reports(self.queue, self.ledger, engine, self.steps, self.scheduler)
         self.nodes = NodeKeeper(
-            machine.nodes, self.tracker, self.repository, self.admission.operators
+            machine.nodes, self.tracker, self.repository, self.admission.rights
         )
         self.intake = Intake(
             self.queue, self.ledger, self.admission, self.priorities, self.repository
@@ -116,7 +116,7 @@ class Worker:
             Notifier(self.post, notices, table, lambda: self.admission.settings)
         )
         self.triggers = TriggerKeeper(
-            self.post, notices, table, self._idle_nodes, self.accounts.is_administrator
+            self.post, notices, table, self._idle_nodes, self.admission.rights
         )
         self.ledger.witnesses.append(self.triggers)
         self.usage = UsageKeeper(self.ledger, self.priorities, UsageStore(repository.database))

@@ -16,6 +16,7 @@ from stoker.core.enums import JobState
 from stoker.worker.call import Answer, Call
 from support.recorded_cluster import (
     ALICE,
+    BOB,
     NOW,
     ROOT,
     RecordedCluster,
@@ -180,6 +181,11 @@ def test_several_jobs_options_add_up() -> None:
 def test_scripts_and_environments_are_printed_on_request() -> None:
     assert ask("-B", "-j", "3").out == f"Batch Script for 3\n{'-' * 80}\n#!/bin/sh\ntrue\n\n"
     assert "\nA=1\nB=2\n" in ask("--env-vars", "-j", "3").out
+
+
+@pytest.mark.parametrize("option", ["-B", "--env-vars"])
+def test_scripts_and_environments_of_others_are_as_if_they_were_not_there(option: str) -> None:
+    assert ask(option, "-j", "3", owner=BOB).out == ""
 
 
 @pytest.mark.parametrize(

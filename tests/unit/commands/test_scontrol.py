@@ -399,6 +399,11 @@ def test_a_script_is_written_by_the_caller_or_to_standard_output(queue: Recorded
     assert denied.err == ("scontrol: error: failed to open file `slurm-1.sh`: Permission denied\n")
 
 
+def test_the_script_of_another_is_not_written_for_everybody(queue: RecordedQueue) -> None:
+    heard = heard_of(queue, "write", "batch_script", "1", "-", owner=BOB)
+    assert (heard.out, heard.err) == ("", "job script retrieval failed: Invalid user id\n")
+
+
 def test_licences_are_shown_with_what_is_left() -> None:
     machine = msgspec.structs.replace(THREE_NODE_MACHINE, licenses={"ansys": 2, "matlab": 4})
     queue = RecordedQueue(at("04:54:58"), machine=machine)

@@ -433,8 +433,8 @@ def test_what_ended_already_is_not_ended_by_its_command_again(rooms):
 def test_a_job_whose_caller_went_away_is_cancelled(rooms):
     job = rooms.submit(interactive=True, key="k1")
     with rooms.queue.turn():
-        rooms.control.abandon("k1")
-        rooms.control.abandon("no such key")
+        rooms.control.abandon("k1", ALICE)
+        rooms.control.abandon("no such key", ALICE)
     ended = rooms.recorded(job)
     assert (ended.state, ended.message) == (JobState.CANCELLED, "its caller went away")
 
@@ -442,7 +442,7 @@ def test_a_job_whose_caller_went_away_is_cancelled(rooms):
 def test_a_batch_job_does_not_need_its_submitter(rooms):
     job = rooms.submit(key="k1")
     with rooms.queue.turn():
-        rooms.control.abandon("k1")
+        rooms.control.abandon("k1", ALICE)
     assert rooms.state(job) == "PENDING"
 
 

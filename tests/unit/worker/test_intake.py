@@ -11,7 +11,7 @@ from stoker.core.enums import Hold, JobState
 from stoker.core.errors import Infeasible, InvalidSpec
 from stoker.worker import intake
 from stoker.worker.intake import KEYS_KEPT_S
-from support.recording_engine import abandoned_turn, ref, submission
+from support.recording_engine import ALICE, abandoned_turn, ref, submission
 
 
 def test_a_job_is_on_record_with_what_was_asked_for(rooms):
@@ -70,18 +70,18 @@ def test_keys_are_forgotten_when_no_client_tries_again(rooms):
     rooms.submit(key="old")
     rooms.now_s += KEYS_KEPT_S + 1
     rooms.submit(key="new")
-    assert rooms.worker.intake._keys.keys() == {"new"}
+    assert rooms.worker.intake._keys.keys() == {f"{ALICE.user_id} new"}
     rooms.restart()
-    assert rooms.worker.repository.submission_keys(0.0).keys() == {"new"}
+    assert rooms.worker.repository.submission_keys(0.0).keys() == {f"{ALICE.user_id} new"}
 
 
 def test_so_many_keys_are_remembered_and_no_more(rooms, monkeypatch):
     """R3, R30: the newest count; a client tries again for seconds."""
     monkeypatch.setattr(intake, "KEYS_KEPT_MAX", 2)
     jobs = [rooms.submit(key=key) for key in "abcd"]
-    assert rooms.worker.intake._keys.keys() == {"c", "d"}
+    assert rooms.worker.intake._keys.keys() == {f"{ALICE.user_id} c", f"{ALICE.user_id} d"}
     rooms.restart()
-    assert rooms.worker.intake._keys.keys() == {"c", "d"}
+    assert rooms.worker.intake._keys.keys() == {f"{ALICE.user_id} c", f"{ALICE.user_id} d"}
     assert rooms.submit(key="d").job_id == jobs[-1].job_id
 
 

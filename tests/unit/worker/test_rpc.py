@@ -34,7 +34,7 @@ from stoker.core.units import TaskSet, parse_dependency
 from stoker.worker.call import Call, UntilEnded
 from stoker.worker.controller import Submission
 from stoker.worker.rpc import Rpc
-from support.controller import ALICE, FakeController
+from support.controller import ALICE, BOB, FakeController
 
 HERE = Surroundings.of("/work", ["A=1", "A=2", "B=x=y"], 0o027, {"core": (0, -1)})
 
@@ -430,6 +430,31 @@ def test_the_household_is_asked_for_what_is_not_the_queues(desk):
     desk.ask("backup", BackupRequest("/x/y.db"))
     assert desk.household.done == [("stop", True), ("backup", Path("/x/y.db"))]
     assert desk.ask("doctor", None, tuple[Finding, ...])[0].subject == "database"
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "judge"),
+    [
+        ("shutdown", Stop(), "check_keeper"),
+        ("shutdown", Stop(cancel=True), "check_keeper"),
+        ("doctor", None, "check_keeper"),
+        ("backup", BackupRequest("/etc/passwd"), "check_host"),
+    ],
+)
+def test_the_daemon_is_stopped_examined_and_copied_for_those_who_may_only(
+    desk, method, params, judge
+):
+    desk.controller.refusals[judge] = NotAllowed("cannot do that: ask root")
+    with pytest.raises(NotAllowed, match="ask root"):
+        desk.ask(method, params)
+    assert desk.household.done == []
+
+
+def test_a_script_is_shown_to_its_owner_and_not_to_others(desk):
+    job = desk.controller.submit(Submission(spec=JobSpec(name="x"), owner=BOB, script=b"#!secret"))
+    with pytest.raises(NotAllowed, match="it belongs to bob") as refusal:
+        desk.ask("script", JobRequest(id=str(job.job_id)))
+    assert refusal.value.code == "ESLURM_USER_ID_MISSING"
 
 
 def test_a_stop_that_cancels_comes_when_all_jobs_have_ended(desk):

@@ -118,7 +118,7 @@ def test_a_script_may_begin_a_step_before_its_own_start_was_heard_of(rooms):
 def test_a_step_that_cannot_be_described_is_not_begun(rooms, job, monkeypatch):
     monkeypatch.setattr("stoker.worker.taskunits.step_variables", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError), rooms.queue.turn():
-        rooms.control.create_step(job, step_request())
+        rooms.control.create_step(job, ALICE, step_request())
     assert rooms.worker.steps.steps(job) == []
 
 

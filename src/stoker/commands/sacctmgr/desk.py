@@ -78,13 +78,7 @@ class Desk:
 
     def coordinates(self, account: str) -> bool:
         """Whether whoever asks may change what is in an account: it, or one above, is theirs."""
-        own = self.book.association(account)
-        above = self.book.chain(own) if own is not None else ()
-        return any(
-            self.actor in self.book.accounts[each.account].coordinators
-            for each in above
-            if each.account in self.book.accounts
-        )
+        return self.book.is_coordinator(self.actor, account)
 
     def may_change(self, associations: Collection[Association]) -> bool:
         """Whether whoever asks may change these; what there is none of, operators only."""

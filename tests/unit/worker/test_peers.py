@@ -1,0 +1,56 @@
+"""Who asks, by the names that the machine has for them now."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+
+from stoker.worker import peers
+from stoker.worker.peers import Remembered
+
+
+def test_the_kernel_says_who_is_at_the_other_end():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        owner = peers.owner_of(ours)
+        assert (owner.user_id, owner.group_id) == (os.geteuid(), os.getegid())
+        assert owner.user_name == peers.user_name(os.geteuid())
+        assert peers.user_id_of(ours) == os.geteuid()
+        assert peers.pid_of(ours) == os.getpid()
+
+
+def test_a_name_is_asked_for_again_after_a_minute():
+    names = {5: "old"}
+    now = 100.0
+    ask = Remembered(names.__getitem__, lambda: now)
+    assert ask(5) == "old"
+    names[5] = "new"
+    now += 59
+    assert ask(5) == "old"
+    now += 1
+    assert ask(5) == "new"
+
+
+def test_no_more_answers_are_remembered_than_there_is_room_for():
+    asked = []
+    ask = Remembered(asked.append, lambda: 0.0)
+    for key in [*range(1025), 0]:
+        ask(key)
+    assert asked == [*range(1025), 0]
+
+
+def test_who_has_no_name_is_a_number():
+    assert peers.user_name(3_999_999_999) == "3999999999"
+    assert peers.group_name(3_999_999_999) == "3999999999"
+    assert peers.user_id("no such user") is None
+    assert peers.owner_named("no\0such") is None
+    assert peers.home_of("no such user") == ""
+
+
+def test_a_user_is_found_by_name_in_their_own_group():
+    entry = pwd.getpwuid(0)
+    root = peers.owner_named(entry.pw_name)
+    assert root is not None
+    assert (root.user_id, root.group_id) == (0, entry.pw_gid)
+    assert peers.home_of(entry.pw_name) == entry.pw_dir
