@@ -542,7 +542,7 @@ def test_a_shepherd_that_dies_before_it_has_answered_is_replaced(tmp_path, monke
             threading.Timer(0.2, os.kill, (started[0], signal.SIGKILL)).start()
         return started[-1]
 
-    monkeypatch.setattr("stoker.engines.local.start_shepherd", start_and_kill)
+    monkeypatch.setattr("stoker.engines.access.start_shepherd", start_and_kill)
     with local_engine(tmp_path) as (engine, events, evidence):
         assert len(started) == 2
         assert not evidence.running

@@ -163,6 +163,15 @@ def session_of(leader: ProcessIdentity) -> list[ProcessIdentity]:
     ]
 
 
+def real_user_of(pid: int) -> int | None:
+    """Return the real user id of a process, a zombie included; None if there is none."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_bytes().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) for line in lines if line.startswith(b"Uid:")), None)
+
+
 def end_all(
     find: Callable[[], Iterable[ProcessIdentity]], grace_s: float, limit_s: float = 10.0
 ) -> bool:

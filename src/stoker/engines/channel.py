@@ -14,6 +14,7 @@ import os
 import select
 import socket
 import struct
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -61,31 +62,55 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T], kind: Any) -> T:
         ) from None
 
 
+class Flow:
+    """How much may come in over time: so much at once, and after that so much a second.
+
+    Who speaks without end is read no faster: what is read has to be understood, by a process that
+    serves others as well.
+    """
+
+    def __init__(self, burst: int, a_second: int) -> None:
+        """Allow *burst* bytes at once, and *a_second* from then on."""
+        self._burst = burst
+        self._a_second = a_second
+        self._left = float(burst)
+        self._at = time.monotonic()
+
+    def note(self, size: int) -> None:
+        """Count what has come in."""
+        now = time.monotonic()
+        self._left = min(self._burst, self._left + (now - self._at) * self._a_second) - size
+        self._at = now
+
+    @property
+    def wait_s(self) -> float:
+        """Return in how many seconds more may come in."""
+        return max(0.0, -self._left / self._a_second - (time.monotonic() - self._at))
+
+
 class Channel:
-    """One connection to the shepherd of a home."""
+    """One connection to a shepherd."""
 
-    def __init__(self, home: Path) -> None:
-        """Connect.
+    def __init__(
+        self,
+        connected: socket.socket,
+        *,
+        frame_max: int = _FRAME_MAX,
+        flow: Flow | None = None,
+    ) -> None:
+        """Speak over *connected*, which is ours from now on.
 
-        Raises:
-            OSError: Nobody answers.
+        Args:
+            connected: A socket with a shepherd at its other end.
+            frame_max: Bytes of the largest frame that we read.
+            flow: How much we read over time; None: all that comes.
         """
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket = connected
+        self._frame_max = frame_max
+        self._flow = flow
         self._received = bytearray()
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        try:
-            # The address may hold 107 bytes; a home's path may be longer.
-            directory = os.open(home / "run", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                self._socket.connect(f"/proc/self/fd/{directory}/shepherd.sock")
-            finally:
-                os.close(directory)
-        except OSError:
-            self.close()
-            raise
-        self._socket.setsockopt(
-            socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(_SEND_TIMEOUT_S, 0)
-        )
+        give_up_after(connected)
 
     def close(self) -> None:
         """Close both ends' conversation; whoever receives must have stopped."""
@@ -126,11 +151,19 @@ class Channel:
             EOFError: The peer has gone.
             EngineError: It sent what is no frame.
         """
+        give_up_at = None if timeout_s is None else time.monotonic() + timeout_s
         while (frame := self._next_frame()) is None:
+            if give_up_at is not None:
+                # Who sends a little now and then is not waited for any longer.
+                timeout_s = max(0.0, give_up_at - time.monotonic())
+            if self._flow is not None and (wait_s := self._flow.wait_s) > 0:
+                if select.select([self._wake_fd], [], [], wait_s)[0]:
+                    self._heed_wake()
+                    return None
+                continue
             ready, _, _ = select.select([self._socket.fileno(), self._wake_fd], [], [], timeout_s)
             if self._socket.fileno() not in ready:
-                with suppress(BlockingIOError):
-                    os.eventfd_read(self._wake_fd)
+                self._heed_wake()
                 return None
             try:
                 data = self._socket.recv(_RECEIVE_SIZE)
@@ -139,7 +172,13 @@ class Channel:
             if not data:
                 raise EOFError
             self._received += data
+            if self._flow is not None:
+                self._flow.note(len(data))
         return frame
+
+    def _heed_wake(self) -> None:
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._wake_fd)
 
     def receive_all(self, timeout_s: float | None = None) -> list[bytes]:
         """Return the next frame with all that came behind it; nothing after *timeout_s* or `wake`.
@@ -159,7 +198,7 @@ class Channel:
         if len(self._received) < _HEAD.size:
             return None
         (length,) = _HEAD.unpack_from(self._received)
-        if length > _FRAME_MAX:
+        if length > self._frame_max:
             raise EngineError(f"cannot read what the shepherd says: a frame of {length} bytes")
         end = _HEAD.size + length
         if len(self._received) < end:
@@ -167,3 +206,28 @@ class Channel:
         frame = bytes(memoryview(self._received)[_HEAD.size : end])
         del self._received[:end]
         return frame
+
+
+def reach(home: Path) -> Channel:
+    """Return a connection to the shepherd of a home.
+
+    Raises:
+        OSError: Nobody answers.
+    """
+    connecting = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        # The address may hold 107 bytes; a home's path may be longer.
+        directory = os.open(home / "run", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            connecting.connect(f"/proc/self/fd/{directory}/shepherd.sock")
+        finally:
+            os.close(directory)
+    except OSError:
+        connecting.close()
+        raise
+    return Channel(connecting)
+
+
+def give_up_after(connecting: socket.socket, seconds: int = _SEND_TIMEOUT_S) -> None:
+    """Have a socket wait no longer than that to be accepted, or until it is taken what it sends."""
+    connecting.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(seconds, 0))

@@ -14,7 +14,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -22,6 +23,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from stoker.core.errors import EngineError, StoreError
+from stoker.engines.access import Access, OwnAccess
 from stoker.engines.base import (
     Ended,
     EngineEvent,
@@ -35,7 +37,7 @@ from stoker.engines.base import (
 from stoker.engines.channel import Channel, encode
 from stoker.engines.messages import Event, Events, Replaced, Status, Welcome, expect, read
 from stoker.engines.orders import Orders, batches
-from stoker.engines.starting import Orphans, become_subreaper, reap, start_shepherd
+from stoker.engines.starting import Orphans, become_subreaper, reap
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,8 @@ _ORPHANS_INTERVAL_S = 2.0
 _AGAIN_S = 1.0
 """After how long the listener is told again what it could not take."""
 _PAUSES_S = (0.0, 0.1, 0.5, 1.0, 5.0)
+_STEADY_S = 2.0
+"""A connection that lasted for less counts as a failed one: the next is not made at once."""
 
 _T = TypeVar("_T")
 
@@ -66,6 +70,7 @@ class LocalEngine:
         *,
         cgroup: str = "auto",
         environment: Mapping[str, str] = os.environ,
+        access: Access | None = None,
     ) -> None:
         """Use the shepherd of *home*.
 
@@ -74,11 +79,13 @@ class LocalEngine:
             content: Gives an environment (NUL-joined ``K=V``) by its key.
             cgroup: Where control groups may be made: ``auto``, ``off`` or a directory.
             environment: Of this process; little of it reaches a shepherd.
+            access: Another way to the shepherd; with one, whoever opens us is a subreaper already.
         """
-        self._home = home
+        self.on_meeting: Callable[[], None] = lambda: None
+        """Called for each shepherd, or the same one again, before it is believed anything."""
+        self._access = access or OwnAccess(home, cgroup=cgroup, environment=environment)
+        self._is_subreaper = access is None
         self._orders = Orders(content)
-        self._cgroup = cgroup
-        self._environment = environment
         self._listener: Listener = lambda _: None
         self._lock = threading.Lock()
         self._channel: Channel | None = None
@@ -91,7 +98,7 @@ class LocalEngine:
         self._started_pid = 0
         self._has_started = False
         self._is_replaced = False
-        self._orphans = Orphans()
+        self._orphans = Orphans(self._access.user_id)
         self._unsettled: dict[str, Started | None] = {}
         self._untold: list[EngineEvent] = []
 
@@ -105,7 +112,8 @@ class LocalEngine:
         """
         self._listener = listener
         self._closing.clear()
-        become_subreaper(wanted=True)
+        if self._is_subreaper:
+            become_subreaper(wanted=True)
         with self._lock:
             evidence = self._meet()
             self._unsettled = {**dict.fromkeys(evidence.queued), **evidence.running}
@@ -140,7 +148,8 @@ class LocalEngine:
             thread.join(_CLOSE_TIMEOUT_S)
         with self._lock:
             self._disconnect()
-        become_subreaper(wanted=False)
+        if self._is_subreaper:
+            become_subreaper(wanted=False)
 
     def _disconnect(self) -> None:
         channel, self._channel = self._channel, None
@@ -173,20 +182,16 @@ class LocalEngine:
         self._has_gap = welcome.remembers_since > self._remembers_since
         self._remembers_since = welcome.remembers_since
         self._orders.clear()
+        self.on_meeting()
         return welcome
 
     def _reach(self) -> Channel:
         with suppress(OSError):
-            return Channel(self._home)
-        self._started_pid = start_shepherd(
-            self._home,
-            cgroup=self._cgroup,
-            environment=self._environment,
-            with_failpoints=not self._has_started,
-        )
+            return self._access.reach()
+        self._started_pid = self._access.start(with_failpoints=not self._has_started)
         self._has_started = True
         try:
-            return Channel(self._home)
+            return self._access.reach()
         except OSError as error:
             raise EngineError(f"cannot reach the shepherd: {error}") from None
 
@@ -194,6 +199,7 @@ class LocalEngine:
 
     def _run(self) -> None:
         """Read until closed; connect anew when the connection breaks."""
+        since, pauses = time.monotonic(), iter(_PAUSES_S)
         while not self._closing.is_set():
             try:
                 self._read()
@@ -201,7 +207,10 @@ class LocalEngine:
                 if self._closing.is_set():
                     return
                 log.warning("lost the shepherd %d: %s", self._shepherd_pid, error or "it is gone")
-                self._recover()
+                if time.monotonic() - since > _STEADY_S:
+                    pauses = iter(_PAUSES_S)
+                self._recover(pauses)
+                since = time.monotonic()
 
     def _read(self) -> None:
         channel = self._channel
@@ -267,13 +276,12 @@ class LocalEngine:
             usage=death.usage,
         )
 
-    def _recover(self) -> None:
+    def _recover(self, pauses: Iterator[float]) -> None:
         """Connect anew, however long it takes, and tell what the next shepherd knows."""
-        pauses = iter(_PAUSES_S)
-        pause_s = next(pauses)
+        pause_s = next(pauses, _PAUSES_S[-1])
         while not self._closing.wait(pause_s):
             if self._is_replaced and self.status().get("is_attended"):
-                log.error("another process gives orders to the shepherd of %s", self._home)
+                log.error("another process gives orders to the shepherd %s", self._access.name)
                 pause_s = next(pauses, _PAUSES_S[-1])
                 continue
             self._is_replaced = False
@@ -377,7 +385,7 @@ class LocalEngine:
     def _ask(self, kind: str, answer: type[_T]) -> _T:
         """Ask over a connection of its own: the kept one may be busy telling, for a long time."""
         try:
-            with closing(Channel(self._home)) as channel:
+            with closing(self._access.reach()) as channel:
                 channel.send(encode({"type": kind}))
                 return expect(channel, answer)
         except (OSError, EOFError) as error:

@@ -23,35 +23,54 @@ from typing import NamedTuple
 
 import stoker
 from stoker.core.errors import EngineError
+from stoker.core.processes import real_user_of
 from stoker.engines.base import UnitUsage
 
 START_TIMEOUT_S = 15.0
 _PR_SET_CHILD_SUBREAPER = 36
 _PROGRAM = Path(stoker.__file__).parent / "shepherd" / "__main__.py"
-_KEPT = frozenset({"PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "XDG_RUNTIME_DIR"})
+_KEPT = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "XDG_RUNTIME_DIR"}
+)
 _TEST_VARIABLES = frozenset({"STOKER_TEST_MODE", "STOKER_FAILPOINTS"})
 _SAID_MAX = 16384
 _SESSION_FIELD, _STATE_FIELD = 3, 0
 
 
 def start_shepherd(
-    home: Path, *, cgroup: str, environment: Mapping[str, str], with_failpoints: bool
+    home: Path,
+    *,
+    cgroup: str,
+    environment: Mapping[str, str],
+    with_failpoints: bool,
+    user_id: int | None = None,
+    log: Path | None = None,
 ) -> int:
     """Start a shepherd for *home* and return its pid once it listens.
+
+    Args:
+        home: Where its socket and its journal are.
+        cgroup: Where control groups may be made: ``auto``, ``off`` or a directory.
+        environment: What it may know of ours.
+        with_failpoints: Whether tests may make it fail.
+        user_id: Whom it serves and becomes, if we are root; None: us.
+        log: Where it writes its log; None: in its home.
 
     Raises:
         EngineError: It does not start; the text is its own.
     """
     kept = _KEPT | _TEST_VARIABLES if with_failpoints else _KEPT
-    with _log(home) as log, _pipe() as (reading, writing):
+    log = log or home / "log" / "shepherd.log"
+    with _opened(log) as log_fd, _pipe() as (reading, writing):
         process = subprocess.Popen(
             [
                 *(sys.executable, "-I", "-S", "-X", "utf8", str(_PROGRAM), str(home)),
                 *("--ready-fd", str(writing), "--cgroup", cgroup),
+                *(() if user_id is None else ("--user", str(user_id))),
             ],
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=log_fd,
+            stderr=log_fd,
             cwd="/",
             env={name: value for name, value in environment.items() if name in kept},
             pass_fds=(writing,),
@@ -62,20 +81,20 @@ def start_shepherd(
         said = _read_verdict(reading)
     if said != "1":
         reap(process.pid, wait_s=1.0)
-        log_path = home / "log" / "shepherd.log"
-        raise EngineError(said or f"cannot start the shepherd; {log_path} may tell why")
+        raise EngineError(said or f"cannot start the shepherd; {log} may tell why")
     return process.pid
 
 
 @contextmanager
-def _log(home: Path) -> Iterator[int]:
-    (home / "log").mkdir(mode=0o700, parents=True, exist_ok=True)
+def _opened(log: Path) -> Iterator[int]:
+    """Give a descriptor that appends to a log, which is its owner's alone."""
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC
-    log = os.open(home / "log" / "shepherd.log", flags, 0o600)
+    descriptor = os.open(log, flags, 0o600)
     try:
-        yield log
+        yield descriptor
     finally:
-        os.close(log)
+        os.close(descriptor)
 
 
 @contextmanager
@@ -155,10 +174,15 @@ def _death(status: int, usage: object) -> Death:
 
 
 class Orphans:
-    """Processes of jobs that fell to us when their shepherd died."""
+    """Processes of jobs that fell to us when their shepherd died.
 
-    def __init__(self) -> None:
-        """Expect none."""
+    Which they are the shepherd has said. One of a user among many is believed that of the user's
+    own processes only: the end of another's must stay for whoever waits for it.
+    """
+
+    def __init__(self, user_id: int | None = None) -> None:
+        """Expect none; of all users' if *user_id* is None."""
+        self._user_id = user_id
         self._sessions: set[int] = set()
         self._deaths: dict[int, Death] = {}
 
@@ -172,13 +196,16 @@ class Orphans:
 
     def death_of(self, pid: int) -> Death | None:
         """Return how a unit's process ended, if that was told to us."""
-        return self._deaths.pop(pid, None) or reap(pid)
+        return self._deaths.pop(pid, None) or (reap(pid) if self._is_theirs(pid) else None)
+
+    def _is_theirs(self, pid: int) -> bool:
+        return self._user_id is None or real_user_of(pid) == self._user_id
 
     def look(self) -> None:
         """Reap those that have ended; forget sessions of which nobody is left."""
         present = set()
         for pid, state, session in _children():
-            if session not in self._sessions:
+            if session not in self._sessions or not self._is_theirs(pid):
                 continue
             present.add(session)
             if state == "Z" and (death := reap(pid)) and pid in self._sessions:

@@ -5,6 +5,7 @@ limits) its next child inherits, with no race. Its order is: write the intent, s
 is, reap, end what is left, write the end, tell. What it has not been told to forget, it keeps.
 
     main        arguments, the lock, signals, the socket: from nothing to a running loop
+    privileges  giving up root, where it is root that has us serve a user
     loop        one turn: descriptors, children, timers, one sync, reports
     requests    what stokerd asks; connection: frames and descriptors on the private socket
     herd        all units and groups; units: what they are; telling: what is said of them, in JSON

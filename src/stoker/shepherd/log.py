@@ -6,6 +6,10 @@ import os
 from contextlib import suppress
 
 
+class Refusal(Exception):
+    """Why this shepherd does not start; the text is for a person."""
+
+
 def say(text: str) -> None:
     """Write a line into the log."""
     with suppress(OSError):

@@ -49,6 +49,7 @@ class Loop:
         self,
         *,
         listener: socket.socket,
+        masters: set[int],
         wake_fd: int,
         herd: Herd,
         births: Births,
@@ -58,10 +59,11 @@ class Loop:
         reports: Reports,
         requests: Requests,
     ) -> None:
-        """Wait for connections at *listener* and for signals at *wake_fd*."""
+        """Wait for connections of *masters* at *listener*, and for signals at *wake_fd*."""
         self.wants_to_go = False
         self.reap_is_due = True
         self._listener = listener
+        self._masters = masters
         self._wake_fd = wake_fd
         self._herd = herd
         self._births = births
@@ -186,7 +188,7 @@ class Loop:
                 self._look_away()
             return
         connection = Connection(peer)
-        if connection.user_id != os.geteuid() or len(self._connections) >= _CONNECTIONS_MAX:
+        if connection.user_id not in self._masters or len(self._connections) >= _CONNECTIONS_MAX:
             connection.close()
             return
         self._connections.add(connection)

@@ -23,7 +23,7 @@ from stoker.shepherd.endings import UNKILLABLE_TRIES, Endings
 from stoker.shepherd.herd import Herd
 from stoker.shepherd.lanes import Lanes
 from stoker.shepherd.limits import Limits
-from stoker.shepherd.log import say, trace_of
+from stoker.shepherd.log import Refusal, say, trace_of
 from stoker.shepherd.loop import Loop
 from stoker.shepherd.reports import Reports
 from stoker.shepherd.requests import Requests
@@ -56,22 +56,21 @@ _FATAL = {
 """Signals that mean a defect, or that nobody can ignore."""
 
 
-class Refusal(Exception):
-    """Why this shepherd does not start; the text is for a person."""
-
-
 def main(arguments: list[str]) -> int:
     """Run the shepherd of the home named first; return its exit status.
 
     ``--ready-fd N`` is a pipe that is told ``1`` when we listen, or why we do not;
-    ``--cgroup auto|off|DIRECTORY`` says where control groups may be made; ``--anew`` is for us.
+    ``--cgroup auto|off|DIRECTORY`` says where control groups may be made; ``--user UID`` that root
+    has us serve that user, whom we become; ``--anew`` is for us.
     """
     home, *rest = arguments
     options = dict(zip(rest[::2], rest[1::2], strict=True))
     ready_fd = int(options.get("--ready-fd", "-1"))
     try:
         failpoints.arm(os.environ)
-        _run(home, options.get("--cgroup", AUTO), ready_fd, options.get(anew.OPTION, ""))
+        masters = _become(options["--user"]) if "--user" in options else {os.geteuid()}
+        kept = options.get(anew.OPTION, "")
+        _run(home, options.get("--cgroup", AUTO), ready_fd, kept, masters)
     except (Refusal, OSError, ValueError) as error:
         say(str(error))
         _tell(ready_fd, str(error))
@@ -86,7 +85,15 @@ def _tell(ready_fd: int, text: str) -> None:
             os.close(ready_fd)
 
 
-def _run(home: str, cgroup: str, ready_fd: int, kept: str) -> None:
+def _become(user: str) -> set[int]:
+    """Be that user for good; return who may give us orders: they, and root who started us."""
+    from stoker.shepherd.privileges import become  # noqa: PLC0415 - who serves one user needs none
+
+    become(int(user))
+    return {int(user), 0}
+
+
+def _run(home: str, cgroup: str, ready_fd: int, kept: str, masters: set[int]) -> None:
     if sys.getfilesystemencoding() != "utf-8":
         raise Refusal("cannot start: paths must be read as UTF-8; start with -X utf8")
     home_fd = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -100,7 +107,7 @@ def _run(home: str, cgroup: str, ready_fd: int, kept: str) -> None:
         listener = _listen(run_fd)
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     wake_fd = _hear_signals()
-    house = _House(home, home_fd, cgroup, listener, wake_fd)
+    house = _House(home, home_fd, cgroup, listener, wake_fd, masters)
     house.adopt(*journal.read(home_fd))
     gc.freeze()
     gc.set_threshold(_GARBAGE_MAX)
@@ -118,7 +125,13 @@ class _House:
     """All parts, wired."""
 
     def __init__(
-        self, home: str, home_fd: int, cgroup: str, listener: socket.socket, wake_fd: int
+        self,
+        home: str,
+        home_fd: int,
+        cgroup: str,
+        listener: socket.socket,
+        wake_fd: int,
+        masters: set[int],
     ) -> None:
         self._started_at = time.time()
         self._boot_id = processes.boot_id()
@@ -167,6 +180,7 @@ class _House:
         )
         self.loop = Loop(
             listener=listener,
+            masters=masters,
             wake_fd=wake_fd,
             herd=self.herd,
             births=births,
