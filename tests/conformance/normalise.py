@@ -16,6 +16,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from conformance.figures import without_figures
+
 SPAN_SLACK_S = 90
 """By how many seconds a span of elapsed time may differ from the recorded one."""
 LINES_OF_OWNER = 4
@@ -28,9 +30,11 @@ _LONG_SPAN = re.compile(r"\b(?:(\d+)-)?(\d\d):(\d\d):(\d\d)\b(?![.\d])")
 _SHORT_SPAN = re.compile(r"(?<![\d:.-])(\d{1,2}):(\d\d?)(?![:\d])")
 _CPU_SPAN = re.compile(r"\b\d\d:\d\d\.\d{3}\b|\b\d\d:\d\d\.0\+")
 
-# A number stands for a job unless it counts something: the tasks of an array, a time, a value.
+# A number stands for a job unless it counts something: the tasks of an array, a time, a value, what
+# an option says (``srun: verbose    : 1``).
 _PLACE_OF_ID = re.compile(
     r"""\[[^\]]*\]
+      | ^\w+:\ (?!jobid|dependency)[\w-]+\ +:\ .*
       | \d+(?::\d+)+
       | (?i:\w*(?:job|jid|step)_?id|dependency)=(?:\w+:)?(?P<keyed>\d+)
       | [\w/]+=[^\s,;|]*
@@ -179,7 +183,7 @@ def _lines(text: str, side: Side, command: str) -> list[Line]:
     lines = [line for line in text.split("\n") if not _BY_TIMING.fullmatch(line)]
     if re.search(r"\bs(?:acct|stat)\b", command):
         lines = _without_sampled(lines)
-    return [_canonical(line, side) for line in lines]
+    return [_canonical(line, side) for line in without_figures(lines, command)]
 
 
 def _canonical(line: str, side: Side) -> Line:

@@ -72,6 +72,9 @@ def test_numbers_that_count_something_are_no_ids() -> None:
     assert alike("42_[5,7,9%2] x 00:00:07 NumCPUs=7", "7_[5,7,9%2] x 00:00:07 NumCPUs=7", side=side)
     assert alike("JobId=42 afterok:43(failed)", "JobId=7 afterok:9(failed)", side=side)
     assert alike("42_1 42.0 slurm-42.out", "7_1 7.0 slurm-42.out", side=side)
+    assert alike("srun: verbose   : 7", "srun: verbose   : 7", "srun -v", side=side)
+    assert not alike("srun: verbose   : 42", "srun: verbose   : 7", "srun -v", side=side)
+    assert alike("srun: jobid   : 42", "srun: jobid   : 7", "srun -v", side=side)
 
 
 def test_a_line_of_a_second_users_job_shows_the_second_user() -> None:
