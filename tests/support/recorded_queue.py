@@ -77,7 +77,7 @@ def job(
 ) -> Job:
     """Return a job; one with a start has an allocation and runs, unless its state says more."""
     wanted = {"work_dir": "/home/alice/squeue", "stdout": "/dev/null", **(spec or {})}
-    described = JobSpec(name=name, partition=partition, **wanted)
+    described = JobSpec(name=name, partition=partition, submit_line="sbatch", **wanted)
     made = Job(
         job_id,
         described,

@@ -155,7 +155,7 @@ def _sizes(view: JobView) -> dict[str, Value]:
         "pre_sus_time": int(job.suspended_s),
         "priority": view.priority,
         "profile": None,
-        "qos": job.spec.qos or "normal",
+        "qos": view.qos,
         "reboot": False,
         "required_nodes": job.spec.node_list,
         "requeue": job.requeue,

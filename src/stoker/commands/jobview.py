@@ -12,7 +12,9 @@ from collections.abc import Iterable, Mapping
 from copy import copy
 from datetime import tzinfo
 
+from stoker.commands.foreseen import nodes_foreseen
 from stoker.commands.gpus import told_gres
+from stoker.core.accounts import NORMAL
 from stoker.core.enums import Hold, JobState, Reason
 from stoker.core.models import NO_TASK, Allocation, Job
 from stoker.core.units import (
@@ -68,7 +70,13 @@ class Scene:
             if "DRAIN" in status.state or status.state.startswith("DOWN")
         )
         self.shape_of = controller.shape
+        self._qualities = controller.book().qos
         self._times: dict[int, str] = {}
+
+    def qos_of(self, job: Job) -> str:
+        """Return the quality of service that a job has, if it is one that there is."""
+        name = job.spec.qos or NORMAL
+        return name if name in self._qualities else ""
 
     def time(self, at: float) -> str:
         """Return a point in time as SLURM_TIME_FORMAT wants it; ``Unknown`` if there is none."""
@@ -203,16 +211,20 @@ class JobView:
         allocation = self.allocation
         if allocation:
             return allocation.cpus
-        shape = self.shape
+        shape, spec = self.shape, self.job.spec
+        if not (spec.submit_line or spec.ntasks or spec.ntasks_per_node):
+            # Nobody has counted a task for each node: recorded of slurmrestd.
+            return shape.cpus_per_task
         return max(shape.tasks * shape.cpus_per_task, shape.nodes_min * shape.min_cpus_per_node)
 
     @property
     def node_count(self) -> int:
-        """Return the nodes that the job holds, or the least that it needs."""
+        """Return the nodes that the job holds, or on how many it will probably run."""
         allocation = self.allocation
         if allocation:
             return len(allocation.shares)
-        return max(self.shape.nodes_min, -(-self.cpus // self.scene.node_cpus_max))
+        there = len(self.scene.node_names if self.shape.nodes is None else self.shape.nodes)
+        return nodes_foreseen(self.shape, max(1, there), self.scene.node_cpus_max)
 
     @property
     def min_cpus(self) -> int:
@@ -237,7 +249,7 @@ class JobView:
         shape = self.shape
         if shape.memory_per_node_mib is not None:
             # None at all is all that a node has.
-            return (shape.memory_per_node_mib or self.scene.node_memory_mib) * self.node_count
+            return (shape.memory_per_node_mib or self.scene.node_memory_mib) * shape.nodes_min
         return (shape.memory_per_cpu_mib or 0) * self.cpus
 
     @property
@@ -254,6 +266,11 @@ class JobView:
         if spec.tres_asked:
             return spec.tres_asked.get("TresPerNode")
         return told_gres(spec.gres) if spec.gres else None
+
+    @property
+    def qos(self) -> str:
+        """Return the quality of service it runs under; "": there is none of that name."""
+        return self.scene.qos_of(self.job)
 
     @property
     def oversubscribe(self) -> str:

@@ -219,10 +219,16 @@ def _spec(call: Call, wishes: Wishes, program: Program, *, is_array: bool) -> Jo
         submit_line=" ".join((call.program, *call.argv)),
     )
     spec = msgspec.structs.replace(spec, **wishes.spec)
-    changes = gpu_fields(wishes, spec)
+    changes = gpu_fields(wishes, spec) | _least_time(spec)
     if spec.mail_type and not spec.mail_user:
         changes["mail_user"] = call.owner.user_name
     return msgspec.structs.replace(spec, **changes) if changes else spec
+
+
+def _least_time(spec: JobSpec) -> dict[str, object]:
+    """Return a minute as the least that a job needs before its deadline, if it says no time."""
+    says_nothing = spec.time_limit_s is None and spec.time_min_s is None
+    return {"time_min_s": 60.0} if spec.deadline_at and says_nothing else {}
 
 
 def _environment(

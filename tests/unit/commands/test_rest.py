@@ -135,6 +135,8 @@ def test_the_key_of_a_request_is_the_key_of_its_job() -> None:
         ({"memory_per_cpu": 200}, "mem_per_cpu_mib", 200),
         ({"nodes": [1, 2]}, "max_nodes", 2),
         ({"nodes": 2}, "min_nodes", 2),
+        ({"deadline": "2099-01-01"}, "time_min_s", 60.0),
+        ({"deadline": "2099-01-01", "time_limit": 5}, "time_min_s", None),
         ({"requeue": False}, "requeue", False),
         ({"oversubscribe": True}, "oversubscribe", True),
         ({"name": 5}, "name", "5"),

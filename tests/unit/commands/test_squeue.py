@@ -151,6 +151,26 @@ def test_suspended_time_is_no_running_time() -> None:
     assert converse(squeue(call_of("squeue", "-h", "-o", "%M %t"), queue)).out == "0:30 S\n"
 
 
+def test_of_jobs_that_have_run_for_as_many_seconds_the_later_one_has_run_for_less() -> None:
+    jobs = [
+        job(1, "first", submit="04:50:00", start="04:50:00"),
+        job(2, "second", submit="04:50:00", start="04:50:00"),
+        job(3, "waits", submit="04:50:00"),
+    ]
+    jobs[1].start_at += 0.25
+    queue = RecordedQueue(at("04:50:10") + 0.5, jobs)
+    listed = [
+        converse(squeue(call_of("squeue", "-h", "-S", letter, "-o", "%j"), queue)).out.split()
+        for letter in ("M", "-M")
+    ]
+    assert listed == [["waits", "second", "first"], ["first", "second", "waits"]]
+
+
+def test_a_quality_of_service_that_there_is_not_is_shown_as_none() -> None:
+    queue = RecordedQueue(at("04:51:00"), [job(1, "j", submit="04:50:00", spec={"qos": "nosuch"})])
+    assert converse(squeue(call_of("squeue", "-h", "-o", "[%q]"), queue)).out == "[]\n"
+
+
 def test_the_last_waiting_task_of_an_array_is_shown_as_a_task() -> None:
     rest = job(8, "arr", submit="04:50:00", array_job_id=8, array=TaskSet((5,)), array_limit=2)
     queue = RecordedQueue(at("04:51:00"), [rest])

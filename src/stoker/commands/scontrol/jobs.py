@@ -111,8 +111,8 @@ def _identity_lines(view: JobView) -> Iterator[str]:
         f"UserId={owner.user_name}({owner.user_id}) "
         f"GroupId={owner.group_name}({owner.group_id}) MCS_label=N/A"
     )
-    account, qos = spec.account or "(null)", spec.qos or "normal"
-    yield f"Priority={view.priority} Nice={job.nice} Account={account} QOS={qos}"
+    account = spec.account or "(null)"
+    yield f"Priority={view.priority} Nice={job.nice} Account={account} QOS={view.qos}"
     yield (
         f"JobState={view.state} Reason={view.reason_word} Dependency={view.dependency or '(null)'}"
     )

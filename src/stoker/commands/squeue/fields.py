@@ -124,7 +124,7 @@ _OVER_SUBSCRIBE: Final = Field[JobView]("OVER_SUBSCRIBE", lambda view: view.over
 _PARTITION: Final = Field[JobView]("PARTITION", lambda view: view.job.partition)
 _PRIORITY: Final = Field[JobView]("PRIORITY", lambda view: f"{view.priority / _PRIORITY_UNIT:.14f}")
 _PRIORITY_LONG: Final = Field[JobView]("PRIORITY", lambda view: str(view.priority))
-_QOS: Final = Field[JobView]("QOS", lambda view: view.job.spec.qos or "normal")
+_QOS: Final = Field[JobView]("QOS", lambda view: view.qos)
 _REASON: Final = Field[JobView]("REASON", lambda view: view.reason)
 _REASON_LIST: Final = Field[JobView](
     "NODELIST(REASON)", lambda view: view.nodes_or_reason, _cut_reason
@@ -363,15 +363,15 @@ SORT_KEYS: Mapping[str, Callable[[JobView], Any]] = MappingProxyType(
         "k": lambda view: view.job.spec.comment,
         "K": lambda view: view.job.array_task_id,
         "l": lambda view: _endless(view.limit_s),
-        "L": lambda view: _endless(view.left_s),
+        "L": lambda view: (_endless(view.left_s), -_youth(view)),
         "m": lambda view: view.min_memory_mib,
-        "M": lambda view: view.elapsed_s,
+        "M": lambda view: (view.elapsed_s, _youth(view)),
         "n": lambda view: view.job.spec.node_list,
         "N": lambda view: _natural(view.batch_host or ""),
         "O": lambda view: view.job.spec.contiguous,
         "p": lambda view: view.priority,
         "P": lambda view: view.job.partition,
-        "q": lambda view: view.job.spec.qos,
+        "q": lambda view: view.qos,
         "Q": lambda view: view.priority,
         "r": lambda view: view.reason,
         "R": lambda view: view.nodes_or_reason,
@@ -391,6 +391,11 @@ SORT_KEYS: Mapping[str, Callable[[JobView], Any]] = MappingProxyType(
         "Z": lambda view: view.job.spec.work_dir,
     }
 )
+
+
+def _youth(view: JobView) -> float:
+    """Return what tells jobs apart that have run for as many seconds: later ones are less."""
+    return float("-inf") if view.job.state is JobState.PENDING else -view.job.start_at
 
 
 def _endless(seconds: float | None) -> float:
