@@ -62,6 +62,15 @@ def test_the_socket_is_its_owners_alone_and_gone_afterwards(tmp_path, service, p
     assert not path.exists()
 
 
+def test_a_shared_socket_is_open_to_all_in_a_directory_that_only_we_write(tmp_path, service, path):
+    with Server(path, service, is_shared=True):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o755
+    path.parent.chmod(0o775)
+    with pytest.raises(UserError, match="chmod 755"), Server(path, service, is_shared=True):
+        pass
+
+
 def test_a_second_daemon_is_refused_and_the_first_goes_on(server, service, path):
     """R9: it names the first; the lock of the home is tried in test_start."""
     with pytest.raises(UserError, match="another stokerd answers there"), Server(path, service):

@@ -41,6 +41,7 @@ from stoker.worker.call import (
     WriteFile,
 )
 from stoker.worker.connection import Connection
+from stoker.worker.shares import Shares
 from stoker.worker.talk import CallTalk, RpcTalk, Service, Talk
 
 _WAITS: Final = object()
@@ -55,11 +56,18 @@ class Conductor:
     """
 
     def __init__(
-        self, service: Service, clock: Callable[[], float], *, retry_s: float, turn_s: float
+        self,
+        service: Service,
+        shares: Shares,
+        clock: Callable[[], float],
+        *,
+        retry_s: float,
+        turn_s: float,
     ) -> None:
         self._retry_at = 0.0
         self._deadlines: dict[Talk, float] = {}
         self._service = service
+        self._shares = shares
         self._clock = clock
         self._retry_s = retry_s
         self._turn_s = turn_s
@@ -125,13 +133,13 @@ class Conductor:
     def conduct(self, due: Iterable[Connection]) -> Iterable[Talk]:
         """Handle what is due in one turn; return the conversations that have something to say.
 
-        Of many calls those that there is no time for are left for the next turn; who has asked for
-        least so far comes first, so that a submission does not stand behind ten long lists.
+        Of many calls those that there is no time for are left for the next turn; `Shares` says who
+        comes first, so that a submission does not stand behind ten long lists.
         """
         self._touched = {}
         woken, self._woken = list(self._woken), {}
         left, self._left = self._left, []
-        unserved = sorted(due, key=_spent_s, reverse=True)
+        unserved = self._shares.in_turn(due)[::-1]
         late: set[Connection] = set()
         try:
             with self._service.turn():
@@ -141,7 +149,7 @@ class Conductor:
                     self._look_again(talk)
                 until = time.monotonic() + self._turn_s
                 while unserved:
-                    self._serve(unserved.pop())
+                    self._serve(unserved.pop(), until)
                     if time.monotonic() > until:
                         late = set(unserved)
                         break
@@ -192,14 +200,16 @@ class Conductor:
         except WireError as error:
             connection.fault = str(error)
 
-    def _serve(self, connection: Connection) -> None:
-        """Handle the frames of one connection, up to the end of a call."""
+    def _serve(self, connection: Connection, until: float) -> None:
+        """Handle the frames of one connection, up to the end of a call, or of the time."""
         began = time.monotonic()
         with self._blaming(connection):
             for _ in range(_FRAMES_PER_TURN):
                 if not connection.frames or not self._take(connection, connection.frames[0]):
                     break
-        connection.spent_s += time.monotonic() - began
+                if time.monotonic() > until:
+                    break
+        self._shares.note(connection, time.monotonic() - began)
 
     def _take(self, connection: Connection, frame: Frame) -> bool:
         """Handle the first frame; return whether the next may be handled in this turn, too."""
@@ -384,10 +394,6 @@ class Conductor:
         self._woken.pop(talk, None)
         if self._talks.get(talk.connection) is talk:
             del self._talks[talk.connection]
-
-
-def _spent_s(connection: Connection) -> float:
-    return connection.spent_s
 
 
 def _give_file(talk: Talk, request: ReadFile, payload: bytes) -> Request:

@@ -62,6 +62,11 @@ class Connection:
         return len(self._reader)
 
     @property
+    def held_size(self) -> int:
+        """Return the bytes that have come and that nobody has taken up: frames, whole or not."""
+        return len(self._reader) + sum(len(frame.payload) for frame in self.frames)
+
+    @property
     def has_outgoing(self) -> bool:
         """Whether anything waits to be sent."""
         return bool(self._outgoing)

@@ -33,6 +33,7 @@ from stoker.worker.queue import JobQueue, Turn
 _ENVIRONMENT_MAX: Final = 8 << 20
 _DEPENDENCIES_MAX: Final = 1024
 _NAME_MAX: Final = 1024
+_KEY_MAX: Final = 256
 _SPECS_KEPT_MAX: Final = 4096
 KEYS_KEPT_S: Final = 86400.0
 """How long a submission key is remembered: no client tries again for that long."""
@@ -214,7 +215,9 @@ class Intake:
 
     def _check_limits(self, submission: Submission) -> None:
         settings = self._admission.settings
-        if len(self._ledger.table) >= settings.max_job_count:
+        if len(submission.key) > _KEY_MAX:
+            raise InvalidSpec(f"The submission's key exceeds {_KEY_MAX} characters")
+        if self._is_full(submission.owner):
             raise InvalidSpec(
                 "Slurm temporarily unable to accept job, sleeping and retrying",
                 "ESLURM_ERROR_ON_DESC_TO_RECORD_COPY",
@@ -229,6 +232,17 @@ class Intake:
                 f"Job name exceeds {_NAME_MAX} characters", "ESLURM_PATHNAME_TOO_LONG"
             )
         self._check_array_and_dependency(submission)
+
+    def _is_full(self, owner: Owner) -> bool:
+        """Whether the queue has no room for this user's jobs.
+
+        Where it is shared, nobody fills more than half of it; who runs it may fill it.
+        """
+        table, settings = self._ledger.table, self._admission.settings
+        most = settings.max_job_count
+        if settings.shared and not self._admission.rights.is_host(owner):
+            return len(table) >= most or table.owned[owner.user_id] >= max(1, most // 2)
+        return len(table) >= most
 
     def _check_array_and_dependency(self, submission: Submission) -> None:
         array = submission.array

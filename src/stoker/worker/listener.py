@@ -1,9 +1,10 @@
 """The listening socket: its place on disk, its modes, and what is done when descriptors run out.
 
-The directory is 0700 and the socket 0600. The path may be longer than the 107 bytes of unix(7): it
-is reached through the directory's descriptor. One descriptor is kept in reserve: when there are no
-more, it is given up to take a client in, tell it so and close it, so that nobody hangs and the
-listening socket does not stay readable for ever.
+The directory is 0700 and the socket 0600; of a Stoker that serves all users they are 0755 and 0666,
+and the kernel says who asks. The path may be longer than the 107 bytes of unix(7): it is reached
+through the directory's descriptor. One descriptor is kept in reserve: when there are no more, it is
+given up to take a client in, tell it so and close it, so that nobody hangs and the listening socket
+does not stay readable for ever.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ _BACKLOG = 4096
 class Listener:
     """Listens at *path*; whoever makes one holds the home directory's lock."""
 
-    def __init__(self, path: Path) -> None:
-        self._directory = _private_directory(path.parent)
+    def __init__(self, path: Path, *, is_shared: bool = False) -> None:
+        self._directory = _own_directory(path.parent, 0o755 if is_shared else 0o700)
+        self._mode = 0o666 if is_shared else 0o600
         self._name = path.name
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         self._reserve: int | None = None
@@ -45,7 +47,7 @@ class Listener:
         with suppress(FileNotFoundError):
             os.unlink(self._name, dir_fd=self._directory)
         self._socket.bind(address)
-        os.chmod(self._name, 0o600, dir_fd=self._directory)
+        os.chmod(self._name, self._mode, dir_fd=self._directory)
         self._socket.listen(_BACKLOG)
         return os.stat(self._name, dir_fd=self._directory).st_ino
 
@@ -71,8 +73,7 @@ class Listener:
             client = self.accept()
             if client is None:
                 return False
-            with client, suppress(OSError):
-                client.send(encode(b"B", to_bytes(why)), socket.MSG_DONTWAIT)
+            send_away(client, why)
         except OSError:
             return False
         finally:
@@ -100,18 +101,25 @@ class Listener:
         os.close(self._directory)
 
 
-def _private_directory(path: Path) -> int:
-    """Make the directory, check that it is ours alone, and return a descriptor of it."""
+def send_away(client: socket.socket, why: str) -> None:
+    """Tell a client to come back later, if it listens, and close its connection."""
+    with client, suppress(OSError):
+        client.send(encode(b"B", to_bytes(why)), socket.MSG_DONTWAIT)
+
+
+def _own_directory(path: Path, mode: int) -> int:
+    """Make the directory, check that it is ours and no wider than *mode*; give a descriptor."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     status = os.fstat(descriptor)
-    if status.st_uid == os.geteuid() and not stat.S_IMODE(status.st_mode) & 0o077:
+    if status.st_uid == os.geteuid() and not stat.S_IMODE(status.st_mode) & 0o777 & ~mode:
+        os.fchmod(descriptor, mode)
         return descriptor
     os.close(descriptor)
     raise UserError(
-        f"cannot listen in {path}: it must be its owner's alone (user {os.geteuid()}, mode 0700), "
+        f"cannot listen in {path}: it must be its owner's (user {os.geteuid()}, mode {mode:04o}), "
         f"but is user {status.st_uid}'s with mode {stat.S_IMODE(status.st_mode):04o}; "
-        f"`chmod 700 {path}` or choose another STOKER_HOME"
+        f"`chmod {mode:o} {path}` or choose another STOKER_HOME"
     )
 
 

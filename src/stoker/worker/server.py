@@ -32,8 +32,9 @@ import msgspec
 from stoker.core.wire import WireError, encode, encode_text
 from stoker.worker.conductor import Conductor
 from stoker.worker.connection import Connection
-from stoker.worker.listener import EXHAUSTED, Listener
-from stoker.worker.peers import owner_of
+from stoker.worker.listener import EXHAUSTED, Listener, send_away
+from stoker.worker.peers import owner_of, user_id_of
+from stoker.worker.shares import Shares
 from stoker.worker.talk import Service
 
 _log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     half_frame_s: float = 10.0
     """From a frame's first byte, or from the connection, until the frame is whole."""
     half_frames_max: int = 256 << 20
-    """Bytes of unfinished frames over all connections."""
+    """Bytes that came and were not taken up, over all connections."""
     turn_s: float = 0.003
     """Time in each turn for taking in calls; who came too late for it has the next one."""
     make_s: float = 0.0005
@@ -69,6 +70,7 @@ class Server:
     """Serves *service* at *socket_path*; ``with`` it, then `run` or `turn`.
 
     Args:
+        is_shared: Whether users other than our own are to find the socket, and to share it.
         clock: Gives epoch seconds, for `Call.now`.
     """
 
@@ -78,13 +80,18 @@ class Server:
         service: Service,
         *,
         limits: Limits | None = None,
+        is_shared: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._path = socket_path
         self._service = service
         self._limits = limits or Limits()
+        self._is_shared = is_shared
+        self._shares = Shares(
+            self._limits.connections_max, self._limits.half_frames_max, is_shared=is_shared
+        )
         self._conductor = Conductor(
-            service, clock, retry_s=self._limits.retry_s, turn_s=self._limits.turn_s
+            service, self._shares, clock, retry_s=self._limits.retry_s, turn_s=self._limits.turn_s
         )
         self._stopping = False
         self._changed_ids: deque[int] = deque()
@@ -128,7 +135,7 @@ class Server:
         Raises:
             UserError: Another daemon listens there, or others may enter the directory.
         """
-        self._listener = Listener(self._path)
+        self._listener = Listener(self._path, is_shared=self._is_shared)
         self._selector.register(self._listener, selectors.EVENT_READ)
         return self
 
@@ -237,16 +244,19 @@ class Server:
 
     def _accept_one(self, listener: Listener) -> bool:
         """Take the next client in or turn it away; return False if nobody waits."""
-        if len(self._connections) >= self._limits.connections_max:
-            return listener.turn_away(_BUSY)
         client = listener.accept()
-        if client is not None:
+        if client is None:
+            return False
+        if self._shares.may_enter(user_id_of(client)):
             self._welcome(client)
-        return client is not None
+        else:
+            send_away(client, _BUSY)
+        return True
 
     def _welcome(self, client: socket.socket) -> None:
         connection = Connection(client, owner_of(client))
         self._connections.add(connection)
+        self._shares.enter(connection)
         if not self._service.serves(connection.owner.user_id):
             self._reject(connection, "Access/permission denied: this stokerd serves its own user")
             return
@@ -278,6 +288,9 @@ class Server:
             self._drop(connection)
             return
         self._watch_half_frames(connection)
+        if not self._shares.weigh(connection):
+            self._reject(connection, "cannot take more unfinished calls now: try again in a while")
+            return
         if connection.frames:
             self._due[connection] = None
         self._show_interest(connection)
@@ -286,11 +299,8 @@ class Server:
         """Keep the clock of an unfinished frame; a new one starts its own."""
         if connection.frames:
             self._impatient.pop(connection, None)
-        if not connection.half_size:
-            return
-        self._impatient.setdefault(connection, time.monotonic() + self._limits.half_frame_s)
-        if sum(one.half_size for one in self._impatient) > self._limits.half_frames_max:
-            self._reject(connection, "cannot take more unfinished calls now: try again in a while")
+        if connection.half_size:
+            self._impatient.setdefault(connection, time.monotonic() + self._limits.half_frame_s)
 
     def _flush(self, connection: Connection, make_until: float) -> None:
         if not connection.flush(make_until):
@@ -331,6 +341,7 @@ class Server:
         self._connections.discard(connection)
         self._impatient.pop(connection, None)
         self._due.pop(connection, None)
+        self._shares.leave(connection)
         self._conductor.leave(connection)
         connection.close()
 
@@ -352,6 +363,7 @@ class Server:
 
     def _go_on(self, connection: Connection) -> None:
         """Take up what else a client sent, once its last answer is on its way."""
+        self._shares.weigh(connection)
         if connection.fault:
             self._reject(connection, connection.fault)
         elif connection.frames and not self._is_busy(connection):

@@ -59,8 +59,13 @@ class DaemonService:
         steps: StepKeeper,
         statistics: Statistics,
         on_turn: Callable[[], None],
+        is_shared: bool = False,
     ) -> None:
-        """Serve *commands* and *rpc*; *on_turn* is called after a turn that changed something."""
+        """Serve *commands* and *rpc*, with *is_shared* to every user of the machine.
+
+        *on_turn* is called after a turn that changed something.
+        """
+        self._is_shared = is_shared
         self._queue = queue
         self._repository = repository
         self._controller = controller
@@ -73,7 +78,7 @@ class DaemonService:
 
     def serves(self, user_id: int) -> bool:
         """Return whether this user may ask: a user's own daemon serves its user, and root."""
-        return user_id in (os.geteuid(), 0)
+        return self._is_shared or user_id in (os.geteuid(), 0)
 
     @contextmanager
     def turn(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Final, NamedTuple, TypeVar, overload
@@ -103,6 +104,8 @@ class JobTable:
         self._order_of = order_of
         self.submitted: SubmitCounts | None = None
         """Who has how many jobs, where limits on that are enforced."""
+        self.owned: Counter[int] = Counter()
+        """By user, how many records are theirs."""
         self._places: dict[int, Place] = {}
         self._arrays: dict[int, set[int]] = {}
         self._running_tasks: dict[int, int] = {}
@@ -134,6 +137,7 @@ class JobTable:
             self._wakeups,
         ):
             index.clear()
+        self.owned.clear()
         if self.submitted is not None:
             self.submitted.clear()
 
@@ -149,6 +153,7 @@ class JobTable:
         """Take in a job that waits or runs."""
         assert job.job_id not in self.jobs, f"job {job.job_id} is there already"
         self.jobs[job.job_id] = job
+        self.owned[job.owner.user_id] += 1
         if job.array_job_id:
             self._arrays.setdefault(job.array_job_id, set()).add(job.job_id)
         self.learn_names(job)
@@ -157,6 +162,7 @@ class JobTable:
         """Let go of a job that has ended, or whose record was absorbed by its last task."""
         self.displace(job)
         del self.jobs[job.job_id]
+        self.owned[job.owner.user_id] -= 1
         _discard(self._arrays, job.array_job_id, job.job_id)
         self.forget_names(job)
 

@@ -102,9 +102,7 @@ class Worker:
         self.launcher = Launcher(engine, self.repository, self.admission, detected, home)
         self.scheduler = ResourceScheduler(self.queue, self.ledger, self.launcher, engine)
         self.reports = Reports(self.queue, self.ledger, engine, self.steps, self.scheduler)
-        self.nodes = NodeKeeper(
-            machine.nodes, self.tracker, self.repository, self.admission.rights
-        )
+        self.nodes = NodeKeeper(machine.nodes, self.tracker, self.repository, self.admission.rights)
         self.intake = Intake(
             self.queue, self.ledger, self.admission, self.priorities, self.repository
         )
@@ -132,7 +130,11 @@ class Worker:
             self.queue, home, days=settings.history_days, archives=settings.history_archive
         )
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._server = Server(home / "run" / "stokerd.sock", self._service(commands, read_draft))
+        self._server = Server(
+            home / "run" / "stokerd.sock",
+            self._service(commands, read_draft),
+            is_shared=settings.shared,
+        )
         self.queue.rebuild = self._rebuild
         self.tracker.tell_when = self.queue.when_recorded
         self.queue.on_news = self._server.jobs_changed
@@ -173,6 +175,7 @@ class Worker:
             steps=self.steps,
             statistics=self.ledger.statistics,
             on_turn=self._turns.wake,
+            is_shared=self.settings.shared,
         )
 
     def work(

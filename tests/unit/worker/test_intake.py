@@ -11,7 +11,7 @@ from stoker.core.enums import Hold, JobState
 from stoker.core.errors import Infeasible, InvalidSpec
 from stoker.worker import intake
 from stoker.worker.intake import KEYS_KEPT_S
-from support.recording_engine import ALICE, abandoned_turn, ref, submission
+from support.recording_engine import ALICE, BOB, abandoned_turn, ref, submission
 
 
 def test_a_job_is_on_record_with_what_was_asked_for(rooms):
@@ -64,6 +64,22 @@ def test_the_same_key_twice_in_one_turn_is_one_job_even_if_it_is_cancelled_betwe
         rooms.control.cancel(ref(job.job_id), job.owner)
         again = rooms.control.submit(submission(key="k"))
     assert (again.job_id, again.state) == (job.job_id, JobState.CANCELLED)
+
+
+def test_in_a_shared_queue_nobody_fills_more_than_half(make_rooms):
+    rooms = make_rooms(max_job_count=4, shared=True)
+    for _ in range(2):
+        rooms.submit(hold=True)
+    with pytest.raises(InvalidSpec, match="temporarily unable"):
+        rooms.submit(hold=True)
+    rooms.submit(hold=True, owner=BOB)
+    rooms.ask("cancel", 1)
+    rooms.submit(hold=True)
+
+
+def test_a_key_as_long_as_a_novel_is_refused(rooms):
+    with pytest.raises(InvalidSpec, match="256"):
+        rooms.submit(key="k" * 257)
 
 
 def test_keys_are_forgotten_when_no_client_tries_again(rooms):
