@@ -31,10 +31,11 @@ _SHORT_SPAN = re.compile(r"(?<![\d:.-])(\d{1,2}):(\d\d?)(?![:\d])")
 _CPU_SPAN = re.compile(r"\b\d\d:\d\d\.\d{3}\b|\b\d\d:\d\d\.0\+")
 
 # A number stands for a job unless it counts something: the tasks of an array, a time, a value, what
-# an option says (``srun: verbose    : 1``).
+# an option says (``srun: verbose    : 1``), or nodes, CPUs and tasks as ``srun -v`` tells of them.
 _PLACE_OF_ID = re.compile(
     r"""\[[^\]]*\]
       | ^\w+:\ (?!jobid|dependency)[\w-]+\ +:\ .*
+      | node\d+ | \bnodes\(\d+\) | \bcpu\ counts:.* | \btasks?:?\ [\d,-]+ | \d+\ tasks?\b
       | \d+(?::\d+)+
       | (?i:\w*(?:job|jid|step)_?id|dependency)=(?:\w+:)?(?P<keyed>\d+)
       | [\w/]+=[^\s,;|]*

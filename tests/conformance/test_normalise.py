@@ -75,6 +75,9 @@ def test_numbers_that_count_something_are_no_ids() -> None:
     assert alike("srun: verbose   : 7", "srun: verbose   : 7", "srun -v", side=side)
     assert not alike("srun: verbose   : 42", "srun: verbose   : 7", "srun -v", side=side)
     assert alike("srun: jobid   : 42", "srun: jobid   : 7", "srun -v", side=side)
+    told = "srun: jobid {}: nodes(7):`node7', cpu counts: 7(x7)\nsrun: node7: task 7: Completed"
+    assert alike(told.format(42), told.format(7), "srun -v", side=side)
+    assert not alike(told.format(42), told.format(7).replace("task 7", "task 42"), side=side)
 
 
 def test_a_line_of_a_second_users_job_shows_the_second_user() -> None:

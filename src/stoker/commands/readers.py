@@ -72,10 +72,10 @@ def take_all(wishes: Wishes, values: Iterable[tuple[str, str | None]]) -> None:
     for name, value in values:
         text = value or ""
         wishes.shown[name] = text or "set"
-        wishes.from_variables.discard(name)
         reader = _READERS.get(name)
         if reader is not None:
             reader(wishes, text)
+        wishes.from_variables.discard(name)
 
 
 def take_variables(wishes: Wishes, values: Iterable[tuple[str, str | None]]) -> None:
@@ -338,8 +338,15 @@ def _of_root(name: str, wishes: Wishes, _: str) -> None:
     wishes.fail(f"error: cannot use --{name}: start Stoker as that user instead", 1)
 
 
-def _verbose(wishes: Wishes, _: str) -> None:
-    wishes.verbose += 1
+def _verbose(wishes: Wishes, value: str) -> None:
+    """Count flags; a variable gives a number, which the first flag replaces."""
+    if value:
+        match = re.fullmatch(r"\d{1,9}", value, re.ASCII)
+        if match is None:
+            wishes.fail(f'error: Invalid numeric value "{value}" for --verbose.')
+        wishes.verbose = int(match[0])
+    else:
+        wishes.verbose = 1 if "verbose" in wishes.from_variables else wishes.verbose + 1
     wishes.shown["verbose"] = str(wishes.verbose)
 
 

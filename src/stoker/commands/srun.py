@@ -26,6 +26,7 @@ from stoker.commands.jobcalls import (
 )
 from stoker.commands.options import EarlyAnswer, Parsed, parse
 from stoker.commands.readers import take_all, take_variables
+from stoker.commands.stepnotes import allocation_note
 from stoker.commands.steprequest import check_step_options
 from stoker.commands.steprun import StepRun
 from stoker.commands.submission import Program, wishes_of, work_dir_of
@@ -69,7 +70,8 @@ def _run(call: Call, controller: Controller) -> Conversation:
     check_cpu_binding(wishes, binds=controller.configuration().get("TaskPlugin") != _NO_BINDING)
     work_dir_of(call, wishes)
     yield from read_node_file(wishes)
-    if notes := notes_of(wishes):
+    is_trial = job_id is None and parsed.has("test-only")  # Which tells the notes itself.
+    if (notes := notes_of(wishes)) and not is_trial:
         yield Say(err=notes)
     if job_id is not None:
         job = _surrounding_job(call, controller, job_id)
@@ -90,6 +92,8 @@ def _run_alone(call: Call, wishes: Wishes, controller: Controller, parsed: Parse
         return _tested(call, wanted, program, controller)
     manners = Manners("srun", _REFUSED, exit_error(call))
     job = yield from allocate(call, wanted, program, controller, manners)
+    if wishes.verbose:
+        yield Say(err=allocation_note(job))
     run = StepRun(call, wishes, controller, is_inside=False)
     try:
         answer = yield from run.step(job, words)

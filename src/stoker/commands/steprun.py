@@ -20,6 +20,7 @@ from stoker.commands.allocating import ENDING_SIGNALS
 from stoker.commands.errors import refusal, strerror
 from stoker.commands.jobcalls import exit_error
 from stoker.commands.multiprog import programs_of
+from stoker.commands.stepnotes import end_notes, launch_notes
 from stoker.commands.steprequest import pumped_streams, step_request
 from stoker.commands.submission import absolute
 from stoker.commands.taskends import (
@@ -88,10 +89,14 @@ class StepRun:
             request = yield from self._with_copy(job, request)
         request = yield from self._attached(job, request)
         step = yield from self._created(job, request)
+        if self.wishes.verbose:
+            yield Say(err=launch_notes(step))
         step = yield from self._ended(job, step)
         ends = ends_of(step)
         self.status = exit_status(ends)
-        return Answer(err=self._last_lines(job, step, ends, request), code=return_code(ends))
+        notes = end_notes(step, ends) if self.wishes.verbose else ""
+        lines = self._last_lines(job, step, ends, request)
+        return Answer(err=notes + lines, code=return_code(ends))
 
     def _with_programs(
         self, request: StepRequest, words: Sequence[str]

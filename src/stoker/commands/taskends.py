@@ -8,6 +8,7 @@ Source: srun(1) "RETURN VALUE"; messages are recorded.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime, tzinfo
@@ -16,7 +17,6 @@ from typing import Final, NamedTuple
 
 from stoker.core.enums import JobState
 from stoker.core.models import Job, Step, TaskEnd
-from stoker.core.units import TaskSet
 
 _FATAL_OFFSET: Final = 128
 _STREAMS: Final = ("stdin", "stdout", "stderr")
@@ -56,7 +56,7 @@ def end_lines(step: Step, ends: Sequence[TaskEnd], command: str, *, forced: bool
     """
     lines = "".join(dict.fromkeys(_failure_line(end, command) for end in ends if end.failed))
     for outcome, tasks in _grouped(step, ends).items():
-        lines += f"srun: error: {outcome.node}: {_named(tasks)}: {_described(outcome)}\n"
+        lines += f"srun: error: {outcome.node}: {tasks_named(tasks)}: {_described(outcome)}\n"
     if not forced and any(end.signal in (SIGKILL, SIGTERM) for end in ends):
         lines += f"srun: Force Terminated StepId={step.job_id}.{step.step_id}\n"
     return lines
@@ -85,7 +85,7 @@ def status_line(step: Step) -> str:
     running = [task for task in range(step.ntasks) if task not in ended]
     states = {"running": running, "exited": sorted(ended)}
     return "".join(
-        f"srun: StepId={step.job_id}.{step.step_id} {_named(tasks)}: {state}\n"
+        f"srun: StepId={step.job_id}.{step.step_id} {tasks_named(tasks)}: {state}\n"
         for state, tasks in states.items()
         if tasks
     )
@@ -113,12 +113,19 @@ def _grouped(step: Step, ends: Iterable[TaskEnd]) -> dict[_Outcome, list[int]]:
     return found
 
 
-def _named(tasks: Sequence[int]) -> str:
-    return f"task {tasks[0]}" if len(tasks) == 1 else f"tasks {_ranges(tasks)}"
+def tasks_named(tasks: Sequence[int]) -> str:
+    """Return ``task 3`` or ``tasks 0-1,4``."""
+    return f"task {tasks[0]}" if len(tasks) == 1 else f"tasks {ranges(tasks)}"
 
 
-def _ranges(tasks: Sequence[int]) -> str:
-    return TaskSet(tasks).format().replace(":1", "")
+def ranges(tasks: Sequence[int]) -> str:
+    """Return numbers of tasks as ``0-1,4``."""
+    runs = itertools.groupby(enumerate(sorted(tasks)), key=lambda pair: pair[1] - pair[0])
+    return ",".join(_run([task for _, task in run]) for _, run in runs)
+
+
+def _run(tasks: Sequence[int]) -> str:
+    return f"{tasks[0]}-{tasks[-1]}" if len(tasks) > 1 else str(tasks[0])
 
 
 def _described(outcome: _Outcome) -> str:

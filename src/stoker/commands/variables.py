@@ -58,6 +58,7 @@ SBATCH: Final[Mapping[str, str]] = {
     "SBATCH_ARRAY_INX": "array",
     "SLURM_CLUSTERS": "clusters",
     "SBATCH_CLUSTERS": "clusters",
+    "SBATCH_DEBUG": "verbose",
     "SBATCH_DISTRIBUTION": "distribution",
     "SBATCH_EXPORT": "export",
     "SBATCH_GET_USER_ENV": "get-user-env",
@@ -71,6 +72,7 @@ SBATCH: Final[Mapping[str, str]] = {
 SALLOC: Final[Mapping[str, str]] = {
     **_prefixed("SALLOC"),
     "SLURM_CLUSTERS": "clusters",
+    "SALLOC_DEBUG": "verbose",
     "SALLOC_IMMEDIATE": "immediate",
 }
 
@@ -79,6 +81,7 @@ SRUN: Final[Mapping[str, str]] = {
     "SLURM_CLUSTERS": "clusters",
     "SLURM_CPU_BIND": "cpu-bind",
     "SLURM_CPU_FREQ_REQ": "cpu-freq",
+    "SLURM_DEBUG": "verbose",
     "SLURM_DEPENDENCY": "dependency",
     "SLURM_DISTRIBUTION": "distribution",
     "SLURM_EXACT": "exact",
