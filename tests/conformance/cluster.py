@@ -54,7 +54,12 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
         "total_cpus": "24",
         "total_memory": "48000M",
     },
-    "sacct": {"kill_wait_s": "3", "min_job_age_s": "10"},
+    "sacct": {
+        "kill_wait_s": "3",
+        "min_job_age_s": "10",
+        "job_acct_gather_frequency_s": "1",
+        "requeue_delay_s": "121",
+    },
     "more": {"kill_wait_s": "5", "min_job_age_s": "10", "batch_sched_delay_s": "1"},
     "limits": {
         "max_job_count": "50",
@@ -236,7 +241,14 @@ class Cluster:
                 return not found & {"PENDING", "RUNNING", "COMPLETING", "SUSPENDED"}
             return state in found
 
-        return self.wait_until(holds, COMMAND_LIMIT_S)
+        return self.wait_until(holds, COMMAND_LIMIT_S) or (
+            self._waits_for_another_run(job_id) and self.wait_until(holds, TIMEOUT_LIMIT_S)
+        )
+
+    def _waits_for_another_run(self, job_id: int) -> bool:
+        """Whether a job was requeued and waits for its next run, which has a delay before it."""
+        shown = self.run(["scontrol", "show", "job", str(job_id)])["stdout"]
+        return "JobState=PENDING Reason=BeginTime" in shown and "Restarts=0" not in shown
 
     def settle(self, *, limits: bool = False) -> None:
         """Wait until nothing changes any more; with *limits*, until short limits have struck."""
