@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from stoker.core.models import Owner
+
+HOOK: Final = "notify."
+"""With what the ids of events begin that the administrator's hook hears of."""
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """A program to be run once, for one event.
 
     Delivered again, after a failure or a crash, it carries the same ``event_id``. The variables
-    stand on top of a fixed environment; nothing of it passes through a shell.
+    stand on top of a fixed environment; nothing of it passes through a shell. It is run as its
+    ``owner``; the administrator's own hook has none, and is run as the daemon.
     """
 
     event_id: str
     argv: tuple[str, ...]
+    owner: Owner | None = None
     variables: dict[str, str] = {}
     stdin: str = ""
     tries: int = 0

@@ -8,12 +8,16 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, func, select
 
 from stoker.core.database import Database
+from stoker.core.models import NOBODY
 from stoker.core.notices import Notice, Trigger
 from stoker.core.repository import Repository
 from stoker.core.rows import decoder, encode
 from stoker.core.schema import counters, crontabs, jobs, notices, triggers
 
 NEXT_TRIGGER_ID: Final = "next_trigger_id"
+
+_LOOKED_AT_MAX: Final = 5000
+"""Of what is due, this much at a time."""
 
 _decode_notice = decoder(Notice)
 _decode_trigger = decoder(Trigger)
@@ -45,16 +49,25 @@ class NoticeStore:
             row = {"at": at, "body": encode(notice), "due_at": notice.due_at or at}
             connection.execute(notices.insert(), {"event_id": notice.event_id, **row})
 
-    def due(self, now: float, count: int) -> list[Notice]:
-        """Return notices that are to be delivered now, the older first."""
+    def due(self, now: float, count: int) -> dict[int, list[Notice]]:
+        """Return by user id what is to be delivered now, the older first, so many of each.
+
+        However much one user has, others are found beside it, if it is not beyond all measure.
+        """
         query = (
             select(notices.c.body)
             .where(notices.c.due_at > 0, notices.c.due_at <= now)
             .order_by(notices.c.due_at)
-            .limit(count)
+            .limit(_LOOKED_AT_MAX)
         )
+        found: dict[int, list[Notice]] = {}
         with self._database.reader() as connection:
-            return [_decode_notice(row[0]) for row in connection.execute(query)]
+            for row in connection.execute(query):
+                notice = _decode_notice(row[0])
+                own = found.setdefault(notice.owner.user_id if notice.owner else NOBODY, [])
+                if len(own) < count:
+                    own.append(notice)
+        return found
 
     def next_due_at(self) -> float | None:
         """Return when the next notice is to be delivered, if there is one."""

@@ -1,30 +1,34 @@
-"""Delivers notices: runs their programs, one after the other, beside everything else.
+"""Delivers notices: runs their programs, of each user one after the other, beside everything else.
 
 A program that fails, or does not come to its end in time, is tried again a few times, longer and
 longer apart; what is still to be tried stands on record and outlives us. Who dies between a
 delivery and its record delivers it again, under the same STOKER_EVENT_ID.
 
-Always holds: no turn waits for a program; a program gets a fixed environment with the notice's
-variables on top, its arguments as they are, and no shell.
+Always holds: no turn waits for a program, and no user for long for another's; a program runs as its
+user, never as root for one, and gets a fixed environment with the notice's variables on top, its
+arguments as they are, and no shell.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import pwd
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from queue import SimpleQueue
 from typing import Final
 
 import msgspec
 
-from stoker.core.errors import StoreError
-from stoker.core.notices import Notice
+from stoker.core.errors import NotAllowed, StoreError
+from stoker.core.models import Owner
+from stoker.core.notices import HOOK, Notice
 from stoker.core.noticestore import NoticeStore
+from stoker.worker.becoming import ids_of, surroundings_of
 from stoker.worker.daemon import DaemonThread
 
 log = logging.getLogger(__name__)
@@ -38,7 +42,9 @@ _DAY_S: Final = 86400.0
 _KEPT_S: Final = 30 * _DAY_S
 """How long it is remembered that a notice was settled: its event is not told again."""
 _AT_A_TIME: Final = 50
-_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_USERS_AT_A_TIME: Final = 8
+_ROUND_S: Final = 5.0
+"""After how long no further program of a user is begun while others wait."""
 
 
 class Courier(DaemonThread):
@@ -70,9 +76,7 @@ class Courier(DaemonThread):
                 self._store.forget(now - _KEPT_S)
                 self._forget_at = now + _DAY_S
             while self.is_running and (due := self._store.due(self._clock(), _AT_A_TIME)):
-                for notice in due:
-                    if self.is_running:
-                        self._settle(notice)
+                self._settle_all(due)
             next_at = self._store.next_due_at()
         except StoreError as error:
             log.warning("notices cannot be looked up or settled now: %s", error)
@@ -80,9 +84,47 @@ class Courier(DaemonThread):
         wait_s = _LOOK_S if next_at is None else next_at - self._clock()
         self.check_interval = min(_LOOK_S, max(0.01, wait_s))
 
-    def _settle(self, notice: Notice) -> None:
-        """Deliver a notice, and record that it is over, or when it is tried again."""
-        trouble = self._deliver(notice)
+    def _settle_all(self, due: Mapping[int, Sequence[Notice]]) -> None:
+        """Deliver what is due, of all users at the same time, and record each as it is settled.
+
+        Of what a user's programs leave undone after a while the rest comes next time: nobody waits
+        for long for somebody else's slow programs.
+        """
+        if len(due) == 1:
+            for notice, trouble in self._delivered(*due.values()):
+                self._settle(notice, trouble)
+            return
+        told: SimpleQueue[tuple[Notice, str] | None] = SimpleQueue()
+        turns = list(due.values())
+
+        def deliver(notices: Sequence[Notice]) -> None:
+            try:
+                for each in self._delivered(notices):
+                    told.put(each)
+            finally:
+                told.put(None)
+
+        for start in range(0, len(turns), _USERS_AT_A_TIME):
+            some = turns[start : start + _USERS_AT_A_TIME]
+            with ThreadPoolExecutor(len(some), "courier") as threads:
+                for each in some:
+                    threads.submit(deliver, each)
+                for _ in some:
+                    while (settled := told.get()) is not None:
+                        with suppress(StoreError):  # It is remembered, and recorded below.
+                            self._settle(*settled)
+            self._record_settled()
+
+    def _delivered(self, notices: Sequence[Notice]) -> Iterator[tuple[Notice, str]]:
+        """Deliver one after the other for a while; yield each with what went wrong."""
+        until = time.monotonic() + _ROUND_S
+        for notice in notices:
+            if not self.is_running or time.monotonic() > until:
+                return
+            yield notice, self._deliver(notice)
+
+    def _settle(self, notice: Notice, trouble: str) -> None:
+        """Record that a notice is over, or when it is tried again."""
         due_at = 0.0
         if trouble and notice.tries < len(self._pauses_s):
             due_at = self._clock() + self._pauses_s[notice.tries]
@@ -102,16 +144,18 @@ class Courier(DaemonThread):
         """Run the program; return what went wrong, or ""."""
         variables = {**notice.variables, "STOKER_EVENT_ID": notice.event_id}
         try:
+            owner = _owner_of(notice)
             program = subprocess.Popen(
                 [os.fsencode(word) for word in notice.argv],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env={**_surroundings(), **_clean(variables)},
+                env={**surroundings_of(owner.user_id), **_clean(variables)},
                 cwd="/",
                 start_new_session=True,
+                **ids_of(owner),
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, NotAllowed) as error:
             return str(error)
         with program:
             try:
@@ -123,13 +167,17 @@ class Courier(DaemonThread):
         return f"it ended with {program.returncode}" if program.returncode else ""
 
 
-def _surroundings() -> dict[str, str]:
-    """Return the environment that every program gets, whatever ours is."""
-    found = {"PATH": _PATH, "LANG": "C.UTF-8", "SHELL": "/bin/sh", "HOME": "/"}
-    with suppress(KeyError):
-        entry = pwd.getpwuid(os.geteuid())
-        found |= {"HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name}
-    return found
+def _owner_of(notice: Notice) -> Owner:
+    """Return as whom the program is run.
+
+    Raises:
+        NotAllowed: It is a user's, and the record does not say whose, as old ones do not.
+    """
+    if notice.owner is not None:
+        return notice.owner
+    if os.geteuid() == 0 and not notice.event_id.startswith(HOOK):
+        raise NotAllowed("cannot run it as root: whose it is is not on record")
+    return Owner(os.geteuid(), "", os.getegid(), "")
 
 
 def _clean(variables: dict[str, str]) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Tells users of their jobs: decides of which events, and posts a notice for each.
 
-Mail goes through the program ``mail_prog``, called as Slurm calls its MailProg. Any other
-messenger is ``notify_prog``: it gets the event as a JSON object on its standard input. A notice is
-recorded in the turn of its event, so that none is lost; who delivers it comes after the turn.
+Mail goes through the program ``mail_prog``, called as Slurm calls its MailProg, by the job's user.
+Any other messenger is ``notify_prog``: it gets the event as a JSON object on its standard input. A
+notice is recorded in the turn of its event, so that none is lost; who delivers it comes after it.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from typing import Final
 
 from stoker.core.enums import JobState
 from stoker.core.models import FOREVER, Job
-from stoker.core.notices import Notice
+from stoker.core.notices import HOOK, Notice
 from stoker.core.noticestore import ArrayEnd, NoticeStore
 from stoker.core.settings import Settings
 from stoker.worker import mail
@@ -23,8 +22,6 @@ from stoker.worker.table import JobTable
 from stoker.worker.witness import Witness
 
 log = logging.getLogger(__name__)
-
-_HOOK: Final = "notify"
 
 
 class Post:
@@ -151,6 +148,7 @@ class Notifier(Witness):
             Notice(
                 event_id=f"mail.{about}.{job.restarts}.{kind}",
                 argv=(program, "-s", text, user),
+                owner=job.owner,
                 variables=self._variables(job, kind, state),
             ),
         )
@@ -160,7 +158,7 @@ class Notifier(Witness):
         settings = self._settings()
         if not settings.notify_prog or kind not in settings.notify_types.split(","):
             return
-        event_id = f"{_HOOK}.{job.job_id}.{job.restarts}.{kind}"
+        event_id = f"{HOOK}{job.job_id}.{job.restarts}.{kind}"
         said = {
             "event_id": event_id,
             "event": kind,

@@ -1,7 +1,7 @@
 """Triggers: programs that users have run when something happens to a job or a node.
 
 A trigger is pulled in the turn of its event: a notice is posted, and the trigger is gone unless it
-stays. The program gets the job's number or the node's name as its last word.
+stays. The program is run as its user, with the job's number or the node's name as its last word.
 
 Source: strigger(1).
 """
@@ -142,6 +142,7 @@ class TriggerKeeper(Witness):
             Notice(
                 event_id=f"trigger.{trigger.trigger_id}.{about}.{turn.now:.6f}",
                 argv=(*shlex.split(trigger.program), about),
+                owner=trigger.owner,
                 due_at=turn.now + (0 if goes else max(0, trigger.offset_s)),
             ),
         )

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import pwd
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
 from stoker.core.database import Database, StoreFull
+from stoker.core.models import Owner
 from stoker.core.notices import Notice
 from stoker.core.noticestore import NoticeStore
 from stoker.worker.courier import Courier
 from support.engine import until
+
+ME = Owner(os.geteuid(), "me", os.getegid(), "")
 
 
 @pytest.fixture
@@ -24,7 +30,7 @@ def store(tmp_path: Path):
 def add(store):
     def adding(*argv: str, event_id="e.1", **fields):
         with store._database.transaction() as connection:
-            notice = Notice(event_id=event_id, argv=argv, **fields)
+            notice = Notice(event_id=event_id, argv=argv, **{"owner": ME, **fields})
             store.add(connection, notice, time.time())
 
     return adding
@@ -108,7 +114,7 @@ def test_an_event_is_told_once(store, add, script, tmp_path):
 
 def test_what_is_not_due_waits(store, add):
     add("/bin/true", due_at=time.time() + 3600)
-    assert store.due(time.time(), 10) == []
+    assert store.due(time.time(), 10) == {}
     assert store.next_due_at() is not None
 
 
@@ -129,3 +135,66 @@ def test_what_was_delivered_is_not_delivered_again_while_that_cannot_be_recorded
     with Courier(store, pauses_s=(0.02,)):
         settled(store)
     assert (out.read_text(), failures) == ("once\n", [])
+
+
+# As whom.
+
+
+@pytest.fixture
+def open_file():
+    """Make a file that everybody may write; programs run as others cannot reach pytest's."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        path = Path(directory) / "out"
+        path.touch()
+        path.chmod(0o666)
+        yield path
+
+
+def owner_of(name: str) -> Owner:
+    entry = pwd.getpwnam(name)
+    return Owner(entry.pw_uid, name, entry.pw_gid, "")
+
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+
+
+@as_root
+def test_a_users_program_never_runs_as_root(store, add, open_file):
+    asks = "id -u; id -ru; id -g; id -G; echo $HOME $USER; grep CapEff /proc/self/status"
+    nobody = owner_of("nobody")
+    add("/bin/sh", "-c", f"({asks}) >{open_file}", owner=nobody)
+    with Courier(store):
+        settled(store)
+    user_id, real_id, group_id, groups, names, capabilities = open_file.read_text().splitlines()
+    assert (int(user_id), int(real_id), int(group_id)) == (65534, 65534, nobody.group_id)
+    assert set(map(int, groups.split())) == set(os.getgrouplist("nobody", nobody.group_id))
+    assert names.split()[-1] == "nobody"
+    assert int(capabilities.split()[-1], 16) == 0
+
+
+@as_root
+def test_a_user_that_is_gone_and_one_that_is_not_known_run_nothing(store, add, open_file):
+    words = ("/bin/sh", "-c", f"id >>{open_file}")
+    add(*words, owner=Owner(3_999_999_999, "gone", 1, ""))
+    add(*words, event_id="trigger.1.7.1", owner=None)
+    add(*words, event_id="mail.7.0.END", owner=None)
+    with Courier(store, pauses_s=()):
+        settled(store)
+    assert open_file.read_text() == ""
+
+
+def test_the_administrators_hook_runs_as_the_daemon(store, add, open_file):
+    add("/bin/sh", "-c", f"id -u >{open_file}", event_id="notify.7.0.END", owner=None)
+    with Courier(store):
+        settled(store)
+    assert open_file.read_text() == f"{os.geteuid()}\n"
+
+
+@as_root
+def test_slow_programs_of_one_user_do_not_keep_anothers_waiting(store, add, open_file):
+    for number in range(20):
+        add("/bin/sh", "-c", "sleep 30", event_id=f"slow.{number}", owner=owner_of("nobody"))
+    add("/bin/sh", "-c", f"echo quick >{open_file}", event_id="quick", owner=owner_of("daemon"))
+    with Courier(store, pauses_s=(), limit_s=1.0):
+        until(lambda: open_file.read_text() == "quick\n", "the quick one", 5.0)

@@ -22,7 +22,8 @@ def rooms(make_rooms):
 
 
 def notices(rooms):
-    return NoticeStore(rooms.database).due(FAR, 100)
+    due = NoticeStore(rooms.database).due(FAR, 100)
+    return [notice for each in due.values() for notice in each]
 
 
 def subjects(rooms):
@@ -154,3 +155,12 @@ def test_what_was_not_recorded_is_not_told(rooms):
 def test_a_subject_is_one_line_whatever_the_name(name):
     assert "\n" not in mail.plain(name)
     assert mail.plain(name).isprintable()
+
+
+def test_mail_is_sent_by_the_jobs_user_and_the_hook_is_the_daemons(make_rooms):
+    programs = {"mail_prog": "/bin/mailer", "notify_prog": "/bin/hook", "notify_types": "END"}
+    rooms = make_rooms(follow_depth_max=0, **programs)
+    job = rooms.running(mail_type=ALL)
+    rooms.finish(job)
+    owners = {notice.argv[0]: notice.owner for notice in notices(rooms)}
+    assert owners == {"/bin/mailer": job.owner, "/bin/hook": None}

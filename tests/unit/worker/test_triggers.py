@@ -17,7 +17,8 @@ def keep(rooms, *events, by=ALICE, **fields):
 
 
 def words(rooms):
-    return [notice.argv for notice in NoticeStore(rooms.database).due(1e12, 100)]
+    due = NoticeStore(rooms.database).due(1e12, 100)
+    return [notice.argv for each in due.values() for notice in each]
 
 
 def ids(rooms):
@@ -82,8 +83,8 @@ def test_an_offset_delays_the_program(rooms):
     keep(rooms, "fini", job_id=job.job_id, offset_s=50)
     rooms.finish(job)
     store = NoticeStore(rooms.database)
-    assert store.due(rooms.now_s + 49, 10) == []
-    assert len(store.due(rooms.now_s + 50, 10)) == 1
+    assert store.due(rooms.now_s + 49, 10) == {}
+    assert len(store.due(rooms.now_s + 50, 10)[ALICE.user_id]) == 1
 
 
 def test_only_a_job_that_is_there_and_ones_own_has_triggers(rooms):
@@ -112,3 +113,11 @@ def test_numbers_are_not_given_twice(rooms):
     rooms.restart()
     keep(rooms, "down", by=ROOT)
     assert ids(rooms) == [2]
+
+
+def test_a_triggers_program_is_run_by_who_set_it(rooms):
+    job = rooms.running()
+    keep(rooms, "fini", job_id=job.job_id, by=ROOT)
+    rooms.finish(job)
+    due = NoticeStore(rooms.database).due(1e12, 100)
+    assert [(user_id, len(own)) for user_id, own in due.items()] == [(0, 1)]
