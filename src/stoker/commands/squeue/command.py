@@ -69,13 +69,15 @@ def _list_jobs(request: Request, call: Call, controller: Controller, above: str)
         errors.append(f"squeue: error: invalid SLURM_TIME_FORMAT = '{scene.style}'")
     if request.has_date:
         above += clock_line(scene.now, scene.zone)
+    candidates = _candidates(request, controller)
+    if request.parameters:
+        above = f"{request.parameters}{above}{_loaded(request, candidates, scene)}"
     if request.has_heading:
         above += layout.heading()
     try:
         keys = read_keys(request.sort)
     except UnknownKey as error:
         return Answer(out=above, err=_lines([*errors, f"squeue: error: {error}"]), code=1)
-    candidates = _candidates(request, controller)
     if _is_long(request, candidates, layout, keys):
         made = gradually(controller, _all_of(tests), keys, layout, scene)
         return Answer(out=itertools.chain([above], made), err=_lines(errors))
@@ -96,6 +98,20 @@ def _layout(request: Request) -> Layout[JobView]:
             LONG_FORMAT if request.is_long else START_FORMAT if request.is_start else DEFAULT_FORMAT
         )
     return parse_short(text, fields.BY_LETTER, fields.EVERY_LETTER)
+
+
+def _loaded(request: Request, candidates: Sequence[Job], scene: Scene) -> str:
+    """Return what ``-v`` says of the jobs that are looked at, and since when they are as they are.
+
+    Of a job, or a user, that is asked for by name Slurm does not know since when.
+    """
+    users = request.users or ()
+    is_one = len(request.refs or ()) == 1 or len(users) == 1
+    if request.refs is None and len(users) == 1:
+        names = {job.owner.user_name for job in candidates} & {*users}
+        candidates = [job for job in candidates if job.owner.user_name in names]
+    at = 0 if is_one else int(scene.now)
+    return f"last_update_time={at} records={len(candidates)}\n"
 
 
 # Which jobs.

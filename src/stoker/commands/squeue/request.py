@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from stoker.commands.options import HELP, USAGE, VERSION_OPTION, Option, Parsed, parse
+from stoker.commands.squeue.parameters import Said, parameters
 from stoker.core.enums import ENDED, JobState
 from stoker.core.units import JobRef, NotationError, TaskSet, parse_job_ref
 from stoker.worker.call import Answer, Call
@@ -52,7 +53,7 @@ OPTIONS: Final = (
     Option("steps", "s", "optional", "steps instead of jobs", value="IDS"),
     USAGE,
     Option("user", "u", "required", "jobs of these users", value="NAMES", aliases=("users",)),
-    Option("verbose", "v", help="say more", meaning="meaningless"),
+    Option("verbose", "v", help="say what was asked for, and how many jobs there are"),
     VERSION_OPTION,
     Option("yaml", help="all jobs as YAML"),
 )
@@ -131,6 +132,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     is_steps: bool
     has_heading: bool
     has_date: bool
+    parameters: str
+    """What ``-v`` prints first; "" without it."""
     document: str
 
 
@@ -150,6 +153,7 @@ def read_request(call: Call) -> Request:
     ids = _operand_or(parsed, "jobs", takes_operand=True)
     step_ids = _operand_or(parsed, "steps", takes_operand=not parsed.has("jobs"))
     users = _words(given.text("user"))
+    said = Said(parsed, call.environment, ids or "", step_ids or "", _said(given, call))
     return Request(
         refs=_refs(ids),
         step_refs=tuple(map(_step_ref, _words(step_ids))) or None,
@@ -166,7 +170,8 @@ def read_request(call: Call) -> Request:
         is_start=is_start,
         is_steps=is_steps,
         has_heading=not parsed.has("noheader"),
-        has_date=parsed.has("long") or parsed.has("iterate"),
+        has_date=parsed.has("long") or parsed.has("iterate") or parsed.has("verbose"),
+        parameters=parameters(said) if parsed.has("verbose") else "",
         document="json" if parsed.has("json") else "yaml" if parsed.has("yaml") else "",
     )
 
@@ -175,11 +180,11 @@ class _Given:
     """Values from the command line, else from the environment."""
 
     def __init__(self, parsed: Parsed, environment: Mapping[str, str]) -> None:
-        self._parsed = parsed
+        self.parsed = parsed
         self._environment = environment
 
     def text(self, name: str) -> str | None:
-        found = self._parsed.last(name)
+        found = self.parsed.last(name)
         if found is None and name in _ENVIRONMENT:
             found = self._environment.get(_ENVIRONMENT[name])
         return found
@@ -211,6 +216,18 @@ def _filters(given: _Given) -> Iterable[tuple[str, str]]:
         text = given.text(name)
         if text:
             yield name, text
+
+
+def _said(given: _Given, call: Call) -> Mapping[str, str]:
+    """Return what options and variables say, by option, with what ``--start`` and ``--me`` say."""
+    names = ("clusters", "format", "licenses", "name", "nodelist", "partition", "reservation")
+    values = {name: given.text(name) or "" for name in (*names, "sort", "states", "user")}
+    if given.parsed.has("me"):
+        values["user"] = str(call.owner.user_id)
+    if given.parsed.has("start") and not given.parsed.has("steps"):
+        defaults = {"format": START_FORMAT, "sort": "S", "states": "PD"}
+        values |= {name: values[name] or text for name, text in defaults.items()}
+    return values
 
 
 def _operand_or(parsed: Parsed, name: str, *, takes_operand: bool) -> str | None:

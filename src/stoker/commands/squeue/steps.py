@@ -99,9 +99,12 @@ def list_steps(request: Request, scene: Scene, controller: Controller, above: st
     ]
     if request.has_date:
         above += clock_line(scene.now, scene.zone)
+    views = _views(request, scene, controller)
+    if request.parameters:
+        above = f"{request.parameters}{above}"
+        above += f"last_update_time={int(scene.now)} records={len(views)}\n"
     if request.has_heading:
         above += layout.heading()
-    views = _views(request, scene, controller)
     rows = itertools.chain([above], layout.chunks(views))
     return Answer(out="".join(rows), err="".join(errors))
 
