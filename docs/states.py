@@ -178,6 +178,7 @@ def _ends() -> Iterator[tuple[str, Outcome]]:
     yield "it was cancelled", on_request(_job(JobState.CANCELLED, start_at=1.0), 0.0)
     yield "it ran into its time limit", outcome_of(job, _end(why="timeout"))
     yield "it ran into its memory limit", outcome_of(job, _end(is_oom=True))
+    yield "it was seen to hold more than its limit", outcome_of(job, _end(signal=9, why="memory"))
     yield "it could not end before its deadline any more", missed(0.0)
     yield "its program is not there", launch_failure(Failed("", "exec", ENOENT, "", 0.0))
     yield "its output could not be opened", launch_failure(Failed("", "stdout", EACCES, "", 0.0))

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import msgspec
 
 from stoker.core.enums import JobState
-from stoker.core.models import Allocation, Job, Step
+from stoker.core.models import NOBODY, Allocation, Job, Step
 
 _LAUNCH_FAILED = 53
 _OUT_OF_MEMORY = 125
@@ -36,7 +36,7 @@ _ENDED_FROM_OUTSIDE = frozenset(
 class End(msgspec.Struct, frozen=True, gc=False):
     """A state, with what belongs to it; ``is_known`` is false where nobody could tell the code.
 
-    ``ended_by`` is the id of the user who cancelled it, or -1.
+    ``ended_by`` is the id of the user who cancelled it, or had it killed, or -1.
     """
 
     state: JobState
@@ -59,7 +59,8 @@ def end_of_job(job: Job) -> End:
     if job.exit_signal == 1:
         # Slurm keeps the wait status, and takes that of signal 1 for an exit code.
         return End(state, 1)
-    return End(state, job.exit_code if not job.exit_signal else 0, job.exit_signal)
+    code = job.exit_code if not job.exit_signal else 0
+    return End(state, code, job.exit_signal, ended_by=job.ended_by)
 
 
 def end_of_past_run(attempt: Allocation) -> End:
@@ -86,7 +87,8 @@ def end_of_batch(attempt: Allocation, run: End) -> End:
         case JobState.FAILED if run.code < 0:
             return run
     if attempt.exit_signal:
-        return End(JobState.CANCELLED, 0, attempt.exit_signal)
+        by = run.ended_by if run.state is JobState.FAILED else NOBODY
+        return End(JobState.CANCELLED, 0, attempt.exit_signal, ended_by=by)
     return End(JobState.FAILED if attempt.exit_code else JobState.COMPLETED, attempt.exit_code)
 
 

@@ -1,7 +1,7 @@
 """What an ended step used, as sacct's fields say it; empty where there is no figure.
 
-The kernel tells the peak of resident pages only, so the average and the least are the peak, and
-there is nothing to say about virtual sizes.
+The kernel tells the peak of resident pages only, so the average and the least are the peak; of
+virtual sizes there is only what was seen where somebody looked now and then.
 
 Source: getrusage(2); sacct(1), "Job Accounting Fields".
 """
@@ -26,6 +26,11 @@ def _of_usage(read: Callable[[Line, Style, Usage], str]) -> Read:
         return "" if line.usage is None else read(line, style, line.usage)
 
     return text
+
+
+def _of_size(read: Callable[[Line, Style, Usage], str]) -> Read:
+    """Read a figure that is there only if somebody looked while the step ran."""
+    return _of_usage(lambda line, style, used: read(line, style, used) if used.max_size_kib else "")
 
 
 def _disk(blocks: int) -> str:
@@ -62,6 +67,9 @@ def _per_task(line: Line, _style: Style, usage: Usage) -> str:
 
 
 RSS = _of_usage(lambda _, style, usage: style.bytes(usage.max_rss_kib * 1024))
+SIZE = _of_size(lambda _, style, usage: style.bytes(usage.max_size_kib * 1024))
+SIZE_NODE = _of_size(lambda line, _style, _usage: _first_node(line.held))
+SIZE_TASK = _of_size(lambda _line, _style, _usage: "0")
 PAGES = _of_usage(lambda _line, _style, usage: str(usage.major_faults))
 READ = _of_usage(lambda _line, _style, usage: _disk(usage.blocks_in))
 WRITTEN = _of_usage(lambda _line, _style, usage: _disk(usage.blocks_out))

@@ -147,7 +147,11 @@ class NodeShare(msgspec.Struct, frozen=True, gc=False):
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
-    """What the kernel says an ended process and its waited-for children used (getrusage(2))."""
+    """What the kernel says an ended process and its waited-for children used (getrusage(2)).
+
+    ``max_size_kib`` is the most address space that was seen, 0 if nobody looked; if somebody did,
+    ``max_rss_kib`` is not less than all processes together held then.
+    """
 
     user_s: float = 0.0
     system_s: float = 0.0
@@ -156,6 +160,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     major_faults: int = 0
     blocks_in: int = 0
     blocks_out: int = 0
+    max_size_kib: int = 0
 
 
 class Allocation(msgspec.Struct, gc=False):

@@ -135,6 +135,21 @@ class Settings(PrioritySettings, frozen=True, kw_only=True, forbid_unknown_field
     kill_invalid_depend: Annotated[
         bool, Meta(description="Whether a job whose dependency can never be met is cancelled.")
     ] = False
+    over_memory_kill: Annotated[
+        bool,
+        Meta(
+            description="Whether a job that holds more memory than it was given is ended where no "
+            "control group keeps its limit, as JobAcctGatherParams=OverMemoryKill."
+        ),
+    ] = True
+    job_acct_gather_frequency_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="Seconds between two looks at what such jobs hold, while any run; Slurm's "
+            "JobAcctGatherFrequency.",
+        ),
+    ] = 30.0
     max_runtime_hours: Annotated[
         float,
         Meta(ge=0, description="Hours after which recovery ends any running job; 0: never."),

@@ -74,7 +74,10 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
         pid_variable: In which variable the process finds its own pid; None: in none. It costs a
             fork, and is left out where units of a lane follow one another.
         time_limit_s: Elapsed since the start; suspended time does not count.
-        memory_mib: Enforced where control groups with memory are at hand.
+        memory_mib: The most that its group may hold. The kernel sees to it where control groups
+            with memory are at hand.
+        memory_check_s: How often to look at what is held where they are not, to end what holds too
+            much; None: not at all.
         notices: By ``why``: what is written into the output when the unit is ended for it;
             ``{time}`` stands for the local time, ``{job}`` for the job's number in its key.
     """
@@ -112,6 +115,7 @@ class UnitUsage(msgspec.Struct, frozen=True):
     """What the kernel counted for an ended unit and those of its children that were waited for.
 
     ``maxrss_kib`` is at least the engine's own: a spawned process borrows its parent's memory until
+    memory_check_s: float | None = None
     it executes, and the kernel counts that.
     """
 
@@ -129,6 +133,8 @@ class Started(msgspec.Struct, frozen=True, tag_field="event", tag="started"):
 
     key: str
     pid: int
+    peak_rss_kib: int = 0
+    peak_size_kib: int = 0
     start_ticks: int
     at: float
 
@@ -136,8 +142,9 @@ class Started(msgspec.Struct, frozen=True, tag_field="event", tag="started"):
 class Failed(msgspec.Struct, frozen=True, tag_field="event", tag="failed"):
     """The unit could not be started: ``step`` says where, ``path`` with what.
 
-    The steps: ``journal`` (the engine cannot keep records) and ``fork`` (the machine is short of
-    processes, memory or descriptors) may pass; ``stdin``, ``stdout``, ``stderr``, ``exec``,
+    The steps: ``journal`` (the engine cannot keep records), ``fork`` (the machine is short of
+    processes, memory or descriptors) and ``shepherd`` (the user's own engine cannot be had) may
+    pass; ``stdin``, ``stdout``, ``stderr``, ``exec``,
     ``environment`` and ``attributes`` are the unit's own.
     """
 
@@ -153,7 +160,8 @@ class Ended(msgspec.Struct, frozen=True, tag_field="event", tag="ended"):
     """The unit's process ended, and what it left behind is gone.
 
     ``status_known`` is false if nobody could ask the kernel. ``why`` is what was done to it: what
-    `Engine.end` was told, ``timeout``, or ``leader`` if it was killed because its leader ended; or
+    `Engine.end` was told, ``timeout``, ``memory`` if its group held too much, or ``leader`` if it
+    was killed because its leader ended; or
     ``unwatched`` if it ended while nobody was there to see whether it ended by itself.
     """
 

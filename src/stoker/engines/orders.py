@@ -40,6 +40,7 @@ _SHARED = (
     "kill_wait_s",
     "warnings",
     "memory_mib",
+    "memory_check_s",
     "notices",
     "pid_variable",
 )

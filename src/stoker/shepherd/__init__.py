@@ -12,6 +12,7 @@ is, reap, end what is left, write the end, tell. What it has not been told to fo
     births      from an intent to a process; lanes: who follows whom; deaths: from there to an end
     spawn       makes processes, in native's way (posix_spawn) or forking's
     processes   what /proc says of processes; trees: who belongs to whom
+    memory      looks at what jobs hold where no control group limits it
     endings     ends groups: TERM, KILL, until nothing is left; limits, timers: when it is time to
     cgroups     the kernel's own grouping, where we may use it
     journal     what survives us; adoption: what it means to the next shepherd

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from stoker.shepherd.journal import Journal
     from stoker.shepherd.lanes import Lanes
     from stoker.shepherd.limits import Limits
+    from stoker.shepherd.memory import Memory
     from stoker.shepherd.reports import Reports
     from stoker.shepherd.spawn import Spawner
     from stoker.shepherd.trees import Trees
@@ -48,6 +49,7 @@ class Births:
         trees: Trees,
         cgroups: Cgroups,
         limits: Limits,
+        memory: Memory,
         reports: Reports,
         deaths: Deaths,
     ) -> None:
@@ -61,6 +63,7 @@ class Births:
         self._trees = trees
         self._cgroups = cgroups
         self._limits = limits
+        self._memory = memory
         self._reports = reports
         self._deaths = deaths
 
@@ -167,6 +170,7 @@ class Births:
         is_pressing = not self._lanes.has_work(unit.lane)
         self._reports.tell(started(unit), is_last=False, is_pressing=is_pressing)
         self._limits.watch(unit)
+        self._memory.expect(unit)
 
     def _fail(self, unit: Unit, error: SpawnError) -> None:
         self._deaths.finish(unit, failed(unit, error, time.time()))

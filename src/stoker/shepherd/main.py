@@ -25,6 +25,7 @@ from stoker.shepherd.lanes import Lanes
 from stoker.shepherd.limits import Limits
 from stoker.shepherd.log import Refusal, say, trace_of
 from stoker.shepherd.loop import Loop
+from stoker.shepherd.memory import Memory
 from stoker.shepherd.reports import Reports
 from stoker.shepherd.requests import Requests
 from stoker.shepherd.spawn import Spawner
@@ -146,6 +147,7 @@ class _House:
         self.limits = Limits(self.timers, self.endings)
         self.herd = Herd(self.journal, self.limits, self.reports)
         self.endings.on_pause = self.herd.note_pause
+        self.memory = Memory(self.herd, self.trees, self.endings, self.timers)
         lanes = Lanes()
         self.deaths = Deaths(
             herd=self.herd,
@@ -165,6 +167,7 @@ class _House:
             trees=self.trees,
             cgroups=self.cgroups,
             limits=self.limits,
+            memory=self.memory,
             reports=self.reports,
             deaths=self.deaths,
         )
@@ -215,6 +218,7 @@ class _House:
             if unit.adopted:
                 self.loop.watch_unit(unit)
             self.limits.watch(unit)
+            self.memory.expect(unit)
         adoption.settle()
 
     def run(self, lock: int) -> None:

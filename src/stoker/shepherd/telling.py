@@ -12,8 +12,6 @@ from stoker.shepherd.units import ENDED, QUEUED, RUNNING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from stoker.shepherd.spawn import SpawnError
     from stoker.shepherd.units import Unit
 
@@ -27,6 +25,8 @@ FIGURES = (
     "ru_oublock",
 )
 """What of the kernel's figures is told, in the order of a death's record."""
+
+_PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 
 # --- Events.
 
@@ -46,7 +46,7 @@ def ended(unit: Unit, *, oom: bool) -> str:
         f'{{"event":"ended","key":{unit.quoted_key},"exit_code":{code},"signal":{number},'
         f'"status_known":{_truth(unit.status is not None)},"at":{unit.ended_at},'
         f'"why":{text_of(unit.why) if unit.why else "null"},"oom":{_truth(oom)},'
-        f'"usage":{_figures(unit.usage) if unit.usage is not None else "null"}}}'
+        f'"usage":{_figures(unit) if unit.usage is not None else "null"}}}'
     )
 
 
@@ -129,10 +129,16 @@ def _split(status: int | None) -> tuple[int, int]:
     return (code, 0) if code >= 0 else (0, -code)
 
 
-def _figures(usage: Any) -> str:
+def _figures(unit: Unit) -> str:
+    usage = unit.usage
     return (
         f'{{"utime_s":{usage.ru_utime},"stime_s":{usage.ru_stime},'
         f'"maxrss_kib":{usage.ru_maxrss},"minflt":{usage.ru_minflt},'
         f'"majflt":{usage.ru_majflt},"inblock":{usage.ru_inblock},'
-        f'"oublock":{usage.ru_oublock}}}'
+        f'"oublock":{usage.ru_oublock}{_peaks(unit.peaks) if unit.peaks is not None else ""}}}'
     )
+
+
+def _peaks(pages: list[int]) -> str:
+    resident, mapped = pages
+    return f',"peak_rss_kib":{resident * _PAGE_KIB},"peak_size_kib":{mapped * _PAGE_KIB}'

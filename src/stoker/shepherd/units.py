@@ -26,12 +26,15 @@ class Group:
         strays: Processes of the group, no units, that became our children when their parent ended.
         pids, tokens: Of all units that have run: names of sessions, marks in environments.
         is_adopted: Whether a unit of it is no child of ours: a shepherd before us spawned it.
+        has_memory_limit: Whether the kernel keeps it.
+        excess: For how many bytes it was ended, if it held too many.
         paused_s, paused_at: How long the group has been suspended, and since when it is (or 0).
     """
 
     __slots__ = (
         "cgroup",
         "ending",
+        "excess",
         "has_memory_limit",
         "is_adopted",
         "key",
@@ -57,6 +60,7 @@ class Group:
         self.paused_at = 0.0
         self.cgroup = ""
         self.has_memory_limit = False
+        self.excess = 0
 
     def pause_s(self, now: float) -> float:
         """Return for how long the group has been suspended in all."""
@@ -111,6 +115,7 @@ class Recipe:
         order: The message itself; what is of use at the spawn alone is read there.
         content: The environment that ``environment_key`` in it names, or None if nobody sent it.
         warnings: ``(seconds before the end, signal, leader only)``, the earliest first.
+        memory_check_s: How often to look at what is held, where no control group limits it.
         preparation: What the spawner has made of it.
     """
 
@@ -119,6 +124,7 @@ class Recipe:
         "kill_wait_s",
         "leads",
         "limit_s",
+        "memory_check_s",
         "memory_mib",
         "notices",
         "order",
@@ -141,6 +147,8 @@ class Recipe:
         self.warnings = _warnings(order["warnings"])
         self.notices: dict[str, Any] = dict(order["notices"])
         self.memory_mib: int | None = order["memory_mib"]
+        every_s = order.get("memory_check_s")
+        self.memory_check_s = None if every_s is None else float(every_s)
         self.preparation: Any = None
 
 
@@ -153,6 +161,7 @@ class Unit:
         descriptors: Descriptors of ours that were sent for it and are closed once it runs.
         clock: When it was started, on the monotonic clock, which all processes of a boot share.
         adopted: Whether its process is no child of ours: a shepherd before us spawned it.
+        peaks: The most pages that were resident, or mapped, when somebody looked.
         event: Its last one as JSON, once it has ended.
     """
 
@@ -169,6 +178,7 @@ class Unit:
         "limit_s",
         "order",
         "paused_before_s",
+        "peaks",
         "pid",
         "pidfd",
         "quoted_key",
@@ -210,6 +220,7 @@ class Unit:
         self.started_at = self.ended_at = self.clock = self.paused_before_s = 0.0
         self.status: int | None = None
         self.usage: Any = None
+        self.peaks: list[int] | None = None
         self.why: str | None = None
         self.ending: Ending | None = None
         self.event: str | None = None
@@ -224,8 +235,9 @@ class Unit:
 
     def notice(self, why: str | None) -> str:
         """Return what its output is told when it is ended for that reason; "" for nothing."""
-        text = self.recipe.notices.get(why) if why else None
-        return text.replace("{job}", self.key.partition(".")[0]) if text else ""
+        text: str = (self.recipe.notices.get(why) if why else None) or ""
+        text = text.replace("{job}", self.key.partition(".")[0])
+        return text.replace("{held}", str(self.group.excess))
 
     def intent(self) -> dict[str, Any]:
         """Return what the next shepherd must know to look after the unit."""
@@ -241,7 +253,8 @@ class Unit:
             "time_limit_s": self.limit_s,
             "warnings": self.warnings,
             "notices": recipe.notices,
-            "memory_mib": None,
+            "memory_mib": recipe.memory_mib,
+            "memory_check_s": recipe.memory_check_s,
         }
 
 

@@ -19,7 +19,7 @@ from typing import Final
 from stoker.core.errors import StoreError
 from stoker.core.models import NO_TASK, Job, NodeShare
 from stoker.core.repository import Repository
-from stoker.core.settings import Detected, Machine
+from stoker.core.settings import Detected, Machine, Settings
 from stoker.core.units import PatternFields, expand_pattern
 from stoker.engines.base import Engine, Failed, Unit, UnitKey, Warn
 from stoker.worker.admission import Admission
@@ -151,7 +151,8 @@ class Launcher:
             kill_wait_s=self._admission.settings.kill_wait_s,
             warnings=warnings_of(job),
             memory_mib=allocation.memory_mib or None,
-            notices=_notices(node),
+            memory_check_s=memory_check_s(self._admission.settings),
+            notices=_notices(node, allocation.memory_mib),
             pid_variable=TASK_PID,
         )
 
@@ -202,11 +203,20 @@ def warnings_of(job: Job) -> tuple[Warn, ...]:
     return (Warn(wanted.signal, wanted.before_end_s, wanted.shell_only),)
 
 
+def memory_check_s(settings: Settings) -> float | None:
+    """Return how often to look at what jobs hold where no control group limits it; None: never."""
+    return settings.job_acct_gather_frequency_s if settings.over_memory_kill else None
+
+
 @lru_cache
-def _notices(node: str) -> Mapping[str, str | None]:
+def _notices(node: str, memory_mib: int) -> Mapping[str, str | None]:
     """Return what Slurm writes into a job's output when it ends it; the braces are filled in."""
-    start = f"slurmstepd: error: *** JOB {{job}} ON {node} CANCELLED AT {{time}}"
+    error = "slurmstepd: error:"
+    start = f"{error} *** JOB {{job}} ON {node} CANCELLED AT {{time}}"
     return {
+        "memory": f"{error} StepId={{job}}.batch exceeded memory limit "
+        f"({{held}} > {memory_mib << 20}), being killed\n"
+        f"{error} Exceeded job memory limit\n{start} ***\n",
         "cancelled": f"{start} ***\n",
         "timeout": f"{start} DUE TO TIME LIMIT ***\n",
         "requeued": f"{start} DUE TO JOB REQUEUE ***\n",

@@ -385,6 +385,8 @@ class Ledger:
         job.exit_code, job.exit_signal = outcome.code, outcome.signal
         job.reason, job.message = outcome.reason, outcome.message or job.message
         job.end_at = max(outcome.at, job.start_at)
+        if outcome.ended_by != NOBODY:
+            job.ended_by = outcome.ended_by
         job.ending = None
         turn.touch(job)
         turn.tell(job.job_id)

@@ -2,7 +2,8 @@
 
 Source: recorded behaviour. A job that ran into its time limit has exit code 0:0 whatever its
 script said on the way out; a cancelled one 0:15, or 0:0 if it never ran; one that ran out of memory
-0:125, also if the script went on and exited 0; one that could not be launched 0:53; one whose
+0:125, also if the script went on and exited 0; one that was ended because it was seen to hold too
+much 0:9, by root; one that could not be launched 0:53; one whose
 program cannot be executed the number of the error, as srun's tasks do.
 """
 
@@ -13,7 +14,7 @@ from typing import Final
 import msgspec
 
 from stoker.core.enums import JobState, Reason
-from stoker.core.models import Job, Usage
+from stoker.core.models import NOBODY, Job, Usage
 from stoker.engines.base import Ended, Failed, UnitUsage
 
 WORKER_DIED = -999
@@ -21,6 +22,8 @@ WORKER_DIED = -999
 RAN_TOO_LONG = -998
 """Exit code of a job that outlived the site's maximum run time."""
 
+_ROOT = 0
+_SIGKILL = 9
 _SIGTERM = 15
 _OUT_OF_MEMORY = 125
 _LAUNCH_FAILED = 53
@@ -44,7 +47,8 @@ _PLACES: Final = {
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What became of the job, and what its process ended with, where that differs.
 
-    ``at`` is epoch seconds. ``raw_code`` and ``raw_signal`` are what the kernel said.
+    ``at`` is epoch seconds. ``raw_code`` and ``raw_signal`` are what the kernel said. ``ended_by``
+    is the user whom Slurm names for it, if that is not on record yet.
     """
 
     state: JobState
@@ -56,6 +60,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     raw_code: int = 0
     raw_signal: int = 0
     usage: Usage | None = None
+    ended_by: int = NOBODY
 
 
 def outcome_of(job: Job, end: Ended) -> Outcome:
@@ -69,8 +74,9 @@ def outcome_of(job: Job, end: Ended) -> Outcome:
         reason=reason,
         message=message,
         raw_code=end.exit_code,
-        raw_signal=end.signal,
+        raw_signal=end.signal if end.status_known else signal,
         usage=usage_of(end.usage),
+        ended_by=_ROOT if end.why == "memory" and signal == _SIGKILL else NOBODY,
     )
 
 
@@ -86,6 +92,9 @@ def _verdict(job: Job, end: Ended) -> tuple[JobState, int, int, str, str]:
         return wanted.state, wanted.code, wanted.signal, wanted.reason, wanted.message
     if end.why == "timeout":
         return JobState.TIMEOUT, 0, 0, Reason.TIME_LIMIT, "it ran into its time limit"
+    if end.why == "memory" and (end.signal == _SIGKILL or not end.status_known):
+        text = f"it held more memory than its limit of {_memory(job)} MiB"
+        return JobState.FAILED, 0, _SIGKILL, Reason.JOB_LAUNCH_FAILURE, text
     if not end.status_known:
         text = "worker exited abnormally: the exit status could not be had"
         return JobState.FAILED, WORKER_DIED, 0, Reason.SYSTEM_FAILURE, text
@@ -218,9 +227,10 @@ def usage_of(usage: UnitUsage | None) -> Usage | None:
     return Usage(
         user_s=usage.utime_s,
         system_s=usage.stime_s,
-        max_rss_kib=usage.maxrss_kib,
+        max_rss_kib=max(usage.maxrss_kib, usage.peak_rss_kib),
         minor_faults=usage.minflt,
         major_faults=usage.majflt,
         blocks_in=usage.inblock,
         blocks_out=usage.oublock,
+        max_size_kib=usage.peak_size_kib,
     )

@@ -18,6 +18,7 @@ CHANGEABLE: Final = (
     "check_interval_s",
     "history_archive",
     "history_days",
+    "job_acct_gather_frequency_s",
     "job_requeue",
     "kill_invalid_depend",
     "kill_wait_s",
@@ -29,6 +30,7 @@ CHANGEABLE: Final = (
     "min_job_age_s",
     "notify_prog",
     "notify_types",
+    "over_memory_kill",
     "requeue_delay_s",
     "requeue_max",
 )

@@ -17,8 +17,6 @@ from functools import partial
 from itertools import count
 from typing import Final
 
-import msgspec
-
 from stoker.core.enums import JobState
 from stoker.core.models import Allocation, Job, Owner, Step, TaskEnd, Usage
 from stoker.core.repository import Repository
@@ -293,12 +291,15 @@ def _unit_key(step: Step, task: int) -> str:
 def _sum(one: Usage | None, other: Usage | None) -> Usage | None:
     if one is None or other is None:
         return one or other
-    totals = {
-        field: getattr(one, field) + getattr(other, field)
-        for field in msgspec.structs.asdict(one)
-        if field != "max_rss_kib"
+    pairs = {
+        field: (getattr(one, field), getattr(other, field)) for field in Usage.__struct_fields__
     }
-    return Usage(**totals, max_rss_kib=max(one.max_rss_kib, other.max_rss_kib))
+    return Usage(
+        **{
+            field: max(pair) if field.startswith("max_") else sum(pair)
+            for field, pair in pairs.items()
+        }
+    )
 
 
 def _allocation(job: Job) -> Allocation:

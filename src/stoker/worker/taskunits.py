@@ -15,7 +15,7 @@ from stoker.engines.base import Unit, UnitKey
 from stoker.worker.admission import Admission
 from stoker.worker.controller import StepRequest
 from stoker.worker.environment import TASK_PID, step_variables
-from stoker.worker.launching import cores_of, pattern_fields, warnings_of
+from stoker.worker.launching import cores_of, memory_check_s, pattern_fields, warnings_of
 
 
 class TaskUnits:
@@ -72,7 +72,8 @@ class TaskUnits:
             time_limit_s=request.time_limit_s,
             kill_wait_s=self._admission.settings.kill_wait_s,
             warnings=warnings_of(job) if job.spec.interactive else (),
-            memory_mib=None,
+            memory_mib=allocation.memory_mib or None,
+            memory_check_s=memory_check_s(self._admission.settings),
             notices={},
             pid_variable=TASK_PID,
         )

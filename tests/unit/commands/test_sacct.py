@@ -158,6 +158,15 @@ def test_out_of_memory_is_said_of_the_job_and_of_its_script() -> None:
     ]
 
 
+def test_of_a_job_that_held_too_much_the_script_was_cancelled_by_root() -> None:
+    eaten = ended(5, "big", JobState.FAILED, (0, 9), span=("51:00", "51:00", "51:01"))
+    eaten.job.ended_by = 0
+    assert lines("-j", "5", "-o", "state,exitcode", cluster=RecordedCluster([eaten])) == [
+        "FAILED|0:9",
+        "CANCELLED by 0|0:9",
+    ]
+
+
 def test_suspension_does_not_count_as_elapsed() -> None:
     record = running(5, "nap", span=("51:00", "51:00"), limit_s=600.0)
     record.job.state, record.job.suspended_s = JobState.SUSPENDED, 40.0

@@ -168,7 +168,9 @@ def test_asks_for_the_step_that_was_meant() -> None:
         rlimits={"core": (0, 0)},
     )
     request = request_of(controller)
-    assert request.submit_line == "srun -n2 -c2 -J name -D /tmp -o out.%t --open-mode=append ./run -x"
+    assert (
+        request.submit_line == "srun -n2 -c2 -J name -D /tmp -o out.%t --open-mode=append ./run -x"
+    )
     assert msgspec.structs.replace(request, environment=(), submit_line="") == StepRequest(
         name="name",
         argv=("/tmp/./run", "-x"),

@@ -32,13 +32,19 @@ def make(**changes: object) -> Unit:
 def test_an_intent_is_all_that_the_next_shepherd_needs() -> None:
     warning = Warn(signal.SIGUSR1, 60.0, leader_only=True)
     unit = make(
-        time_limit_s=90.0, warnings=(warning,), lane="7", notices={"timeout": "t"}, stderr="/e"
+        time_limit_s=90.0,
+        warnings=(warning,),
+        lane="7",
+        notices={"timeout": "t"},
+        stderr="/e",
+        memory_mib=50,
+        memory_check_s=2.0,
     )
     intent = json.loads(json.dumps(unit.intent()))
     again = Unit(intent, Recipe(intent), Group("1.0"))
     for name in ("key", "token", "lane", "limit_s", "warnings", "stderr"):
         assert getattr(again, name) == getattr(unit, name), name
-    for name in ("leads", "kill_wait_s", "notices"):
+    for name in ("leads", "kill_wait_s", "notices", "memory_mib", "memory_check_s"):
         assert getattr(again.recipe, name) == getattr(unit.recipe, name), name
     assert again.stderr == "/e"
 
@@ -46,6 +52,12 @@ def test_an_intent_is_all_that_the_next_shepherd_needs() -> None:
 def test_a_notice_names_the_job() -> None:
     unit = make(notices={"timeout": "{job} at {time}"})
     assert (unit.notice("timeout"), unit.notice("cancelled")) == ("1 at {time}", "")
+
+
+def test_a_notice_says_how_much_was_held() -> None:
+    unit = make(notices={"memory": "{held} > 5"})
+    unit.group.excess = 7
+    assert unit.notice("memory") == "7 > 5"
 
 
 @pytest.mark.parametrize("missing", ["key", "token", "leads", "kill_wait_s", "notices"])

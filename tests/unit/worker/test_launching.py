@@ -72,10 +72,13 @@ def test_a_warning_needs_a_limit_to_come_before(rooms):
 
 
 def test_the_jobs_output_is_told_why_it_ends(rooms):
-    rooms.submit()
+    rooms.submit(mem_per_node_mib=50)
     rooms.schedule()
     start = "slurmstepd: error: *** JOB {job} ON node1 CANCELLED AT {time}"
     assert launched(rooms).notices == {
+        "memory": "slurmstepd: error: StepId={job}.batch exceeded memory limit "
+        "({held} > 52428800), being killed\n"
+        f"slurmstepd: error: Exceeded job memory limit\n{start} ***\n",
         "cancelled": f"{start} ***\n",
         "timeout": f"{start} DUE TO TIME LIMIT ***\n",
         "requeued": f"{start} DUE TO JOB REQUEUE ***\n",

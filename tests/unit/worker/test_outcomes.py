@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 
+import msgspec
 import pytest
 
 from stoker.core.enums import JobState, Reason
@@ -31,6 +32,9 @@ def summary(outcome):
         (ended(0, 15, why="timeout"), ("TIMEOUT", "0:0", "TimeLimit")),
         (ended(0, 0, oom=True), ("OUT_OF_MEMORY", "0:125", "OutOfMemory")),
         (ended(0, 9, oom=True, why="timeout"), ("OUT_OF_MEMORY", "0:125", "OutOfMemory")),
+        (ended(0, 9, why="memory"), ("FAILED", "0:9", "JobLaunchFailure")),
+        (ended(status_known=False, why="memory"), ("FAILED", "0:9", "JobLaunchFailure")),
+        (ended(3, why="memory"), ("FAILED", "3:0", "NonZeroExitCode")),
         (ended(status_known=False), ("FAILED", "-999:0", "SystemFailure")),
     ],
 )
@@ -52,6 +56,19 @@ def test_a_process_that_ended(end, expected):
 def test_a_process_that_was_ended_is_what_was_asked_for_however_it_took_it(ending, expected):
     job = waiting_job(start_at=1.0, ending=ending)
     assert summary(outcomes.outcome_of(job, ended(7))) == expected
+
+
+@pytest.mark.parametrize(
+    "end", [ended(0, 9, why="memory"), ended(status_known=False, why="memory")]
+)
+def test_who_held_too_much_was_killed_by_root_with_what_was_seen(end):
+    usage = UnitUsage(maxrss_kib=7, peak_rss_kib=9, peak_size_kib=11)
+    found = outcomes.outcome_of(
+        waiting_job(start_at=1.0), msgspec.structs.replace(end, usage=usage)
+    )
+    assert (found.ended_by, found.raw_signal) == (0, 9)
+    assert found.message.startswith("it held more memory than its limit")
+    assert (found.usage.max_rss_kib, found.usage.max_size_kib) == (9, 11)
 
 
 def test_what_never_ran_got_no_signal():
