@@ -29,9 +29,9 @@ from stoker.engines.starting import start_shepherd
 _CREDENTIALS = struct.Struct("3i")
 _STEP: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _CONNECT_TIMEOUT_S: Final = 5
-_FRAME_MAX: Final = 16 << 20
+_FRAME_MAX: Final = 8 << 20
 _BURST, _A_SECOND = 32 << 20, 4 << 20
-"""Bytes of what a user's shepherd may say: a thousand jobs are a quarter of a megabyte."""
+"""Bytes that a user's shepherd may say: a thousand ends of jobs are a third of a megabyte."""
 
 _PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 _KEPT: Final = ("PATH", "LANG", "TZ", "STOKER_TEST_MODE", "STOKER_FAILPOINTS")

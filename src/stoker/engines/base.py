@@ -14,6 +14,8 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
+from stoker.core.models import NOBODY
+
 
 class UnitKey(NamedTuple):
     """What a unit's key says: job, attempt and step, e.g. ``42.0.batch`` or ``42.0.3.1``."""
@@ -54,6 +56,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     """All that the engine must know to run one unit.
 
     Attributes:
+        user_id: As whom it runs, where the engine serves many; one that serves whoever runs it
+            does not look at it.
         leads: Whether the group ends with it: what then still runs of the group is killed. A group
             without such a unit ends, with all it left, with the last unit that runs.
         token: Stands in the environment as STOKER_TOKEN: by it a process is found after a crash.
@@ -79,10 +83,12 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
         memory_check_s: How often to look at what is held where they are not, to end what holds too
             much; None: not at all.
         notices: By ``why``: what is written into the output when the unit is ended for it;
-            ``{time}`` stands for the local time, ``{job}`` for the job's number in its key.
+            ``{time}`` stands for the local time, ``{job}`` for the job's number in its key,
+            ``{held}`` for the bytes that were too many.
     """
 
     key: str
+    user_id: int = NOBODY
     group: str
     leads: bool
     token: str
@@ -109,14 +115,15 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     common: Mapping[str, str | None] = {}
     pid_variable: str | None = None
     search_cwd: bool = False
+    memory_check_s: float | None = None
 
 
 class UnitUsage(msgspec.Struct, frozen=True):
     """What the kernel counted for an ended unit and those of its children that were waited for.
 
     ``maxrss_kib`` is at least the engine's own: a spawned process borrows its parent's memory until
-    memory_check_s: float | None = None
-    it executes, and the kernel counts that.
+    it executes, and the kernel counts that. The peaks are sums over all processes of the unit, at
+    those moments when somebody looked; 0 if nobody did.
     """
 
     utime_s: float = 0.0
@@ -126,6 +133,8 @@ class UnitUsage(msgspec.Struct, frozen=True):
     majflt: int = 0
     inblock: int = 0
     oublock: int = 0
+    peak_rss_kib: int = 0
+    peak_size_kib: int = 0
 
 
 class Started(msgspec.Struct, frozen=True, tag_field="event", tag="started"):
@@ -133,8 +142,6 @@ class Started(msgspec.Struct, frozen=True, tag_field="event", tag="started"):
 
     key: str
     pid: int
-    peak_rss_kib: int = 0
-    peak_size_kib: int = 0
     start_ticks: int
     at: float
 
@@ -195,7 +202,9 @@ class Evidence(msgspec.Struct, frozen=True):
     """What the engine knows when a daemon comes (back): queued and running keys, events.
 
     What it was told since ``remembers_since`` (epoch seconds) it knows: such a unit of which it
-    says nothing was never spawned. Of what came before, nobody can tell.
+    says nothing was never spawned. Of what came before, nobody can tell. An engine that serves many
+    says by user since when it knows (``users_since``), and who is ``absent``: nothing can be told
+    of those users' units now, and all of them stay as they are.
     """
 
     boot_id: str
@@ -203,6 +212,12 @@ class Evidence(msgspec.Struct, frozen=True):
     running: Mapping[str, Started]
     events: Sequence[EngineEvent]
     remembers_since: float = 0.0
+    users_since: Mapping[int, float] = {}
+    absent: frozenset[int] = frozenset()
+
+    def knows_since(self, user_id: int) -> float:
+        """Return since when it knows what it was told of a user's units."""
+        return self.users_since.get(user_id, self.remembers_since)
 
 
 class Engine(Protocol):

@@ -33,6 +33,8 @@ _TIMEVAL = struct.Struct("ll")
 _SEND_TIMEOUT_S = 20
 _RECEIVE_SIZE = 1 << 18
 
+_UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+
 T = TypeVar("T")
 
 
@@ -52,8 +54,8 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T], kind: Any) -> T:
     """
     try:
         return decoder.decode(body)
-    except msgspec.MsgspecError as error:
-        with suppress(ValueError, msgspec.MsgspecError):
+    except _UNREADABLE as error:
+        with suppress(*_UNREADABLE):
             found: T = msgspec.convert(json.loads(body), kind)
             return found
         raise EngineError(

@@ -185,9 +185,16 @@ class LocalEngine:
         self.on_meeting()
         return welcome
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether a shepherd has been met and, as far as we know, is there."""
+        return self._channel is not None
+
     def _reach(self) -> Channel:
         with suppress(OSError):
             return self._access.reach()
+        if self._started_pid:
+            reap(self._started_pid)
         self._started_pid = self._access.start(with_failpoints=not self._has_started)
         self._has_started = True
         try:

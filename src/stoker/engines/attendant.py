@@ -1,0 +1,282 @@
+"""Attends to one user's jobs among those of many: their shepherd, and the orders to it.
+
+Orders are carried out one after the other by a thread of this user's own, so that a shepherd that
+does not start, does not answer or takes nothing keeps nobody waiting but its user. It is met when
+it is first needed, and let go when there has been nothing to do for a while. What cannot be handed
+to it is answered at once, as a launch that failed and may be tried again.
+
+Always holds: each unit that was handed in is handed on or answered, in order; and of what the
+shepherd says only that is passed on which `Credence` believes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Final, Protocol, TypeAlias
+
+from stoker.core.errors import EngineError
+from stoker.engines.base import Engine, EngineEvent, Evidence, Failed, Listener, Unit
+from stoker.engines.credence import Credence
+
+log = logging.getLogger(__name__)
+
+SHEPHERD: Final = "shepherd"
+"""The step of a launch that failed because the user's shepherd could not be had."""
+
+_IDLE_S: Final = 600.0
+_PAUSES_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
+_ORDERS_MAX: Final = 4096
+"""How many orders wait for a shepherd that takes none; what more is asked is asked again when it
+is met anew."""
+
+
+class UserEngine(Engine, Protocol):
+    """An engine whose shepherd may be away."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a shepherd has been met and, as far as we know, is there."""
+        ...
+
+
+class Launch:
+    """Units to be handed on, with descriptors that are ours until then."""
+
+    def __init__(self, units: Sequence[Unit], descriptors: Mapping[str, Sequence[int]]) -> None:
+        """Take the units, and copies of the descriptors.
+
+        Raises:
+            OSError: There are none left.
+        """
+        self.units = units
+        self.descriptors: dict[str, list[int]] = {}
+        try:
+            for unit in units:
+                own = self.descriptors[unit.key] = []
+                for descriptor in descriptors.get(unit.key, ()):
+                    own.append(os.dup(descriptor))  # noqa: PERF401 - what is copied is closed below
+        except OSError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the descriptors."""
+        for own in self.descriptors.values():
+            for descriptor in own:
+                with suppress(OSError):
+                    os.close(descriptor)
+        self.descriptors.clear()
+
+
+Order: TypeAlias = Launch | Callable[[UserEngine], object]
+
+
+class Attendant:
+    """One user's part of a shared engine."""
+
+    def __init__(
+        self,
+        user_id: int,
+        engine: UserEngine,
+        credence: Credence,
+        *,
+        tell: Listener,
+        on_met: Callable[[int, Evidence], None],
+    ) -> None:
+        """Attend to *user_id*'s jobs with *engine*.
+
+        Args:
+            user_id: Whose jobs.
+            engine: Speaks to the user's shepherd; nobody else uses it, and it is not open.
+            credence: Says what to believe of what it tells.
+            tell: Is told what happened.
+            on_met: Is told what the shepherd knows, if that was expected and could not be had.
+        """
+        self.user_id = user_id
+        self.credence = credence
+        self.engine = engine
+        self.is_absent = False
+        """Whether units are on record of which the shepherd has not been asked yet."""
+        self.is_open = False
+        """Whether the shepherd was met and has not been let go."""
+        self.trouble = ""
+        """Why the shepherd cannot be met; "" if it can, or nobody tried."""
+        self._tell = tell
+        self._on_met = on_met
+        self._orders: deque[Order] = deque()
+        self._changed = threading.Condition()
+        self._judging = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._is_closing = False
+        self._is_awaited = False
+        self._first: Evidence | None = None
+        self._was_tried = threading.Event()
+
+    # --- From the outside.
+
+    def begin(self) -> None:
+        """Begin to meet the shepherd; `collect` says how that went."""
+        with self._changed:
+            self._is_awaited = True
+            self._start()
+
+    def collect(self, timeout_s: float) -> Evidence | None:
+        """Wait for what the shepherd knows; None if that cannot be had in time: it is absent."""
+        self._was_tried.wait(timeout_s)
+        with self._changed:
+            self._is_awaited = False
+            evidence, self._first = self._first, None
+            self.is_absent = evidence is None
+            self._changed.notify()
+        return evidence
+
+    def put(self, order: Order) -> None:
+        """Have an order carried out; one that is no launch only if the shepherd is there."""
+        is_launch = isinstance(order, Launch)
+        with self._changed:
+            if self._is_closing or self.is_absent or not (is_launch or self._thread):
+                return
+            if len(self._orders) >= _ORDERS_MAX and not is_launch:
+                log.warning("user %d's shepherd takes no orders: one is dropped", self.user_id)
+                return
+            self._orders.append(order)
+            self._changed.notify()
+            self._start()
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._run, name=f"attends to {self.user_id}", daemon=True
+            )
+            self._thread.start()
+
+    def close(self) -> None:
+        """Begin to let the shepherd go; what runs goes on. `join` waits for that."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait until the shepherd was let go, but no longer than that."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout_s)
+
+    def refusal(self, units: Sequence[Unit]) -> list[EngineEvent]:
+        """Return what is said of units that cannot be handed on."""
+        text = self.trouble or f"the shepherd of user {self.user_id} does not answer"
+        now = time.time()
+        return [
+            Failed(key=unit.key, step=SHEPHERD, errno=0, message=text, at=now) for unit in units
+        ]
+
+    # --- The thread.
+
+    def _run(self) -> None:
+        pauses: Iterator[float] = iter(_PAUSES_S)
+        if self._is_awaited:
+            self._try(self._meet)
+        while True:
+            order = self._next(pauses)
+            if order is not None:
+                self._try(partial(self._carry_out, order))
+            elif self.is_absent and not self._is_closing:
+                self._try(self._meet)
+            elif self._has_gone():
+                return
+
+    def _try(self, deed: Callable[[], object]) -> None:
+        try:
+            deed()
+        except Exception:
+            log.exception("what user %d's shepherd was to do is not done", self.user_id)
+        finally:
+            self._was_tried.set()
+
+    def _next(self, pauses: Iterator[float]) -> Order | None:
+        """Return the next order; None after a while, or when there is nothing more to do."""
+        with self._changed:
+            was_absent = self.is_absent
+            timeout_s = next(pauses, _PAUSES_S[-1]) if was_absent else _IDLE_S
+            self._changed.wait_for(
+                lambda: self._orders or self._is_closing or self.is_absent != was_absent, timeout_s
+            )
+            return self._orders.popleft() if self._orders and not self._is_closing else None
+
+    def _has_gone(self) -> bool:
+        """Let the shepherd go if nobody needs it; whether this thread has nothing left to do."""
+        with self._changed:
+            if not self._is_closing and (self._orders or not self.credence.is_idle):
+                return False
+            was_open, self.is_open = self.is_open, False
+            is_closing = self._is_closing
+        if was_open:
+            self.engine.close()
+        with self._changed:
+            if self._orders and not is_closing:
+                return False
+            while self._orders:
+                if isinstance(order := self._orders.popleft(), Launch):
+                    order.close()
+            self._thread = None
+            return True
+
+    def _carry_out(self, order: Order) -> None:
+        if isinstance(order, Launch):
+            self._launch(order)
+        elif self.is_open:
+            order(self.engine)
+
+    def _launch(self, order: Launch) -> None:
+        is_done = False
+        try:
+            if (self.is_open or self._meet()) and self.engine.is_connected:
+                self.engine.launch(order.units, order.descriptors)
+                is_done = True
+        finally:
+            order.close()
+            if not is_done:
+                self.credence.forget([unit.key for unit in order.units])
+                self._tell(self.refusal(order.units))
+
+    # --- Meeting.
+
+    def _meet(self) -> bool:
+        """Meet the shepherd, started if need be; whether that was possible."""
+        try:
+            # Nothing that it tells is judged before it is known which units are this user's.
+            with self._judging:
+                evidence, unwanted = self.credence.judge(self.engine.open(self._take))
+        except (EngineError, OSError) as error:
+            self.trouble = str(error)
+            log.error("%s", error)  # noqa: TRY400 - the sentence says it all
+            return False
+        self.trouble = ""
+        with self._changed:
+            self.is_open = True
+            is_awaited, is_absent = self._is_awaited, self.is_absent
+            if is_awaited:
+                self._first = evidence
+        if unwanted:
+            self.engine.acknowledge(unwanted)
+        if is_absent:
+            self._on_met(self.user_id, evidence)
+            self.is_absent = False
+        elif not is_awaited:
+            self._tell([*evidence.running.values(), *evidence.events])
+        return True
+
+    def _take(self, events: Sequence[EngineEvent]) -> None:
+        """Pass on what is believed of what the shepherd tells."""
+        with self._judging:
+            believed = self.credence.sift(events)
+        if believed:
+            self._tell(believed)
+            self.credence.note(believed)
