@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from stoker.client.daemon import is_anothers
 from stoker.core.errors import UserError
 
 SLURM_NAMES = (
@@ -30,13 +31,17 @@ _SHEBANG_MAX = 127
 def ensure_names(home: Path, names: tuple[str, ...] = SLURM_NAMES) -> Path:
     """Make the directory with Slurm's names under *home*, if it is not as it should be.
 
+    Those of a home that is another user's are as that user has made them.
+
     Raises:
         UserError: It cannot be written.
     """
     directory = home / "bin"
+    if is_anothers(home) and directory.is_dir():
+        return directory
     text = launcher_text(Path(sys.executable), Path(__file__).parent)
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.mkdir(mode=_mode(), parents=True, exist_ok=True)
         for name in names:
             _ensure_launcher(directory / name, text)
     except OSError as error:
@@ -45,6 +50,11 @@ def ensure_names(home: Path, names: tuple[str, ...] = SLURM_NAMES) -> Path:
             "set STOKER_HOME to a directory of your own"
         ) from None
     return directory
+
+
+def _mode() -> int:
+    """Return who may run the names: root's may be run by everybody who reaches its home."""
+    return 0o700 if os.geteuid() else 0o755
 
 
 def shell_lines(home: Path, environment: Mapping[str, str] = os.environ) -> str:
@@ -85,10 +95,10 @@ def _ensure_launcher(path: Path, text: bytes) -> None:
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     fresh.unlink(missing_ok=True)
     try:
-        descriptor = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o700)
+        descriptor = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _mode())
         with os.fdopen(descriptor, "wb") as file:
             file.write(text)
-        os.chmod(fresh, 0o700)  # noqa: PTH101 - whatever the umask takes away
+        os.chmod(fresh, _mode())  # noqa: PTH101 - whatever the umask takes away
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)

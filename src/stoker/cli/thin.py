@@ -58,6 +58,7 @@ _OF_SHELLS = (2, 3)
 """SIGINT, SIGQUIT: shells let background commands ignore them; ours take them all the same."""
 _INTERACTIVE = ("srun", "salloc")
 _BADF, _AGAIN = 9, 11
+_SHARED_HOME = b"/var/lib/stoker"
 
 
 def main() -> "NoReturn":
@@ -344,10 +345,22 @@ def home_directory() -> bytes:
     environment = posix.environ
     if stated := environment.get(b"STOKER_HOME"):
         return stated
+    if _is_roots(_SHARED_HOME):
+        return _SHARED_HOME
     if state := environment.get(b"XDG_STATE_HOME"):
         return state + b"/stoker"
     home = environment.get(b"HOME") or _home_of_record()
     return home + b"/.local/state/stoker"
+
+
+def _is_roots(home: bytes) -> bool:
+    """Whether root has a Stoker there, as `core.settings.is_shared_home` has it."""
+    try:
+        return posix.lstat(home + b"/run").st_mode & 0o170000 == 0o040000 and (
+            posix.lstat(home).st_uid == 0
+        )
+    except OSError:
+        return False
 
 
 def _home_of_record() -> bytes:

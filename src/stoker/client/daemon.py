@@ -68,16 +68,18 @@ def keep_trying(
     """Bring a call to its end that a first attempt did not; None: nobody answered in time.
 
     Attempts again, with growing pauses; starts stokerd when it is time, with *start* if given.
+    Another user's is left for them to start: it may be about to come back.
 
     Raises:
-        DaemonUnavailable: stokerd could not be started.
+        DaemonUnavailable: stokerd could not be started, or is not ours to start.
     """
-    start_at, give_up_at = _schedule(caller)
+    start_at, give_up_at = _schedule(caller, home)
     pauses = _pauses()
     while caller.may_try_again and time.monotonic() <= give_up_at:
         began_at = time.monotonic()
-        if caller.absence is not None and began_at >= start_at:
+        if caller.absence is not None:
             _check_absence(caller.absence, home)
+        if caller.absence is not None and began_at >= start_at:
             (start or ensure_daemon)(home)
             give_up_at += time.monotonic() - began_at
         else:
@@ -86,18 +88,23 @@ def keep_trying(
         if (answer := caller.attempt()) is not None:
             return answer
         if time.monotonic() - began_at > PATIENCE_S:
-            start_at, give_up_at = _schedule(caller)
+            start_at, give_up_at = _schedule(caller, home)
+    if caller.absence is not None and is_anothers(home):
+        raise DaemonUnavailable(_not_ours(home))
     return None
 
 
-def _schedule(caller: Caller[object]) -> tuple[float, float]:
+def _schedule(caller: Caller[object], home: Path) -> tuple[float, float]:
     """Return when to start stokerd and when to give up.
 
     One that was never there is started at once; one that broke off may be restarted by somebody
-    else; one that sent us away is stopping on purpose, or busy, and is not started.
+    else; one that sent us away is stopping on purpose, or busy, and is not started, and another
+    user's never is.
     """
     now = time.monotonic()
     may_start = os.environ.get("STOKER_AUTOSTART") != "0"
+    if is_anothers(home):
+        return _NEVER, now + PATIENCE_S
     if caller.absence is not None:
         return (now, now + PATIENCE_S) if may_start else (_NEVER, now - 1)
     return (now + _GRACE_S if may_start and not caller.reason else _NEVER), now + PATIENCE_S
@@ -113,6 +120,24 @@ def _check_absence(absence: OSError, home: Path) -> None:
     """Refuse where starting stokerd would not help."""
     if absence.errno not in (ENOENT, ECONNREFUSED):
         raise DaemonUnavailable(f"cannot reach stokerd in {home}: {absence.strerror}")
+
+
+def is_anothers(home: Path) -> bool:
+    """Whether a home belongs to another user: then who starts its daemon is not up to us."""
+    try:
+        return home.stat().st_uid != os.geteuid()
+    except OSError:
+        return False
+
+
+def _not_ours(home: Path) -> str:
+    owner = home.stat().st_uid
+    if owner == 0:
+        return (
+            f"cannot reach stokerd in {home}: it does not run; root starts it, with `systemctl "
+            "start stoker` or `stoker up`"
+        )
+    return f"cannot start stokerd in {home}: it is user {owner}'s, who starts it with `stoker up`"
 
 
 def tell(text: str) -> None:
@@ -134,6 +159,10 @@ def ensure_daemon(
     Raises:
         DaemonUnavailable: It could not be started; the text is its own.
     """
+    if is_anothers(home):
+        if is_answering(home):
+            return 0
+        raise DaemonUnavailable(_not_ours(home))
     with _only_one(home):
         if is_answering(home):
             return 0

@@ -80,8 +80,12 @@ def _check(source: Path) -> None:
 @contextmanager
 def _no_daemon(home: Path) -> Iterator[None]:
     """Hold the lock that a daemon would hold."""
-    (home / "run").mkdir(mode=0o700, exist_ok=True)
-    lock = os.open(home / "run" / "stokerd.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    path = home / "run" / "stokerd.lock"
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UserError(f"cannot restore into {home}: {path}: {error.strerror}") from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -544,7 +544,7 @@ def test_shells_complete(capsys, shell):
 
 def test_the_service_keeps_jobs_alive_when_it_stops(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("STOKER_HOME", str(tmp_path / "with space 5%"))
-    assert run(["service", "install", "--print"]) == 0
+    assert run(["service", "install", "--print", "--private"]) == 0
     out = capsys.readouterr().out
     assert "KillMode=process\n" in out
     assert "Delegate=yes\n" in out

@@ -53,7 +53,10 @@ def backup_command(file: Path | None, as_json: bool) -> None:
     home = home_directory()
     target = file or home / "backups" / time.strftime("stoker-%Y%m%d-%H%M%S.db")
     if file is None:
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot back up to {target}: {error.strerror}") from None
     with Client(home) as client:
         client.back_up(target)
     if as_json:

@@ -1,4 +1,8 @@
-"""`stoker service`: the queue as a service of systemd, so that it survives a reboot."""
+"""`stoker service`: the queue as a service of systemd, so that it survives a reboot.
+
+A user has one of their own. Root has one for every user of the machine, unless told otherwise: its
+home is made so that all can reach its socket, and its settings say that it is shared.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,11 @@ from pathlib import Path
 
 import click
 
+import stoker
+from stoker.cli.names import ensure_names
 from stoker.cli.people.screen import say
 from stoker.core.errors import UserError
-from stoker.core.settings import home_directory
+from stoker.core.settings import SHARED_HOME, home_directory, load_settings
 
 UNIT = "stoker.service"
 
@@ -32,14 +38,15 @@ Restart=on-failure
 RestartSec=1
 
 [Install]
-WantedBy=default.target
+WantedBy={target}
 """
 
 
-def unit_text(home: Path, python: str = sys.executable) -> str:
-    """Return the unit for a Stoker."""
+def unit_text(home: Path, python: str = sys.executable, *, is_system: bool = False) -> str:
+    """Return the unit for a Stoker: one of the system, or of a user."""
     command = " ".join(map(_quoted, (python, "-I", "-m", "stoker.stokerd")))
-    return _TEXT.format(command=command, home=_quoted(f"STOKER_HOME={home}"))
+    target = "multi-user.target" if is_system else "default.target"
+    return _TEXT.format(command=command, home=_quoted(f"STOKER_HOME={home}"), target=target)
 
 
 def _quoted(word: str) -> str:
@@ -55,23 +62,40 @@ def service_command() -> None:
     Examples:
       stoker service install
       loginctl enable-linger             run it also while nobody is logged in
+      sudo stoker service install        one for all users of the machine
       stoker service remove
     """
 
 
 @service_command.command("install")
 @click.option("--print", "only_print", is_flag=True, help="Only print the unit.")
-def install(only_print: bool) -> None:
+@click.option(
+    "--shared/--private",
+    "is_shared",
+    default=None,
+    help="For root: serve all users of the machine, which is the default there, or root alone.",
+)
+def install(only_print: bool, is_shared: bool | None) -> None:
     """Write the unit, and start the service.
+
+    Root's serves every user of the machine; its home is /var/lib/stoker, unless STOKER_HOME is set.
 
     Examples:
       stoker service install
       stoker service install --print
+      sudo stoker service install
     """
-    text = unit_text(home_directory())
+    is_root = os.geteuid() == 0
+    if is_shared and not is_root:
+        raise UserError("cannot serve all users of the machine: only root can; use sudo")
+    serves_all = is_root if is_shared is None else is_shared
+    home = _shared_home() if serves_all else home_directory()
+    text = unit_text(home, is_system=is_root)
     if only_print:
         say(text.removesuffix("\n"))
         return
+    if serves_all:
+        _prepare(home)
     path = _unit_path()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +105,10 @@ def install(only_print: bool) -> None:
     say(f"wrote {path}")
     _systemctl("daemon-reload")
     _systemctl("enable", "--now", UNIT)
-    say("the service is enabled; `loginctl enable-linger` keeps it while you are logged out")
+    if serves_all:
+        say(f"the service is enabled for all users; PATH={home / 'bin'}:$PATH gives them its names")
+    elif not is_root:
+        say("the service is enabled; `loginctl enable-linger` keeps it while you are logged out")
 
 
 @service_command.command("remove")
@@ -98,6 +125,54 @@ def remove() -> None:
     path.unlink()
     _systemctl("daemon-reload")
     say(f"removed {path}")
+
+
+def _shared_home() -> Path:
+    return home_directory() if os.environ.get("STOKER_HOME") else SHARED_HOME
+
+
+def _prepare(home: Path) -> None:
+    """Make a home that all users can reach, and that says that it is theirs.
+
+    Raises:
+        UserError: They could not reach us, or the home is not, or not to be, such a one.
+    """
+    for program in (Path(sys.executable), Path(stoker.__file__)):
+        _check_reach(program)
+    try:
+        for directory in (home, home / "bin"):
+            directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+            directory.chmod(0o755)
+        if home.stat().st_uid != 0:
+            raise UserError(f"cannot serve all users from {home}: it must be root's")
+        _declare(home / "stoker.toml")
+    except OSError as error:
+        raise UserError(f"cannot prepare {home}: {error.strerror}") from None
+    ensure_names(home)
+    if not load_settings(home).shared:
+        raise UserError(
+            f"cannot serve all users from {home}: its settings say that it is not shared; change "
+            "`shared` in stoker.toml, or install it with --private"
+        )
+
+
+def _check_reach(program: Path) -> None:
+    """Refuse what users could not run: their commands and shepherds are of our files."""
+    for path in (program.resolve(), program.absolute()):
+        for each in (path, *path.parents):
+            if not each.stat().st_mode & (0o001 if each.is_dir() else 0o004):
+                raise UserError(
+                    f"cannot serve all users with {program}: others may not reach {each}; install "
+                    "Stoker where all may read it, as in `python3 -m venv /opt/stoker`"
+                )
+
+
+def _declare(path: Path) -> None:
+    """Have the settings say that the home is shared, unless they speak of it already."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    if not any(line.split("=")[0].strip() == "shared" for line in text.splitlines()):
+        path.write_text(f"shared = true\n{text}", encoding="utf-8")
+        path.chmod(0o644)
 
 
 def _unit_path() -> Path:
