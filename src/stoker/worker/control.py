@@ -9,6 +9,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Final, TypeVar
 
 from stoker.core.accounts import Book, BookChange, Transaction
@@ -26,7 +27,7 @@ from stoker.worker import peers
 from stoker.worker.accounts import AccountKeeper
 from stoker.worker.admission import Admission
 from stoker.worker.changes import Changes
-from stoker.worker.configuration import slurm_configuration
+from stoker.worker.configuration import Place, slurm_configuration
 from stoker.worker.controller import (
     HistoryQuery,
     Host,
@@ -73,6 +74,7 @@ class Control:
     def __init__(
         self,
         *,
+        home: Path,
         queue: JobQueue,
         repository: Repository,
         admission: Admission,
@@ -91,6 +93,7 @@ class Control:
         tokens: Tokens,
     ) -> None:
         """Speak for these rooms; all changing methods need an open turn of *queue*."""
+        self._home = home
         self._queue = queue
         self._repository = repository
         self._admission = admission
@@ -139,7 +142,10 @@ class Control:
 
     def configuration(self) -> Mapping[str, str]:
         """Return Slurm's names for what is configured."""
-        return slurm_configuration(self._admission.settings, self._machine)
+        number = os.geteuid()
+        user = f"{peers.user_name(number)}({number})"
+        place = Place(self._home, user, self._queue.next_job_id)
+        return slurm_configuration(self._admission.settings, self._machine, place)
 
     def host(self) -> Host:
         """Return the machine underneath the nodes."""

@@ -176,6 +176,11 @@ class JobQueue:
                 self.table.add(job)
             self._next_job_id = max(self._next_job_id, self.repository.next_job_id())
 
+    @property
+    def next_job_id(self) -> int:
+        """Return the id that the next job gets."""
+        return self._next_job_id
+
     def now(self) -> float:
         """Return the wall clock's time, in epoch seconds."""
         return self._clock()

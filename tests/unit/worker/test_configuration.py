@@ -2,19 +2,53 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from stoker.core.settings import Detected, Settings, machine_of
-from stoker.worker.configuration import slurm_configuration
+from stoker.worker.configuration import Place, slurm_configuration
 
 
 def shown(**settings: object) -> dict[str, str]:
     stated = Settings(**settings)  # type: ignore[arg-type]
     machine = machine_of(stated, Detected((0, 1), 1000, "node1"))
-    return dict(slurm_configuration(stated, machine))
+    place = Place(Path("/var/stoker"), "alice(2001)", 7)
+    return dict(slurm_configuration(stated, machine, place))
 
 
-def test_parameters_stand_in_the_order_of_the_alphabet() -> None:
-    names = list(shown())
-    assert names == sorted(names, key=str.lower)
+def test_what_is_set_is_shown_by_slurms_names() -> None:
+    found = shown(
+        gres="gpu:2",
+        licenses="matlab:4",
+        nodes="node[1-2]",
+        kill_invalid_depend=True,
+        batch_sched_delay_s=3,
+        max_script_size=1000,
+        history_days=30,
+        log_level="DEBUG",
+    )
+    assert found["GresTypes"] == "gpu"
+    assert found["Licenses"] == "matlab:4"
+    assert (found["MaxNodeCount"], found["MULTIPLE_SLURMD"]) == ("2", "Yes")
+    assert found["DependencyParameters"] == "kill_invalid_depend"
+    assert found["SchedulerParameters"] == "batch_sched_delay=3,max_script_size=1000"
+    assert (found["PurgeJobAfter"], found["ArchiveJobs"]) == ("30 days", "Yes")
+    assert found["SlurmctldDebug"] == "debug"
+
+
+def test_what_is_not_set_is_shown_as_slurm_shows_it() -> None:
+    found = shown()
+    unset = ("GresTypes", "Licenses", "DependencyParameters", "SchedulerParameters", "MailProg")
+    assert {found[name] for name in unset} == {"(null)"}
+    assert (found["PurgeJobAfter"], found["ArchiveJobs"]) == ("NONE", "No")
+    assert found["MULTIPLE_SLURMD"] == "No"
+
+
+def test_places_are_those_of_the_home_and_no_address_of_a_database_is_told() -> None:
+    found = shown()
+    assert found["StateSaveLocation"] == "/var/stoker"
+    assert found["StorageLoc"] == "/var/stoker/stoker.db"
+    assert (found["SlurmUser"], found["NEXT_JOB_ID"]) == ("alice(2001)", "7")
+    assert shown(database_url="postgresql://me:secret@host/x")["StorageLoc"] == "(null)"
 
 
 def test_priorities_are_shown_as_slurm_shows_them() -> None:

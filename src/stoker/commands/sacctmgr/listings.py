@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from stoker.commands.configuration import accounting_parameters, records_parameters
 from stoker.commands.sacctmgr.desk import Desk
 from stoker.commands.sacctmgr.fields import Row
 from stoker.commands.sacctmgr.records import (
@@ -200,7 +201,9 @@ def configuration(desk: Desk) -> str:
     zone = zone_of(desk.call.environment.get("TZ", ""))
     now = datetime.fromtimestamp(int(controller.now()), zone).strftime("%Y-%m-%dT%H:%M:%S")
     lines = [f"Configuration data as of {now}"]
-    lines += [f"{name:<23}= {value}" for name, value in controller.configuration().items()]
+    lines += [f"{name:<22} = {value}" for name, value in accounting_parameters(controller, zone)]
+    lines += ["", "SlurmDBD configuration:"]
+    lines += [f"{name:<22} = {value}" for name, value in records_parameters(controller, zone)]
     return "".join(f"{line}\n" for line in lines)
 
 

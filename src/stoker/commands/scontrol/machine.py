@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from stoker.commands import nodeview
+from stoker.commands.configuration import parameters
 from stoker.commands.jobview import Scene
 from stoker.commands.scontrol.jobs import joined
 from stoker.commands.scontrol.words import Line
@@ -60,8 +61,8 @@ def show_licenses(line: Line, word: str | None) -> Answer:
 def show_config(line: Line, _word: str | None) -> Answer:
     """Show what is configured, by Slurm's names."""
     scene = Scene(line.call, line.controller)
-    entries = line.controller.configuration().items()
     lines = [f"Configuration data as of {scene.time(scene.now)}"]
+    entries = parameters(line.controller, scene.zone)
     lines += [f"{name:<23} = {value}" for name, value in entries]
     return Answer(out="\n".join(lines) + f"\n\n{ping_line(line)}\n")
 
