@@ -17,7 +17,8 @@ class Shape(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     the nodes the job may use, None for all; those in ``required`` must be among the ones it gets,
     and ``nodes_min`` counts them. ``gres`` is per node, sorted. ``licenses`` are
     counted over all nodes. ``time_limit_s`` may be `FOREVER`.
-    ``association`` and ``qos`` say under what it runs, where limits are enforced.
+    ``association`` and ``qos`` say under what it runs, where limits are enforced; ``owner`` whose
+    it is, where many users are served.
     """
 
     partition: str
@@ -38,6 +39,7 @@ class Shape(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     licenses: tuple[tuple[str, int], ...] = ()
     association: int = 0
     qos: str = ""
+    owner: int | None = None
 
 
 class FreeNode(msgspec.Struct, frozen=True, gc=False):

@@ -27,8 +27,9 @@ PRIORITY_START: Final = 4_294_901_760
 """Where priorities begin; each job gets one less than the one before, as Slurm's basic plugin."""
 
 
-_Like = tuple[bytes, str, float | None, tuple[int, str]]
-"""What jobs of one shape have in common: what was asked for, and under what it runs."""
+_Like = tuple[bytes, str, float | None, tuple[int, str], int | None]
+"""What jobs of one shape have in common: what was asked for, under what it runs, and whose it is
+where that makes a difference."""
 
 _SHAPES_MAX: Final = 4096
 """How many shapes are remembered, so that equal requests are judged once."""
@@ -111,14 +112,15 @@ class Admission:
     def shape(self, job: Job) -> Shape:
         """Return what placement needs to know of the job; equal requests share one object."""
         grip = self.rules.grip_of(job) if self.rules.has_limits else NO_GRIP
+        owner = job.owner.user_id if self.settings.shared else None
         if not job.spec_digest:
-            return self._shape_of(job.spec, job.partition, job.time_limit_s, grip)
-        like = (job.spec_digest, job.partition, job.time_limit_s, grip)
+            return self._shape_of(job.spec, job.partition, job.time_limit_s, grip, owner)
+        like = (job.spec_digest, job.partition, job.time_limit_s, grip, owner)
         shape = self._shapes.get(like)
         if shape is None:
             if len(self._shapes) >= _SHAPES_MAX:
                 self._shapes.clear()
-            shape = self._shape_of(job.spec, job.partition, job.time_limit_s, grip)
+            shape = self._shape_of(job.spec, job.partition, job.time_limit_s, grip, owner)
             self._shapes[like] = shape
         return shape
 
@@ -208,6 +210,7 @@ class Admission:
         partition_name: str,
         time_limit_s: float | None,
         grip: tuple[int, str],
+        owner: int | None,
     ) -> Shape:
         partition = self.partitions.get(partition_name, self.default_partition)
         per_node, per_cpu = self._memory(spec, partition)
@@ -233,6 +236,7 @@ class Admission:
             time_limit_s=time_limit_s if time_limit_s is not None else FOREVER,
             association=grip[0],
             qos=grip[1],
+            owner=owner,
         )
 
     def _memory(self, spec: JobSpec, partition: Partition) -> tuple[int | None, int | None]:

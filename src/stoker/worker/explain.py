@@ -28,6 +28,7 @@ _WAITING: Mapping[str, str] = {
     Reason.BAD_CONSTRAINTS: "No node has the features that it asks for.",
     Reason.DEADLINE: "It cannot end before its deadline any more.",
     Reason.NODE_DOWN: "A node that it needs is down.",
+    Reason.JOB_LAUNCH_FAILURE: "No job of its user can be started now; it is tried again soon.",
     Reason.LAUNCH_FAILED_HELD: "It could not be launched, and is held until somebody looks.",
 }
 

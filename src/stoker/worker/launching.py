@@ -1,17 +1,9 @@
-"""From a reservation to what the engine runs: script on disk, environment, descriptors, limits.
-
-A batch script stands once in the spool by its content, whatever number of jobs share it. It is
-written before it is first used by this daemon, so a file that a power failure cut short is made
-whole again.
-"""
+"""From a reservation to what the engine runs: script on disk, environment, descriptors, limits."""
 
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -26,49 +18,12 @@ from stoker.worker.admission import Admission
 from stoker.worker.environment import TASK_PID, BatchVariables
 from stoker.worker.failpoints import hit
 from stoker.worker.queue import Turn
+from stoker.worker.spool import OwnSpool, SharedSpool, Spool
 
 log = logging.getLogger(__name__)
 
 BATCH: Final = "batch"
 """The step that is the batch script's, or the command's of a job without one."""
-
-_SCRIPT_NAME = "slurm_script"
-
-
-class Spool:
-    """Batch scripts as files that the kernel can execute: ``<digest>/slurm_script``."""
-
-    def __init__(self, directory: Path, read: Callable[[str], bytes]) -> None:
-        """Keep the scripts in *directory*; *read* gives a content by its digest."""
-        self._directory = directory
-        self._read = read
-        self._written: dict[str, Path] = {}
-
-    def path_of(self, digest: str) -> Path:
-        """Return the path of a script, which is written if this daemon has not done so yet."""
-        path = self._written.get(digest)
-        if path is None or not os.path.exists(path):  # noqa: PTH110 - a third of the time, a job each
-            path = self._write(digest)
-            self._written[digest] = path
-        return path
-
-    def _write(self, digest: str) -> Path:
-        path = self._directory / digest / _SCRIPT_NAME
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh = path.with_name(f".{_SCRIPT_NAME}.new")
-        descriptor = os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o700)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(self._read(digest))
-        fresh.replace(path)
-        return path
-
-    def keep_only(self, digests: set[str]) -> None:
-        """Remove the scripts that nobody needs any more."""
-        with suppress(FileNotFoundError):
-            for entry in list(self._directory.iterdir()):
-                if entry.name not in digests:
-                    self._written.pop(entry.name, None)
-                    shutil.rmtree(entry, ignore_errors=True)
 
 
 class Launcher:
@@ -83,7 +38,8 @@ class Launcher:
         home: Path,
     ) -> None:
         """Launch on *engine*; scripts stand under *home*."""
-        self.spool = Spool(home / "spool" / "scripts", repository.content)
+        spool = SharedSpool if admission.settings.shared else OwnSpool
+        self.spool: Spool = spool(home / "spool" / "scripts", repository.content)
         self.on_failure: Callable[[Sequence[Failed]], None] = lambda _: None
         """Called with the jobs that never reached the engine."""
         self._engine = engine
@@ -125,9 +81,10 @@ class Launcher:
         key = UnitKey(job.job_id, allocation.attempt, BATCH)
         argv = spec.argv
         if spec.script:
-            argv = (str(self.spool.path_of(spec.script)), *spec.argv)
+            argv = (str(self.spool.path_of(spec.script, job.owner.user_id)), *spec.argv)
         return Unit(
             key=str(key),
+            user_id=job.owner.user_id,
             group=key.group,
             leads=True,
             token=allocation.token,

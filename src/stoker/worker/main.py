@@ -16,11 +16,13 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 import stoker
 from stoker.core.database import Database
 from stoker.core.errors import StokerError, UserError
+from stoker.core.ownerstore import OwnerStore
 from stoker.core.repository import Repository
 from stoker.core.settings import (
     Detected,
@@ -33,8 +35,10 @@ from stoker.core.settings import (
     machine_of,
 )
 from stoker.engines.local import LocalEngine
+from stoker.engines.shared import SharedEngine
 from stoker.worker.failpoints import arm
 from stoker.worker.homelock import only_daemon
+from stoker.worker.layout import check_is_root, lay_out_shared
 from stoker.worker.localdisk import check_is_local
 from stoker.worker.rpc import ReadDraft
 from stoker.worker.service import Command
@@ -88,27 +92,37 @@ def _prepare(
     for number in (RELOAD_SIGNAL, *_IGNORED):
         signal.signal(number, signal.SIG_IGN)
     _take_descriptors()
+    if not os.geteuid() and _is_to_be_shared(home, options):
+        # Before anything is opened there: nobody else may have had a hand in it.
+        lay_out_shared(home)
     stack.enter_context(only_daemon(home))
     check_is_local(home)
     _start_log(home, to_file=options.background)
     arm(os.environ)
     settings, machine, detected = _read_settings(home, options)
     _set_log_level(settings)
+    if settings.shared:
+        check_is_root()
     for warning in machine.warnings:
         log.warning("%s", warning)
     database = Database(settings.database_url or f"sqlite:///{home / 'stoker.db'}")
     stack.enter_context(database)
     repository = Repository(database)
+    engine: LocalEngine | SharedEngine = LocalEngine(home, repository.content)
+    if settings.shared:
+        engine = SharedEngine(home, repository.content, OwnerStore(database))
     worker = Worker(
         home,
         settings,
         machine,
         detected,
         repository=repository,
-        engine=LocalEngine(home, repository.content),
+        engine=engine,
         commands=commands,
         read_draft=read_draft,
     )
+    if isinstance(engine, SharedEngine):
+        worker.on_recovered = partial(engine.follow, worker.recover_user)
     # Hundreds of thousands of waiting jobs hold no cycles: looking for some would stall a turn.
     gc.set_threshold(50_000, 20, 100)
     # A turn lets other threads run at each statement; a listing must give way again at once.
@@ -122,6 +136,14 @@ def _take_descriptors() -> None:
     wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _is_to_be_shared(home: Path, options: argparse.Namespace) -> bool:
+    """Whether the settings say that every user is served; what is wrong with them is told later."""
+    try:
+        return load_settings(home, os.environ, _flags(options.set)).shared
+    except StokerError:
+        return False
 
 
 def _read_settings(home: Path, options: argparse.Namespace) -> tuple[Settings, Machine, Detected]:

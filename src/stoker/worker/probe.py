@@ -25,6 +25,7 @@ class Probe:
         never_ran: Callable[[Job], bool] = lambda _: False,
         adopt: Callable[[Job], object] = lambda _: None,
         terminate: Callable[[Job], bool] | None = None,
+        is_theirs: Callable[[Job, ProcessIdentity], bool] = lambda *_: True,
         kill_wait_s: float = 30.0,
     ) -> None:
         """Ask and act on this machine.
@@ -37,12 +38,15 @@ class Probe:
                 ``job.ending`` says that somebody asked for that.
             terminate: Ends the job's whole tree and returns whether it is gone; if not given, its
                 processes are sought and signalled from here.
+            is_theirs: Whether a process can be one of the job at all. Which process is a job's
+                leader its engine has told, which token a process carries is that one's own affair.
             kill_wait_s: Seconds between SIGTERM and SIGKILL.
         """
         self.is_known = is_known
         self.never_ran = never_ran
         self.adopt = adopt
         self._terminate = terminate
+        self._is_theirs = is_theirs
         self._kill_wait_s = kill_wait_s
 
     def is_alive(self, job: Job) -> bool:
@@ -58,9 +62,12 @@ class Probe:
         if allocation is None:
             return None
         if allocation.state is AllocationState.RESERVED:
-            return next(iter(processes.holders_of(allocation.token)), None)
+            holders = processes.holders_of(allocation.token)
+            return next((each for each in holders if self._is_theirs(job, each)), None)
         recorded = _recorded(job)
-        return recorded if recorded is not None and processes.is_alive(recorded) else None
+        if recorded is None or not processes.is_alive(recorded):
+            return None
+        return recorded if self._is_theirs(job, recorded) else None
 
     def run_s(self, job: Job) -> float:
         """Return for how long the job has run, not counting suspension.
@@ -78,7 +85,10 @@ class Probe:
         """End every process of the job, TERM before KILL; return whether all of them are gone."""
         if self._terminate is not None:
             return self._terminate(job)
-        return processes.end_all(lambda: _members(job), self._kill_wait_s)
+        return processes.end_all(lambda: self._members(job), self._kill_wait_s)
+
+    def _members(self, job: Job) -> Iterator[ProcessIdentity]:
+        return (each for each in _members(job) if self._is_theirs(job, each))
 
 
 def _recorded(job: Job) -> ProcessIdentity | None:
@@ -98,3 +108,8 @@ def _members(job: Job) -> Iterator[ProcessIdentity]:
             return
         yield from processes.session_of(recorded)
     yield from processes.holders_of(job.allocation.token)
+
+
+def runs_as_owner(job: Job, process: ProcessIdentity) -> bool:
+    """Whether a process is one of the user's whose job it is, whatever it runs as."""
+    return processes.real_user_of(process.pid) == job.owner.user_id

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -71,6 +71,7 @@ class RecoveryManager:
         *,
         ledger: Ledger | None = None,
         probe: Probe | None = None,
+        concerns: Callable[[Job], bool] = lambda _: True,
     ) -> None:
         """Recover by *strategy*, or as the settings say.
 
@@ -79,10 +80,12 @@ class RecoveryManager:
             ledger: Whose jobs; if not given, those of the home directory, where no daemon may be
                 running.
             probe: Knows the processes; if not given, /proc is asked.
+            concerns: Which jobs to look at; the others stay as they are.
         """
         self._strategy = strategy
         self._ledger = ledger
         self._probe = probe
+        self._concerns = concerns
 
     def recover_on_startup(self) -> RecoveryResult:
         """Bring every job in order that needs it; once more does no harm."""
@@ -102,7 +105,9 @@ class RecoveryManager:
         strategy = self._strategy or default_strategy(settings.max_runtime_hours)
         strategy.bind(ledger, probe)
         with ledger.queue.turn():
-            held = sorted(job.job_id for job in ledger.table if _is_held(job))
+            held = sorted(
+                job.job_id for job in ledger.table if _is_held(job) and self._concerns(job)
+            )
         # By id: where a turn fails, the table is made anew, and with it all its jobs.
         return [
             self._recover(job, ledger, strategy, probe)

@@ -37,7 +37,7 @@ from stoker.worker.steps import StepKeeper
 
 log = logging.getLogger(__name__)
 
-_OUR_TROUBLE = frozenset({"journal", "spool", "fork"})
+_OUR_TROUBLE = frozenset({"journal", "spool", "fork", "shepherd"})
 """Steps of a launch that are the machine's trouble, not the job's: it may well start later."""
 
 _OUTPUTS: Final = frozenset({"stdout", "stderr"})
@@ -157,6 +157,8 @@ class Reports:
         if allocation.state is AllocationState.RESERVED:
             self._ledger.start(turn, job, event.pid, event.start_ticks, self.boot_id, event.at)
             if job.ending is None:
+                # Why it did not start before is of no interest any more.
+                job.message = ""
                 return
         # It was to end while the order to start it was on its way; or this is told again, because
         # the daemon or the connection is a new one, and what was asked before may be lost.
@@ -193,13 +195,29 @@ class Reports:
                 "job %s could not be started (%s): %s", job.job_id, event.step, event.message
             )
             self._take_back(turn, job)
-            self._scheduler.back_off(event.message)
+            self._back_off(turn, job, event)
         elif _may_come(job, event, turn.now):
             look_at = turn.now + max(_DIRECTORY_PAUSE_S, turn.now - job.submit_at)
             job.begin_at = min(look_at, job.submit_at + _DIRECTORY_WAIT_S)
             self._take_back(turn, job)
         else:
             self._ledger.finish(turn, job, outcomes.launch_failure(event))
+
+    def _back_off(self, turn: Turn, job: Job, event: Failed) -> None:
+        """Start nothing for a while; where many are served, nothing of the job's user.
+
+        What the engine had no room for there may be a limit of that user's, or their own doing.
+        """
+        if not self._ledger.admission.settings.shared:
+            self._scheduler.back_off(event.message)
+            return
+        table = self._ledger.table
+        # A task of an array may wait with its array again.
+        waiting = table.get(job.job_id) or table.get(job.array_job_id)
+        if waiting is not None:
+            waiting.message = event.message
+            turn.touch(waiting)
+        self._scheduler.back_off_from(job, event.message)
 
     def _take_back(self, turn: Turn, job: Job) -> None:
         """Let a job whose process never was wait again, unless it was to end anyway."""

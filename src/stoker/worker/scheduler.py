@@ -14,7 +14,7 @@ from itertools import islice
 from time import perf_counter
 from typing import Any, Final, NamedTuple
 
-from stoker.core.enums import JobState
+from stoker.core.enums import JobState, Reason
 from stoker.core.models import FOREVER, Job, NodeShare
 from stoker.engines.base import Engine, UnitKey
 from stoker.scheduling.forecast import forecast
@@ -23,7 +23,7 @@ from stoker.scheduling.placement import place
 from stoker.scheduling.plan import Plan, plan
 from stoker.scheduling.policy import Order
 from stoker.scheduling.quotas import Quotas
-from stoker.scheduling.snapshot import Allowance, Running, Shape, Snapshot, Waiting
+from stoker.scheduling.snapshot import Allowance, Queue, Running, Shape, Snapshot, Waiting
 from stoker.worker.clockset import ClockWatch
 from stoker.worker.launching import BATCH, Launcher
 from stoker.worker.ledger import Ledger
@@ -39,6 +39,8 @@ _OVERDUE_S: Final = 0.5
 """How long a job may stand behind another one before it is taken back."""
 _BACK_OFF_S: Final = 2.0
 """How long nothing is started after the engine could not start a job for lack of resources."""
+_USER_BACK_OFF_S: Final = 10.0
+"""How long none of a user's jobs is started, where many are served: they may never be able to."""
 _SHAPES_MAX: Final = 16
 """With more kinds of jobs waiting, nobody is handed over in advance."""
 _SHAPES_KEPT_MAX: Final = 4096
@@ -104,6 +106,7 @@ class ResourceScheduler:
         self._engine = engine
         self._depth_max = ledger.admission.settings.follow_depth_max
         self._blocked_until = 0.0
+        self._blocked_users: dict[int, float] = {}
         self._clock_watch = ClockWatch(queue.now, queue.monotonic)
 
     @property
@@ -165,7 +168,18 @@ class ResourceScheduler:
         running = [
             _running(table.jobs[job_id], shares) for job_id, shares in tracker.holdings().items()
         ]
-        return Snapshot(table.waiting(), running, tracker.free_nodes(), self._allowance(running))
+        return Snapshot(self._waiting(), running, tracker.free_nodes(), self._allowance(running))
+
+    def _waiting(self) -> Sequence[Queue]:
+        """Return the queues, but for those of users whose jobs cannot be started now."""
+        queues = self._ledger.table.waiting()
+        if not self._blocked_users:
+            return queues
+        now = self._queue.monotonic()
+        self._blocked_users = {
+            user_id: until for user_id, until in self._blocked_users.items() if until > now
+        }
+        return [queue for queue in queues if queue.shape.owner not in self._blocked_users]
 
     def _allowance(self, running: Sequence[Running]) -> Allowance | None:
         """Return what licences and limits leave beside running jobs."""
@@ -186,6 +200,16 @@ class ResourceScheduler:
             (admission.shape(jobs[each.job_id]), each.shares, max(0.0, each.ends_at - now))
             for each in running
         )
+
+    def back_off_from(self, job: Job, why: str) -> None:
+        """Start none of a user's jobs for a while: the engine could not start this one."""
+        log.warning(
+            "no job of %s is started for %g s: %s", job.owner.user_name, _USER_BACK_OFF_S, why
+        )
+        with self._queue.lock:
+            until = self._queue.monotonic() + _USER_BACK_OFF_S
+            self._blocked_users[job.owner.user_id] = until
+            self._promise()
 
     def back_off(self, why: str) -> None:
         """Start nothing for a while: the engine had no room for a job."""
@@ -210,6 +234,9 @@ class ResourceScheduler:
         at = [self._ledger.table.next_wakeup_at or FOREVER]
         if (blocked_s := self._blocked_s) > 0:
             at.append(self._queue.now() + blocked_s)
+        if self._blocked_users:
+            left_s = min(self._blocked_users.values()) - self._queue.monotonic()
+            at.append(self._queue.now() + max(0.0, left_s))
         if self._ledger.lanes.has_followers:
             at.append(self._queue.now() + _OVERDUE_S)
         return min(at)
@@ -228,6 +255,8 @@ class ResourceScheduler:
         shape = self._ledger.table.shape(job)
         if shape is None or self.last_plan is None:
             return job.reason
+        if shape.owner in self._blocked_users:
+            return Reason.JOB_LAUNCH_FAILURE
         is_at_limit = not self._ledger.table.startable(job.job_id)
         return self.last_plan.reason(shape, job.job_id, is_at_limit=is_at_limit)
 
@@ -260,7 +289,7 @@ class ResourceScheduler:
         """Fill the lanes with who is next in order."""
         if not self._depth_max:
             return
-        fronts = self._ledger.table.waiting()
+        fronts = self._waiting()
         if not 0 < len(fronts) <= _SHAPES_MAX:
             return
         shape = fronts[0].shape

@@ -21,20 +21,22 @@ _SEVERAL: Final = -1
 
 
 def outputs_of(
-    units: Sequence[Unit], descriptors: Mapping[str, Sequence[int]]
+    units: Sequence[Unit], descriptors: Mapping[str, Sequence[int]], *, may_look: bool = True
 ) -> tuple[StepOutput, ...]:
     """Return the files to which all tasks write; () if one of them writes elsewhere, or too many.
 
     Args:
         units: The tasks, by number.
         descriptors: By unit key, the caller's descriptors that become the task's own.
+        may_look: Whether to look how long a file is that tasks write on in. By a path of another
+            user's root looks at nothing: then what was there before is taken for theirs.
     """
     found: dict[str, StepOutput] = {}
     for task, unit in enumerate(units):
         for target in _targets(unit):
             if target == os.devnull:
                 continue
-            output = _output(target, unit, descriptors.get(unit.key, ()), task)
+            output = _output(target, unit, descriptors.get(unit.key, ()), task, may_look=may_look)
             if output is None:
                 return ()
             known = found.get(output.path)
@@ -54,12 +56,17 @@ def _targets(unit: Unit) -> Iterator[str | Mapping[str, int]]:
 
 
 def _output(
-    target: str | Mapping[str, int], unit: Unit, descriptors: Sequence[int], task: int
+    target: str | Mapping[str, int],
+    unit: Unit,
+    descriptors: Sequence[int],
+    task: int,
+    *,
+    may_look: bool,
 ) -> StepOutput | None:
     """Return where a task begins to write; None if that is no file."""
     try:
         if isinstance(target, str):
-            keeps = unit.open_mode == "append" and os.path.exists(target)  # noqa: PTH110
+            keeps = may_look and unit.open_mode == "append" and os.path.exists(target)  # noqa: PTH110
             return StepOutput(target, os.stat(target).st_size if keeps else 0, task)  # noqa: PTH116
         number = descriptors[target["fd"]]
         status = os.fstat(number)

@@ -28,6 +28,11 @@ class TaskUnits:
         self._detected = detected
         self._home = home
 
+    @property
+    def are_shared(self) -> bool:
+        """Whether they are run for many users, whose files are theirs to look at."""
+        return self._admission.settings.shared
+
     def of_step(
         self, job: Job, step: Step, request: StepRequest, environment_key: str
     ) -> list[Unit]:
@@ -45,6 +50,7 @@ class TaskUnits:
         key = UnitKey(step.job_id, step.attempt, f"{step.step_id}.{task}")
         return Unit(
             key=str(key),
+            user_id=job.owner.user_id,
             group=key.group,
             leads=False,
             token=allocation.token,

@@ -15,10 +15,11 @@ from stoker.core.accountstore import AccountStore
 from stoker.core.errors import StoreError
 from stoker.core.models import Allocation, Job
 from stoker.core.noticestore import NoticeStore
+from stoker.core.processes import ProcessIdentity
 from stoker.core.repository import Repository
 from stoker.core.settings import Detected, Machine, Settings
 from stoker.core.usagestore import UsageStore
-from stoker.engines.base import Engine, Evidence, Lost, UnitKey, group_key
+from stoker.engines.base import Engine, Evidence, Lost, UnitKey, group_key, parse_key
 from stoker.worker.accountrules import AccountRules
 from stoker.worker.accounts import AccountKeeper
 from stoker.worker.admission import Admission
@@ -39,7 +40,7 @@ from stoker.worker.nodes import NodeKeeper
 from stoker.worker.notifying import Notifier, Post
 from stoker.worker.outcomes import why
 from stoker.worker.priorities import Priorities
-from stoker.worker.probe import Probe
+from stoker.worker.probe import Probe, runs_as_owner
 from stoker.worker.queue import JobQueue
 from stoker.worker.recovery import RecoveryManager, RecoveryResult
 from stoker.worker.reload import Reloaded, reloaded
@@ -83,6 +84,8 @@ class Worker:
         read_draft: ReadDraft,
     ) -> None:
         """Put the rooms together; nothing runs, and nothing is read, before `work`."""
+        self.on_recovered: Callable[[], None] = lambda: None
+        """Called when recovery has come to its end."""
         self.home = home
         self.settings = settings
         self.engine = engine
@@ -149,7 +152,6 @@ class Worker:
         self.crontabs = CrontabKeeper(self._notices, self.ledger, self.intake, self.changes)
         self.ledger.witnesses.append(self.crontabs)
         self.control = Control(
-            home=self.home,
             queue=self.queue,
             repository=self.repository,
             admission=self.admission,
@@ -195,6 +197,7 @@ class Worker:
             evidence = self.engine.open(self.reports.take)
             stack.callback(self.engine.close)
             self.recover(evidence)
+            self.on_recovered()
             stack.enter_context(self._server)
             serving = threading.Thread(target=self._server.run, name="server", daemon=True)
             serving.start()
@@ -239,19 +242,7 @@ class Worker:
         """Make memory, record and processes agree; only then may new jobs start."""
         self.reports.boot_id = evidence.boot_id
         self.intake.load()
-        self.reports.take([*evidence.running.values(), *evidence.events])
-        known = evidence.running.keys() | evidence.queued
-        self.reports.take([Lost(key) for key in self.steps.open_units() if key not in known])
-        probe = Probe(
-            is_known=lambda job: _is_known(job, evidence),
-            never_ran=lambda job: _never_ran(job, evidence),
-            kill_wait_s=self.settings.kill_wait_s,
-        )
-        watch = ProcessWatch(self.reports.take, probe)
-        probe.adopt = lambda job: (
-            self._adopt(job, evidence) if probe.is_known(job) else watch.watch(job)
-        )
-        result = RecoveryManager(ledger=self.ledger, probe=probe).recover_on_startup()
+        result = self._recover(evidence, lambda job: job.owner.user_id not in evidence.absent)
         self.launcher.spool.keep_only({job.spec.script for job in self.queue.table})
         self.reports.is_live = True
         with self.queue.turn() as turn:
@@ -260,6 +251,36 @@ class Worker:
         for job in list(self.queue.table):
             callers.watch(job)
         return result
+
+    def recover_user(self, user_id: int, evidence: Evidence) -> None:
+        """Do the same for the jobs of one user, of which the engine knew nothing when we began."""
+        self._recover(evidence, lambda job: job.owner.user_id == user_id)
+        self._turns.wake()
+
+    def _recover(self, evidence: Evidence, concerns: Callable[[Job], bool]) -> RecoveryResult:
+        """Recover the jobs that the evidence concerns; the others stay as they are."""
+        self.reports.take([*evidence.running.values(), *evidence.events])
+        known = evidence.running.keys() | evidence.queued
+        table = self.queue.table
+        with self.queue.lock:
+            lost = [
+                key
+                for key in self.steps.open_units()
+                if key not in known and concerns(table.jobs[parse_key(key).job_id])
+            ]
+        self.reports.take([Lost(key) for key in lost])
+        probe = Probe(
+            is_known=lambda job: _is_known(job, evidence),
+            never_ran=lambda job: _never_ran(job, evidence),
+            is_theirs=runs_as_owner if self.settings.shared else _is_ours,
+            kill_wait_s=self.settings.kill_wait_s,
+        )
+        watch = ProcessWatch(self.reports.take, probe)
+        probe.adopt = lambda job: (
+            self._adopt(job, evidence) if probe.is_known(job) else watch.watch(job)
+        )
+        manager = RecoveryManager(ledger=self.ledger, probe=probe, concerns=concerns)
+        return manager.recover_on_startup()
 
     def _rebuild(self) -> None:
         self.accounts.load(self.queue.current)
@@ -298,7 +319,13 @@ class Worker:
 
 def _never_ran(job: Job, evidence: Evidence) -> bool:
     """Whether a job of which the engine says nothing was surely never spawned."""
-    return job.allocation is not None and job.allocation.reserved_at >= evidence.remembers_since
+    since = evidence.knows_since(job.owner.user_id)
+    return job.allocation is not None and job.allocation.reserved_at >= since
+
+
+def _is_ours(_: Job, __: ProcessIdentity) -> bool:
+    """Whether a process can be one of a job, where all that run are ours."""
+    return True
 
 
 def _is_known(job: Job, evidence: Evidence) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from stoker.core.database import StoreFull
 from stoker.core.enums import AllocationState, Reason
 from stoker.core.models import SignalRequest
-from stoker.worker.launching import Spool
+from stoker.worker.spool import OwnSpool
 
 SCRIPT = b"#!/bin/sh\necho hello\n"
 
@@ -105,14 +105,14 @@ def test_jobs_of_one_turn_go_in_one_message(rooms):
 def full_spool(monkeypatch):
     """Let the disk be full for scripts, for as long as the list says so."""
     trouble = [OSError(errno.ENOSPC, "No space left on device", "/spool/x")]
-    write = Spool._write
+    write = OwnSpool._write
 
     def fail(spool, digest):
         if trouble:
             raise trouble[0]
         return write(spool, digest)
 
-    monkeypatch.setattr(Spool, "_write", fail)
+    monkeypatch.setattr(OwnSpool, "_write", fail)
     return trouble
 
 
@@ -179,33 +179,3 @@ def test_a_defect_in_describing_one_job_fails_that_job_and_says_so(rooms, monkey
     assert (ended.state, ended.reason) == ("FAILED", Reason.JOB_LAUNCH_FAILURE)
     assert "division by zero" in ended.message
     assert rooms.worker.tracker.used_cpus == 0
-
-
-# The spool.
-
-
-def test_scripts_are_written_once_and_again_if_they_have_gone(tmp_path):
-    reads = []
-    spool = Spool(tmp_path, lambda digest: reads.append(digest) or SCRIPT)
-    path = spool.path_of("abc")
-    assert spool.path_of("abc") == path
-    assert reads == ["abc"]
-    path.unlink()
-    assert spool.path_of("abc").read_bytes() == SCRIPT
-    assert reads == ["abc", "abc"]
-
-
-def test_a_script_that_a_power_failure_cut_short_is_made_whole(tmp_path):
-    (tmp_path / "abc").mkdir()
-    (tmp_path / "abc" / "slurm_script").write_bytes(b"#!/b")
-    assert Spool(tmp_path, lambda _: SCRIPT).path_of("abc").read_bytes() == SCRIPT
-
-
-def test_scripts_that_nobody_needs_are_removed(tmp_path):
-    spool = Spool(tmp_path, lambda _: SCRIPT)
-    kept, gone = spool.path_of("kept"), spool.path_of("gone")
-    spool.keep_only({"kept"})
-    assert kept.exists()
-    assert not gone.exists()
-    assert spool.path_of("gone").exists()
-    Spool(tmp_path / "never made", lambda _: SCRIPT).keep_only(set())
