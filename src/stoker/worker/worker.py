@@ -152,6 +152,7 @@ class Worker:
         self.crontabs = CrontabKeeper(self._notices, self.ledger, self.intake, self.changes)
         self.ledger.witnesses.append(self.crontabs)
         self.control = Control(
+            home=self.home,
             queue=self.queue,
             repository=self.repository,
             admission=self.admission,
