@@ -117,9 +117,9 @@ def _answer(question: _Question) -> Answer:
             return Answer(out=_gradually(question, selection, table, job_ids))
     records = question.controller.history(query)
     if asked.has("batch-script"):
-        return Answer(out="".join(_scripts(question, records)))
+        return Answer(out=_scripts(question, records))
     if asked.has("env-vars"):
-        return Answer(out="".join(_environments(question, records)))
+        return Answer(out=_environments(question, records))
     runs = _runs(question, selection, records)
     if asked.has("json") or asked.has("yaml"):
         render = json_text if asked.has("json") else yaml_text
@@ -359,7 +359,7 @@ def _truncated(line: Line, window: Window, now: float) -> Line:
     return line.within(window.start_at, min(window.end_at, now))
 
 
-# Scripts and environments.
+# Scripts and environments: each may be long, and is fetched when the caller has read the one before.
 
 
 def _scripts(question: _Question, records: Iterable[Record]) -> Iterator[str]:
