@@ -359,7 +359,7 @@ def _truncated(line: Line, window: Window, now: float) -> Line:
     return line.within(window.start_at, min(window.end_at, now))
 
 
-# Scripts and environments: each may be long, and is fetched when the caller has read the one before.
+# Scripts and environments: each may be long, and is fetched once the caller has read those before.
 
 
 def _scripts(question: _Question, records: Iterable[Record]) -> Iterator[str]:
