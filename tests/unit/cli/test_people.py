@@ -551,6 +551,15 @@ def test_the_service_keeps_jobs_alive_when_it_stops(capsys, tmp_path, monkeypatc
     assert f'Environment="STOKER_HOME={tmp_path}/with space 5%%"' in out
 
 
+def test_status_tells_of_every_users_shepherd(client, capsys, monkeypatch):
+    users = {"2001": {"pid": 7}, "2002": {"pid": 0, "trouble": "it does not answer"}}
+    monkeypatch.setitem(STATUS, "shepherd", {"pid": 0, "users": users})
+    assert run(["status"]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "Shepherds 1 run, one for each user who has jobs" in lines
+    assert "Shepherd of user 2002: it does not answer" in lines
+
+
 def test_every_command_that_shows_something_knows_json():
     without = {"completion", "demo", "down", "env", "logs", "service", "submit", "up"}
     context = click.Context(stoker)

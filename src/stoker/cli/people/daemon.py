@@ -148,11 +148,11 @@ def status_command(as_json: bool) -> None:
 
 
 def _pairs(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    daemon, shepherd = status["stokerd"], status["shepherd"]
+    daemon = status["stokerd"]
     yield "Home", status["home"]
     yield "Version", status["version"]
     yield "stokerd", f"pid {daemon['pid']}{_since(daemon)}"
-    yield "Shepherd", f"pid {shepherd['pid']}" if shepherd.get("pid") else "does not run"
+    yield from _shepherds(status["shepherd"])
     cpus, room = status["cpus"], status["memory_mib"]
     yield "CPUs", f"{cpus['allocated']} of {cpus['total']} allocated {_bar(cpus)}".rstrip()
     yield (
@@ -161,6 +161,18 @@ def _pairs(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     )
     counts = status["jobs"]
     yield "Jobs", ", ".join(f"{number} {state.lower()}" for state, number in counts.items()) or "0"
+
+
+def _shepherds(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Tell of the one shepherd, or of those of a machine's users."""
+    if "users" not in status:
+        yield "Shepherd", f"pid {status['pid']}" if status.get("pid") else "does not run"
+        return
+    running = [name for name, each in status["users"].items() if each.get("pid")]
+    yield "Shepherds", f"{len(running)} run, one for each user who has jobs"
+    for name, each in status["users"].items():
+        if each.get("trouble"):
+            yield "Shepherd", f"of user {name}: {each['trouble']}"
 
 
 def _since(daemon: Mapping[str, Any]) -> str:
