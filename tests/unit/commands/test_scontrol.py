@@ -11,8 +11,8 @@ import pytest
 from stoker.commands.scontrol import scontrol
 from stoker.core.enums import Hold, JobState
 from stoker.core.errors import NotAllowed
-from stoker.core.models import FOREVER
-from stoker.core.units import TaskSet, parse_dependency
+from stoker.core.models import FOREVER, Owner
+from stoker.core.units import JobRef, TaskSet, parse_dependency
 from stoker.worker.call import WriteFile
 from support.controller import BOB, ROOT, Heard, call_of, converse
 from support.recorded_queue import (
@@ -169,6 +169,19 @@ def test_a_word_asks_the_controller(
     assert queue.calls == [called]
 
 
+@pytest.mark.parametrize(
+    ("job_id", "told"),
+    [
+        ("3", "Job is no longer pending execution for job 3\n"),
+        ("4", "Job has already finished for job 4\n"),
+        ("10_[2,4]", "10_2: Job is no longer pending execution\n10_4: No error\n"),
+    ],
+)
+def test_only_what_waits_is_put_first(queue: RecordedQueue, job_id: str, told: str) -> None:
+    heard = heard_of(queue, "top", job_id)
+    assert (heard.err, heard.code) == (told, 1)
+
+
 def test_lists_of_ids_are_dealt_with_one_by_one(queue: RecordedQueue) -> None:
     heard = heard_of(queue, "hold", "1,99", "10_[7-8]", "abc")
     assert [call[1] for call in queue.calls] == ["1", "10_[7-8]"]
@@ -199,7 +212,36 @@ def test_of_an_array_the_ended_tasks_are_told_apart(queue: RecordedQueue) -> Non
     heard = heard_of(queue, "update", "JobId=10", "ArrayTaskThrottle=4")
     assert heard.err == "10_1: Job has already finished\n10_2,4,7-10: No error\n"
     assert heard.code == 1
-    assert queue.called("update") == [("10", "alice", {"array_limit": 4})]
+    changes = {"array_limit": 4}
+    assert queue.called("update") == [("10_[4,7-10]", "alice", changes), ("10_2", "alice", changes)]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["requeue", "1"], "1_1-2: No error\n1_3-10: Job is pending execution\n"),
+        (["requeue", "1_[1,77]"], "1_1: No error\n1_77: Invalid job id specified\n"),
+        (["requeue", "1_77"], "1_77: Invalid job id specified\n"),
+        (
+            ["requeue", "1_[2,11-40000]"],
+            "1_2: No error\n1_11-40000: Invalid job id specified\n",
+        ),
+        (["requeuehold", "1_[1-4]"], "1_1-2: No error\n1_3-4: Job is pending execution\n"),
+        (["requeue", "1_[1-2]"], ""),
+    ],
+)
+def test_the_tasks_of_an_array_fare_each_by_itself(
+    words: list[str], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = queue_of_arrays(at("05:02:00"))
+
+    def refuse_what_waits(ref: JobRef, by: Owner, *, hold: bool = False) -> None:
+        if ref.tasks is not None and 3 in ref.tasks:
+            raise NotAllowed("it has not started", "ESLURM_JOB_PENDING")
+
+    monkeypatch.setattr(queue, "requeue", refuse_what_waits)
+    heard = heard_of(queue, *words)
+    assert (heard.err, heard.code) == (told, int(bool(told)))
 
 
 @pytest.mark.parametrize(

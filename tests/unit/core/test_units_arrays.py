@@ -134,3 +134,11 @@ def test_a_few_characters_cannot_fill_the_memory(text):
 
 def test_interleaved_steps_become_one_run_where_they_fill_up():
     assert TaskSet.parse("1-4000000:2,2-4000000:2").pack() == "1-4000000"
+
+
+@given(st.sets(st.integers(0, 300)), st.sets(st.integers(0, 300), max_size=9))
+def test_what_is_in_one_set_only_is_found_whatever_is_taken_out(
+    ones: set[int], others: set[int]
+) -> None:
+    for left, right in ((ones, others), (others, ones)):
+        assert [*TaskSet(left).difference(TaskSet(right))] == sorted(left - right)

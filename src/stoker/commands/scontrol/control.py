@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from stoker.commands.errors import code_of, strerror
 from stoker.commands.scontrol.words import Line, job_refs
 from stoker.core.enums import JobState
-from stoker.core.errors import StokerError, UnknownJob
+from stoker.core.errors import NotAllowed, StokerError, UnknownJob
 from stoker.core.models import NO_TASK, Job
 from stoker.core.units import JobRef, TaskSet
 from stoker.worker.call import Answer
@@ -21,6 +21,7 @@ from stoker.worker.call import Answer
 Act = Callable[[JobRef], None]
 
 _FINISHED = "ESLURM_JOB_FINISHED"
+_NOT_PENDING = "ESLURM_JOB_NOT_PENDING"
 _UNKNOWN = "ESLURM_INVALID_JOB_ID"
 
 
@@ -85,12 +86,14 @@ def top(line: Line, words: Sequence[str]) -> Answer:
     refs = [ref for _, ref in job_refs(words)]
     mine = [job for job in line.controller.active_jobs() if job.owner == line.call.owner]
     highest = max((job.priority for job in mine if job.state is JobState.PENDING), default=0)
-    ranks = {ref: highest + len(refs) - at for at, ref in enumerate(refs) if ref is not None}
-    return _each(
-        line,
-        words,
-        lambda ref: line.controller.update(ref, line.call.owner, {"priority": ranks[ref]}),
-    )
+    ranks = {ref.job_id: highest + len(refs) - at for at, ref in enumerate(refs) if ref}
+
+    def put_first(ref: JobRef) -> None:
+        if all(job.state is not JobState.PENDING for job in line.controller.find(ref)):
+            raise NotAllowed(f"cannot put job {ref} first: it waits no more", _NOT_PENDING)
+        line.controller.update(ref, line.call.owner, {"priority": ranks[ref.job_id]})
+
+    return _each(line, words, put_first)
 
 
 def _held(line: Line, words: Sequence[str], act: Act) -> Answer:
@@ -130,7 +133,7 @@ def failures(
     """Act on what an id names, and return what went wrong: whose trouble (``1_1-4``), its name.
 
     For a single job nobody is named. If some of an array went wrong, the rest is told as well.
-    With *takes_ended* a job that has ended is acted on, too.
+    With *takes_ended* jobs that have ended are acted on, too.
     """
     ref = next(ref for _, ref in job_refs([text]))
     try:
@@ -140,17 +143,36 @@ def failures(
     if ref is None or not jobs:
         yield text if ref is not None and ref.tasks is not None else "", _UNKNOWN
         return
-    ended = [job for job in jobs if job.state.has_ended]
-    live = [job for job in jobs if not job.state.has_ended]
-    found = []
-    if ended and (live or not takes_ended):
-        found.append((_tasks(ref, ended), _FINISHED))
-    if live or not found:
-        code = _attempt(ref, act)
-        if code or found:
-            found.append((_tasks(ref, live or ended), code or "SLURM_SUCCESS"))
+    missing = ref.tasks.difference(_tasks(ref, jobs)) if ref.tasks is not None else TaskSet()
+    found = _outcomes(ref, jobs, act, takes_ended=takes_ended)
+    found += [(missing, _UNKNOWN)] if missing else []
+    if not any(code for _, code in found):
+        return
     for tasks, code in sorted(found, key=lambda each: each[0].first if each[0] else 0):
-        yield f"{jobs[0].array_job_id}_{tasks.format()}" if tasks else "", code
+        label = f"{jobs[0].array_job_id}_{tasks.format()}" if tasks else ""
+        yield label, code or "SLURM_SUCCESS"
+
+
+def _outcomes(
+    ref: JobRef, jobs: Sequence[Job], act: Act, *, takes_ended: bool
+) -> list[tuple[TaskSet, str]]:
+    """Act on a job, or on an array; return with which tasks what went wrong; "": nothing."""
+    found: dict[str, list[int]] = {}
+    parts = _parts(ref, jobs)
+    for tasks, job in parts:
+        part = JobRef(job.array_job_id, tasks) if len(parts) > 1 else ref
+        is_over = job.state.has_ended and not takes_ended
+        code = _FINISHED if is_over else _attempt(part, act)
+        found.setdefault(code, []).extend(tasks)
+    return [(TaskSet(tasks), code) for code, tasks in found.items()]
+
+
+def _parts(ref: JobRef, jobs: Sequence[Job]) -> list[tuple[TaskSet, Job]]:
+    """Return the tasks that fare alike, and a job for them: Slurm asks each one by itself."""
+    alike: dict[tuple[object, ...], list[Job]] = {}
+    for job in jobs:
+        alike.setdefault((job.state, job.hold, job.requeue), []).append(job)
+    return [(_tasks(ref, group), group[0]) for group in alike.values()]
 
 
 def _attempt(ref: JobRef, act: Act) -> str:

@@ -111,7 +111,12 @@ class TaskSet:
 
     def difference(self, other: TaskSet) -> TaskSet:
         """Return the tasks that are in this set only."""
-        return TaskSet(set(self).difference(other))
+        if len(other) * 8 > len(self):
+            return TaskSet(set(self).difference(other))
+        rest = self.copy()
+        for task in other:
+            rest.discard(task)
+        return rest
 
     def _set(self, runs: Iterable[range]) -> None:
         self._runs = sorted(runs, key=lambda run: -run.start)
