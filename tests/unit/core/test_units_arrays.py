@@ -6,6 +6,8 @@ import sys
 from copy import copy
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stoker.core.units import NotationError, TaskSet, parse_array
 from support.recordings import cases, parameters
