@@ -25,12 +25,14 @@ from stoker.commands.endings import (
     end_of_step,
 )
 from stoker.core.enums import JobState, Reason
-from stoker.core.models import Allocation, Job, NodeShare, Step, Usage
+from stoker.core.models import NO_TASK, Allocation, Job, NodeShare, Step, Usage
 from stoker.core.units import elapsed_between
 from stoker.scheduling.snapshot import Shape
 from stoker.worker.controller import Controller, Record
 
 BATCH = "batch"
+_NOTICED_S = 5.0
+"""Within so many seconds slurmctld tells slurmdbd of what waits."""
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
@@ -108,9 +110,10 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Run(msgspec.Struct, frozen=True, gc=False):
-    """A run's line and those of its steps, the batch script first."""
+    """A run's line and those of its steps, the batch script first; when its record was made."""
 
     line: Line
+    made_at: float
     steps: tuple[Line, ...] = ()
 
 
@@ -153,11 +156,15 @@ def runs_of(
         yield _current_run(record, request, current, submit_at, now)
 
 
-def order_of(run: Run) -> tuple[int, int, int, int]:
-    """Return the key by which sacct sorts: second of submission, then array and task, then id."""
+def order_of(run: Run) -> tuple[float, int, int, int]:
+    """Return the key by which sacct sorts: when the record was made, then array and task, then id.
+
+    That is when a job was submitted or requeued. A task of an array gets its record as it starts,
+    and of those that wait Slurm takes notice a few seconds later.
+    """
     job = run.line.job
     task = job.array_task_id if job.array is None else 1 << 32
-    return int(run.line.span.submit_at), job.array_job_id, task, job.job_id
+    return run.made_at, job.array_job_id, task, job.job_id
 
 
 def _snapshot(record: Record) -> Record:
@@ -195,7 +202,7 @@ def _run_without_resources(job: Job, request: Request, submit_at: float, reason:
         reason=reason,
         submit_line=job.spec.submit_line,
     )
-    return Run(line)
+    return Run(line, _made_at(job, span, span.end_at))
 
 
 def _past_run(record: Record, request: Request, attempt: Allocation, submit_at: float) -> Run:
@@ -247,7 +254,14 @@ def _run(
         system_s=sum(step.system_s for step in steps),
         submit_line=job.spec.submit_line,
     )
-    return Run(line, tuple(steps))
+    return Run(line, _made_at(job, span, attempt.reserved_at), tuple(steps))
+
+
+def _made_at(job: Job, span: Span, left_at: float) -> float:
+    """Return when the record of a run was made; *left_at* is when a task left its array."""
+    if job.array is not None:
+        return span.submit_at + _NOTICED_S
+    return left_at or span.submit_at if job.array_task_id != NO_TASK else span.submit_at
 
 
 def _batch_line(job: Job, request: Request, attempt: Allocation, span: Span, run: End) -> Line:

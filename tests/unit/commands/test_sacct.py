@@ -24,6 +24,7 @@ from support.recorded_cluster import (
     recorded_jobs,
     requeued,
     running,
+    waiting,
 )
 
 ROOM = Path(__file__).resolve().parents[3]
@@ -174,6 +175,21 @@ def test_suspension_does_not_count_as_elapsed() -> None:
         "-j", "5", "-X", "-o", "state,elapsed,suspended", cluster=RecordedCluster([record])
     )
     assert found == ["SUSPENDED|00:01:00|00:00:40"]
+
+
+def test_tasks_stand_where_they_started_and_what_waits_after_the_first_of_them() -> (
+    None
+):
+    cluster = RecordedCluster(
+        [
+            ended(6, "task", JobState.COMPLETED, task=(4, 1), span=("51:00", "51:02", "51:03")),
+            ended(8, "late", JobState.COMPLETED, task=(4, 2), span=("51:00", "51:07", "51:09")),
+            waiting(4, "rest", JobState.PENDING, span=("51:00", "", ""), array=("3-9", 1)),
+            ended(5, "single", JobState.COMPLETED, span=("51:01", "51:06", "51:09")),
+        ]
+    )
+    found = lines("-X", "-o", "jobid", "-j", "4,5", cluster=cluster)
+    assert found == ["5", "4_1", "4_[3-9%1]", "4_2"]
 
 
 def test_the_window_begins_at_the_callers_midnight() -> None:
