@@ -77,6 +77,7 @@ class Replay:
         for command in earlier_jobs(self.group):
             self.cluster.run(command)
         late: list[int] = []
+        latest_id = 0
         for step, following in itertools.zip_longest(self.steps, self.steps[1:]):
             if step.file:
                 self._write(step.file, step.command)
@@ -93,11 +94,22 @@ class Replay:
                 late.append(self.setup_ids[step.job_id])
             else:
                 self._do(step)
-        for job_id in late:
-            self.cluster.run(["scontrol", "release", str(job_id)])
+                if late and _skips_ids(step, latest_id):
+                    self._release(late)
+            latest_id = max(latest_id, step.job_id)
+        self._release(late)
         if self.steps and not any(map(_follows_at_once, self.group.cases)):
             limits = any(" -t 1 " in text for text in self.group.setup)
+    def _release(self, late: list[int]) -> None:
+        """Let go of arrays whose tasks were to start late."""
+        for job_id in late:
+            self.cluster.run(["scontrol", "release", str(job_id)])
+        late.clear()
+
             self.cluster.settle(limits=limits)
+        if self.setup_ids and _meets_others(step):
+            # What was to end had ended by then; here everything comes at once.
+            self.cluster.settle()
         self.kept_files = {path.name for path in self.cluster.directory.iterdir()}
 
     def _do(self, step: Step) -> None:
@@ -259,6 +271,16 @@ def _starts_late(step: Step, following: Step | None) -> bool:
     Slurm looks at arrays only in its next cycle, seconds later; Stoker starts them at once.
     """
     return following is not None and _is_array(step) and following.job_id == step.job_id + 1
+
+
+def _meets_others(step: Step) -> bool:
+    """Whether it matters what else runs: a node is taken down, or a job wants a part of several."""
+    return re.search(r"\bnodename=\S+ state=down\b| -N ?2 -n", step.command) is not None
+
+
+def _skips_ids(step: Step, latest_id: int) -> bool:
+    """Whether the tasks of arrays before a step's job had taken ids by then."""
+    return step.job_id > latest_id + 1
 
 
 def _is_waited_for(step: Step, following: Step | None) -> bool:
