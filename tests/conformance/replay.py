@@ -100,19 +100,19 @@ class Replay:
         self._release(late)
         if self.steps and not any(map(_follows_at_once, self.group.cases)):
             limits = any(" -t 1 " in text for text in self.group.setup)
+            self.cluster.settle(limits=limits)
+        self.kept_files = {path.name for path in self.cluster.directory.iterdir()}
+
     def _release(self, late: list[int]) -> None:
         """Let go of arrays whose tasks were to start late."""
         for job_id in late:
             self.cluster.run(["scontrol", "release", str(job_id)])
         late.clear()
 
-            self.cluster.settle(limits=limits)
+    def _do(self, step: Step) -> None:
         if self.setup_ids and _meets_others(step):
             # What was to end had ended by then; here everything comes at once.
             self.cluster.settle()
-        self.kept_files = {path.name for path in self.cluster.directory.iterdir()}
-
-    def _do(self, step: Step) -> None:
         command = translated(step.command, self.setup_ids)
         if step.command.startswith(_POST):
             command = self._post(step.command)
