@@ -145,6 +145,10 @@ class FakeController:
     def is_administrator(self, by: Owner) -> bool:
         return by.user_name in self.administrators
 
+    @property
+    def rights(self) -> Any:
+        return self
+
     def may_read(self, job: Job, by: Owner) -> bool:
         return by.user_id in (0, job.owner.user_id)
 

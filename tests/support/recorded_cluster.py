@@ -75,6 +75,10 @@ class RecordedCluster:
     def reason(self, job: Job) -> str:
         return job.reason
 
+    @property
+    def rights(self) -> Any:
+        return self
+
     def may_read(self, job: Job, by: Owner) -> bool:
         return by.user_id in (0, job.owner.user_id)
 

@@ -341,7 +341,7 @@ def _errands() -> "ModuleType":
 
 
 def home_directory() -> bytes:
-    """Return the directory that holds everything, as `core.settings` finds it."""
+    """Return the directory that holds everything, as `core.homes` finds it."""
     environment = posix.environ
     if stated := environment.get(b"STOKER_HOME"):
         return stated
@@ -354,7 +354,7 @@ def home_directory() -> bytes:
 
 
 def _is_roots(home: bytes) -> bool:
-    """Whether root has a Stoker there, as `core.settings.is_shared_home` has it."""
+    """Whether root has a Stoker there, as `core.homes.is_shared_home` has it."""
     try:
         return posix.lstat(home + b"/run").st_mode & 0o170000 == 0o040000 and (
             posix.lstat(home).st_uid == 0

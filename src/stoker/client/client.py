@@ -24,6 +24,7 @@ from stoker.client.channel import Channel, HungUp, SentAway, TurnedDown
 from stoker.client.daemon import ensure_daemon, keep_trying
 from stoker.client.surroundings import look_around
 from stoker.core import errors
+from stoker.core.homes import home_directory
 from stoker.core.messages import (
     DRAFTS_MAX,
     BackupRequest,
@@ -44,7 +45,6 @@ from stoker.core.messages import (
     Submit,
     Surroundings,
 )
-from stoker.core.settings import home_directory
 
 Change: TypeAlias = Literal["cancel", "hold", "release", "requeue"]
 """What can be done to several jobs at once."""

@@ -380,7 +380,7 @@ def _environments(question: _Question, records: Iterable[Record]) -> Iterator[st
 def _readable(question: _Question, records: Iterable[Record]) -> Iterator[Record]:
     """Yield the records whose scripts and environments the caller may read; of others, nothing."""
     by = question.call.owner
-    return (record for record in records if question.controller.may_read(record.job, by))
+    return (record for record in records if question.controller.rights.may_read(record.job, by))
 
 
 def _page(title: str, body: str) -> str:

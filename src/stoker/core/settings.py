@@ -9,7 +9,6 @@ pass for a default.
 from __future__ import annotations
 
 import os
-import stat
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -202,8 +201,8 @@ class Settings(PrioritySettings, frozen=True, kw_only=True, forbid_unknown_field
     administrators: Annotated[
         str,
         Meta(
-            description="Users who may change what belongs to all, besides root: nodes, "
-            "partitions, the account book, ranks of jobs; empty: whoever runs stokerd."
+            description="Users who may change what belongs to all and everybody's jobs, besides "
+            "root: nodes, partitions, the account book, ranks; empty: whoever runs stokerd."
         ),
     ] = ""
     shared: Annotated[
@@ -245,37 +244,11 @@ class Settings(PrioritySettings, frozen=True, kw_only=True, forbid_unknown_field
     ] = ()
 
 
-SHARED_HOME = Path("/var/lib/stoker")
-"""Where a Stoker that serves every user of the machine stands, unless ``STOKER_HOME`` says."""
-
 RESERVED_NAMES = frozenset(
     {"HOME", "CONFIG", "AUTOSTART", "TOKEN", "TEST_MODE", "FAILPOINTS", "REFERENCE", "DEMO"}
     | {"EVENT_ID"}
 )
 """``STOKER_`` variables that are not settings."""
-
-
-def home_directory(environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the directory that holds everything.
-
-    It is ``STOKER_HOME``, else that of the Stoker that serves all users, if there is one, else the
-    user's own by XDG's rules. `cli.thin` finds it in the same way: change both together.
-    """
-    if stated := environment.get("STOKER_HOME"):
-        return Path(os.path.abspath(stated))  # noqa: PTH100 - resolve() would follow links
-    if is_shared_home(SHARED_HOME):
-        return SHARED_HOME
-    if state := environment.get("XDG_STATE_HOME"):
-        return Path(state) / "stoker"
-    return Path(environment.get("HOME") or Path.home()) / ".local" / "state" / "stoker"
-
-
-def is_shared_home(home: Path) -> bool:
-    """Whether root has a Stoker in *home*: nobody else can lead all users' commands there."""
-    try:
-        return os.lstat(home).st_uid == 0 and stat.S_ISDIR(os.lstat(home / "run").st_mode)
-    except OSError:
-        return False
 
 
 def load_settings(

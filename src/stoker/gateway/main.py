@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 import stoker
 from stoker.core.errors import StokerError, UserError
-from stoker.core.settings import home_directory
+from stoker.core.homes import home_directory
 from stoker.gateway.http import Policy
 from stoker.gateway.listening import Gate
 from stoker.gateway.relay import Relay

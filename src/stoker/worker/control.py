@@ -110,7 +110,7 @@ class Control:
         self._accounts = accounts
         self._usage = usage
         self._priorities = priorities
-        self._rights = admission.rights
+        self.rights = admission.rights
         self._machine: Machine = admission.machine
         self._started_at = queue.now()
         scheduler.statistics.since = self._started_at
@@ -214,19 +214,7 @@ class Control:
 
     def is_administrator(self, by: Owner) -> bool:
         """Whether somebody may change what belongs to all."""
-        return self._rights.is_administrator(by)
-
-    def may_read(self, job: Job, by: Owner) -> bool:
-        """Whether somebody may read a job's script and environment."""
-        return self._rights.may_read(job, by)
-
-    def check_keeper(self, by: Owner) -> None:
-        """Raise unless somebody may stop and examine the daemon."""
-        self._rights.check_keeper(by)
-
-    def check_host(self, by: Owner, what: str) -> None:
-        """Raise unless *what* may be done for somebody with the daemon's own rights."""
-        self._rights.check_host(by, what)
+        return self.rights.is_administrator(by)
 
     def change_book(self, change: BookChange) -> None:
         """Change the account book."""
@@ -429,7 +417,7 @@ class Control:
     def create_step(self, job: Job, by: Owner, request: StepRequest) -> Step | None:
         """Begin a step in a running job; None if its CPUs are busy with other steps."""
         job = self._queue.table.get(job.job_id) or job
-        self._rights.check_owner(job, by)
+        self.rights.check_owner(job, by)
         if (step := self._steps.known(job, request.key)) is not None:
             self._steps.detach(request.descriptors)
             return step
@@ -460,7 +448,7 @@ class Control:
 
     def signal_step(self, job: Job, step_id: str, by: Owner, signal: int) -> None:
         """Send a signal to every task of a step."""
-        self._rights.check_change(job, by)
+        self.rights.check_change(job, by)
         step = self._steps.step(job.job_id, step_id)
         if step is None or step.end_at:
             raise UnknownJob(f"{job.display_id}.{step_id}")

@@ -18,6 +18,7 @@ from stoker.core.units import ArraySpec, Dependency, JobRef
 from stoker.scheduling.fairshare import Standing
 from stoker.scheduling.priority import Factors, Weights
 from stoker.scheduling.snapshot import Shape
+from stoker.worker.rights import Rights
 from stoker.worker.statistics import Statistics
 
 T = TypeVar("T")
@@ -167,6 +168,11 @@ class Controller(Protocol):
     """Seen by commands."""
 
     @property
+    def rights(self) -> Rights:
+        """Return who may do what, for what commands do without asking the queue."""
+        ...
+
+    @property
     def cluster_name(self) -> str:
         """Return the cluster's name."""
         ...
@@ -253,18 +259,6 @@ class Controller(Protocol):
 
     def is_administrator(self, by: Owner) -> bool:
         """Whether somebody may change what belongs to all: nodes, partitions, the account book."""
-        ...
-
-    def may_read(self, job: Job, by: Owner) -> bool:
-        """Whether somebody may read a job's script and environment."""
-        ...
-
-    def check_keeper(self, by: Owner) -> None:
-        """Raise NotAllowed unless somebody may stop and examine the daemon."""
-        ...
-
-    def check_host(self, by: Owner, what: str) -> None:
-        """Raise NotAllowed unless *what* may be done for somebody with the daemon's own rights."""
         ...
 
     def change_book(self, change: BookChange) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 import stoker
 from stoker.core.database import Database
 from stoker.core.errors import StokerError, UserError
+from stoker.core.homes import home_directory
 from stoker.core.ownerstore import OwnerStore
 from stoker.core.repository import Repository
 from stoker.core.settings import (
@@ -30,7 +31,6 @@ from stoker.core.settings import (
     Settings,
     SettingsError,
     detect,
-    home_directory,
     load_settings,
     machine_of,
 )

@@ -173,7 +173,7 @@ class Rpc:
 
     def _script(self, request: JobRequest, owner: Owner) -> bytes:
         job = self._records.of(_ref(request.id))[0].job
-        if not self._controller.may_read(job, owner):
+        if not self._controller.rights.may_read(job, owner):
             raise NotAllowed(
                 f"cannot show the script of job {job.display_id}: "
                 f"it belongs to {job.owner.user_name}",
@@ -249,7 +249,7 @@ class Rpc:
 
     def _shutdown(self, request: Stop, owner: Owner) -> Generator[UntilEnded, Sequence[Job], bytes]:
         """Stop; with ``cancel`` only when all jobs have ended, so that nothing is left running."""
-        self._controller.check_keeper(owner)
+        self._controller.rights.check_keeper(owner)
         if request.cancel:
             jobs = list(self._controller.active_jobs())
             for job in jobs:
@@ -260,11 +260,11 @@ class Rpc:
         return _packed(None)
 
     def _doctor(self, _request: None, owner: Owner) -> tuple[Finding, ...]:
-        self._controller.check_keeper(owner)
+        self._controller.rights.check_keeper(owner)
         return tuple(self._household.check())
 
     def _back_up(self, request: BackupRequest, owner: Owner) -> None:
-        self._controller.check_host(owner, f"back up to {request.path}")
+        self._controller.rights.check_host(owner, f"back up to {request.path}")
         self._household.back_up(Path(request.path))
 
 

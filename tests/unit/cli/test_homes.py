@@ -14,9 +14,10 @@ from stoker.cli import names, thin
 from stoker.cli.people import service
 from stoker.cli.people.group import run
 from stoker.client import daemon
-from stoker.core import settings
+from stoker.core import homes
 from stoker.core.errors import DaemonUnavailable, UserError
-from stoker.core.settings import SHARED_HOME, load_settings
+from stoker.core.homes import SHARED_HOME
+from stoker.core.settings import load_settings
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has a home for all users")
 
@@ -52,7 +53,7 @@ def test_thin_commands_know_the_same_place_as_all_others():
 
 def test_thin_commands_trust_the_same_homes_as_all_others(tmp_path):
     (tmp_path / "run").mkdir()
-    assert thin._is_roots(os.fsencode(tmp_path)) is settings.is_shared_home(tmp_path)
+    assert thin._is_roots(os.fsencode(tmp_path)) is homes.is_shared_home(tmp_path)
     if os.geteuid() == 0:
         os.chown(tmp_path, 2001, 2001)
         assert not thin._is_roots(os.fsencode(tmp_path))

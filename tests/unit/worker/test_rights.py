@@ -67,6 +67,8 @@ _JOB: Final[dict[str, Ask]] = {
     ),
     "update": lambda rooms, job, by: rooms.control.update(ref(job.job_id), by, {"comment": "x"}),
     "signal_step": lambda rooms, job, by: rooms.control.signal_step(job, "0", by, 10),
+    "cancel_step": lambda rooms, job, by: rooms.control.cancel_step(job, "0", by),
+    "limit_step": lambda rooms, job, by: rooms.control.limit_step(job, "0", by, 60.0),
     "create_step": lambda rooms, job, by: rooms.control.create_step(
         job, by, step_request(overlap=True)
     ),
@@ -75,8 +77,8 @@ _JOB: Final[dict[str, Ask]] = {
     "update_node": lambda rooms, _, by: rooms.control.update_node("node1", by, "DRAIN", "x"),
     "update_partition": lambda rooms, _, by: rooms.control.update_partition("debug", by, {}),
     "node trigger": lambda rooms, _, by: rooms.control.set_trigger(_node_trigger(by)),
-    "check_keeper": lambda rooms, _, by: rooms.control.check_keeper(by),
-    "check_host": lambda rooms, _, by: rooms.control.check_host(by, "write that"),
+    "check_keeper": lambda rooms, _, by: rooms.control.rights.check_keeper(by),
+    "check_host": lambda rooms, _, by: rooms.control.rights.check_host(by, "write that"),
 }
 """What is asked, for a running job of alice's under the account phys."""
 
@@ -90,6 +92,8 @@ _MAY: Final = {
     "resume": ABOVE,
     "update": OVER_JOBS,
     "signal_step": OVER_JOBS,
+    "cancel_step": OVER_JOBS,
+    "limit_step": OVER_JOBS,
     "create_step": {"owner"},
     "set_trigger": OVER_JOBS,
     "clear_triggers": {"owner", "root"},
@@ -117,7 +121,7 @@ _JUDGED_ELSEWHERE: Final = {
 _LOOKING: Final = {
     "active_jobs", "book", "cluster_name", "configuration", "cpu_frequency_khz", "crontab",
     "environment", "expected_starts", "find", "full_name", "history", "home_of", "host",
-    "is_administrator", "last_allocations", "licenses", "look_into", "look_through", "may_read",
+    "is_administrator", "last_allocations", "licenses", "look_into", "look_through",
     "nodes", "now", "owner_named", "partitions", "priorities_at", "priority_factors",
     "priority_weights", "reason", "recent_jobs", "recorded_ids", "recorded_jobs", "samples",
     "script", "shape", "standings", "statistics", "steps", "token_user", "transactions",
@@ -144,7 +148,8 @@ def _with_people(rooms: Rooms) -> None:
 
 def test_every_method_of_the_controller_is_in_the_table():
     methods = {name for name, _ in inspect.getmembers(Control) if not name.startswith("_")}
-    assert methods == _LOOKING | _JUDGED_ELSEWHERE.keys() | _JOB.keys() - {"node trigger"}
+    asked = _JOB.keys() - {"node trigger", "check_keeper", "check_host"}
+    assert methods == _LOOKING | _JUDGED_ELSEWHERE.keys() | asked
 
 
 @pytest.mark.parametrize("what", _JOB)
@@ -171,7 +176,7 @@ def test_scripts_and_environments_are_for_owner_host_and_operators(
     rooms: Rooms = make_rooms(follow_depth_max=0)
     _with_people(rooms)
     job = rooms.submit(account="phys", hold=True)
-    assert rooms.control.may_read(job, EVERYBODY[who]) is (who in {"owner", *ABOVE})
+    assert rooms.control.rights.may_read(job, EVERYBODY[who]) is (who in {"owner", *ABOVE})
 
 
 def test_a_coordinator_is_one_of_the_account_and_of_what_is_below_it_only():

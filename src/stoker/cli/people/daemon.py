@@ -17,8 +17,8 @@ from stoker.cli.people.screen import size as memory
 from stoker.client.client import Client
 from stoker.client.daemon import ensure_daemon, is_answering
 from stoker.core.errors import DaemonUnavailable, UserError
+from stoker.core.homes import home_directory
 from stoker.core.messages import JobFilter
-from stoker.core.settings import home_directory
 
 _STOP_S = 60.0
 """How long a stop may take."""

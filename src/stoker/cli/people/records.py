@@ -12,7 +12,7 @@ from stoker.cli.people.screen import size as memory
 from stoker.client.client import Client
 from stoker.client.restoring import backups, restore
 from stoker.core.errors import UserError
-from stoker.core.settings import home_directory
+from stoker.core.homes import home_directory
 
 
 @click.command("doctor")

@@ -17,7 +17,8 @@ import stoker
 from stoker.cli.names import ensure_names
 from stoker.cli.people.screen import say
 from stoker.core.errors import UserError
-from stoker.core.settings import SHARED_HOME, home_directory, load_settings
+from stoker.core.homes import SHARED_HOME, home_directory
+from stoker.core.settings import load_settings
 
 UNIT = "stoker.service"
 

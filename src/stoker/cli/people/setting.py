@@ -7,7 +7,8 @@ import msgspec
 
 from stoker.cli.names import ensure_names, shell_lines
 from stoker.cli.people.screen import Column, say, say_json, say_table
-from stoker.core.settings import describe_settings, home_directory, load_settings
+from stoker.core.homes import home_directory
+from stoker.core.settings import describe_settings, load_settings
 
 
 @click.command("env")

@@ -99,7 +99,7 @@ def write(line: Line, words: Sequence[str]) -> Answer | Conversation:
         job = line.controller.find(parse_job_ref(words[1]))[0]
     except (UnknownJob, NotationError):
         return failure(f"job script retrieval failed: {strerror('ESLURM_INVALID_JOB_ID')}", 0)
-    if not line.controller.may_read(job, line.call.owner):
+    if not line.controller.rights.may_read(job, line.call.owner):
         return failure(f"job script retrieval failed: {strerror('ESLURM_USER_ID_MISSING')}", 0)
     script = line.controller.script(job)
     if not script:
