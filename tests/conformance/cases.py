@@ -47,6 +47,12 @@ class Case(msgspec.Struct, frozen=True):
         command = self.raw["cmd"]
         return command if isinstance(command, str) else " ".join(command)
 
+    @property
+    def needs_second_user(self) -> bool:
+        """Whether somebody besides alice and root does something in it, or has before."""
+        users = {self.raw.get("user", "alice"), *(step.user for step in steps_of(self.setup))}
+        return not users <= {"alice", "root"}
+
 
 class Group(msgspec.Struct, frozen=True):
     """Cases that share a cluster and a set-up."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from conformance.sandbox import ALICE
+from conformance.sandbox import ALICE, BOB
 from stoker.cli.names import ensure_names
 from stoker.core.database import Database
 from stoker.core.repository import NEXT_JOB_ID, Repository
@@ -80,6 +80,7 @@ HTTP_FILES = ("rest", "rest2")
 TOKEN_PLACES = ("unix:/tmp/rest-jwt.sock", "127.0.0.1:26890")
 """Where the recorded slurmrestd asked for tokens."""
 
+USERS: Mapping[str, int] = {"alice": ALICE, "bob": BOB}
 COMMAND_LIMIT_S = 60.0
 SETTLE_LIMIT_S = 12.0
 TIMEOUT_LIMIT_S = 120.0
@@ -94,19 +95,19 @@ class Cluster:
 
     def __init__(self, file: str, first_id: int, token_places: Sequence[str] = ()) -> None:
         self.in_world = os.environ.get("CONFORMANCE_WORLD") == "1"
-        self.as_root = os.geteuid() == 0 and self.in_world
-        self.home, self.directory = self._places(file)
+        self.has_second_user = os.geteuid() == 0 and self.in_world
+        self.place, self.directory = self._places(file)
+        self.home = self.place / "stoker"
+        self.home.mkdir()
         mailer = self._make_mailer()
-        settings = f'{_settings_text(file)}mail_prog = "{mailer}"\n'
+        shared = "shared = true\n" if self.has_second_user else ""
+        settings = f'{_settings_text(file)}{shared}mail_prog = "{mailer}"\n'
         (self.home / "stoker.toml").write_text(settings + PARTITIONS)
         self._first_id = max(1, first_id)
         self._begin_ids_at(self._first_id)
         self.bin = ensure_names(self.home)
         self._token_places = token_places
         self._gateways: list[subprocess.Popen[bytes]] = []
-        if self.as_root:
-            for path in (self.home, *self.home.rglob("*"), self.directory):
-                os.chown(path, ALICE, ALICE)
         self.environment = {
             "PATH": f"{self.bin}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
             "HOME": str(self.directory.parent),
@@ -121,10 +122,11 @@ class Cluster:
 
     def _make_mailer(self) -> Path:
         """Make a program that records the mail that it is to send, as that of the recording."""
-        self._mail = self.home / "log" / "mail"
-        self._mail.parent.mkdir()
+        self._mail = self.place / "log" / "mail"
+        self._mail.parent.mkdir(exist_ok=True)
         self.forget_mail()
-        mailer = self.home / "mailer"
+        self._mail.chmod(0o666)
+        mailer = self.place / "mailer"
         mailer.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >>{self._mail}\ncat >>{self._mail}\n')
         mailer.chmod(0o755)
         return mailer
@@ -134,14 +136,19 @@ class Cluster:
         self._mail.write_text("")
 
     def _places(self, file: str) -> tuple[Path, Path]:
+        """Return where the cluster's own files stand, and where alice works."""
         if self.in_world:
-            home, directory = Path("/srv/slurm") / file, Path("/home/alice") / file
+            place, directory = Path("/srv/slurm") / file, Path("/home/alice") / file
         else:
             root = Path(tempfile.mkdtemp(prefix="stoker-"))
-            home, directory = root / "state", root / "home" / "alice" / file
-        for path in (home, directory):
+            place, directory = root / "srv", root / "home" / "alice" / file
+        gateway = place / "rest"
+        for path in (place, directory, gateway):
             path.mkdir(parents=True, exist_ok=True)
-        return home, directory
+        if self.has_second_user:
+            for path in (directory, gateway):
+                os.chown(path, ALICE, ALICE)
+        return place, directory
 
     def _begin_ids_at(self, first_id: int) -> None:
         """Let ids begin where they did in the recording: they stand in the cases' commands."""
@@ -157,19 +164,19 @@ class Cluster:
         env: Mapping[str, str] | None = None,
         limit_s: float = COMMAND_LIMIT_S,
     ) -> Ran:
-        """Run a command as a user, in the working directory."""
+        """Run a command as a user: alice and root in the working directory, others at home.
+
+        Where there is no second user, all is done by whoever replays.
+        """
         argv = ["sh", "-c", command] if isinstance(command, str) else command
-        who: dict[str, Any] = {}
-        if self.as_root and user != "root":
-            # The daemon serves its own user and root: bob's jobs are alice's here.
-            who = {"user": ALICE, "group": ALICE, "extra_groups": []}
+        directory, names, who = self._surroundings_of(user)
         # Not as text: that would make one line end of the two characters that a terminal writes.
         given = {"input": stdin.encode()} if stdin is not None else {"stdin": subprocess.DEVNULL}
         try:
             done = subprocess.run(
                 argv,
-                cwd=self.directory,
-                env={**self.environment, **(env or {})},
+                cwd=directory,
+                env={**self.environment, **names, **(env or {})},
                 check=False,
                 capture_output=True,
                 timeout=limit_s,
@@ -186,11 +193,33 @@ class Cluster:
             return Ran(stdout="", stderr=f"{argv[0]}: {error.strerror}\n", rc=127)
         return Ran(stdout=_text(done.stdout), stderr=_text(done.stderr), rc=done.returncode)
 
+    def _surroundings_of(self, user: str) -> tuple[Path, Mapping[str, str], Mapping[str, Any]]:
+        """Return a user's directory and variables, and as whom a program becomes that user."""
+        if not self.has_second_user or user == "alice":
+            return self.directory, {}, self._ids_of(user)
+        home = Path("/root" if user == "root" else f"/home/{user}")
+        names = {"HOME": str(home), "USER": user, "LOGNAME": user}
+        return self.directory if user == "root" else home, names, self._ids_of(user)
+
+    def _ids_of(self, user: str) -> Mapping[str, Any]:
+        if not self.has_second_user or user == "root":
+            return {}
+        return {"user": USERS[user], "group": USERS[user], "extra_groups": []}
+
+    @property
+    def socket(self) -> Path:
+        """Return where slurmrestd listens for those whom the kernel knows."""
+        return self.place / "rest" / "slurmrestd.sock"
+
     def start(self) -> None:
-        """Start the daemon: the first command that does says so."""
-        self.run(["sinfo"])
+        """Start the daemon, and what asks it over HTTP."""
+        up = self.run([sys.executable, "-m", "stoker.cli.people", "up"], user="root")
+        if up["rc"]:
+            raise RuntimeError(f"no daemon: {up['stderr']}")
         if self.speaks_http:
-            self._start_gateway(f"unix:{self.home}/rest/slurmrestd.sock", "rest_auth/local")
+            self._start_gateway(f"unix:{self.socket}", "rest_auth/local")
+            if self.has_second_user:
+                self.socket.chmod(0o666)
             for place in self._token_places:
                 self._start_gateway(place, "rest_auth/jwt")
 
@@ -206,7 +235,7 @@ class Cluster:
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            **({"user": ALICE, "group": ALICE, "extra_groups": []} if self.as_root else {}),
+            **self._ids_of("alice"),
         )
         assert gateway.stderr is not None
         said = gateway.stderr.readline().decode()
@@ -294,7 +323,8 @@ class Cluster:
         for gateway in self._gateways:
             gateway.terminate()
             gateway.communicate(timeout=COMMAND_LIMIT_S)
-        self.run([sys.executable, "-m", "stoker.cli.people", "down", "--cancel"], limit_s=20.0)
+        down = [sys.executable, "-m", "stoker.cli.people", "down", "--cancel"]
+        self.run(down, user="root", limit_s=20.0)
 
 
 def _settings_text(file: str) -> str:

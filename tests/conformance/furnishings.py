@@ -67,11 +67,15 @@ _ENTERING: Final = frozenset({"sacctmgr: add and change", _BEFORE_ANYTHING})
 _CHANGES: Final = frozenset({"add", "modify"})
 
 
-def furnishings(group: Group) -> Mapping[str, Sequence[Sequence[str]]]:
-    """Return, by the case that they come before, the words of sacctmgr for a group."""
+def furnishings(group: Group, *, has_second_user: bool) -> Mapping[str, Sequence[Sequence[str]]]:
+    """Return, by the case that they come before, the words of sacctmgr for a group.
+
+    Where there is no second user, root enters what one entered.
+    """
     book = _BOOKS.get(group.file, ())
-    # One user's daemon: what a second user entered is refused, and root enters it instead.
-    said = {_words(case) for case in group.cases if case.raw.get("user") != "bob"}
+    said = {
+        _words(case) for case in group.cases if has_second_user or case.raw.get("user") != "bob"
+    }
     found: dict[str, list[Sequence[str]]] = {}
     for number, entry in enumerate(book):
         place = _place(entry, book[number + 1 :], group)

@@ -20,8 +20,6 @@ from conformance.figures import without_figures
 
 SPAN_SLACK_S = 90
 """By how many seconds a span of elapsed time may differ from the recorded one."""
-LINES_OF_OWNER = 4
-"""In how many lines a job says whose it is: name and number, of user and group."""
 
 _STAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?")
 _EPOCH = re.compile(r"\b1[78]\d{8}\b")
@@ -101,10 +99,9 @@ _SAMPLED = (
 
 
 class Side(NamedTuple):
-    """What is known of a run: ids to be replaced, users of jobs, and directories."""
+    """What is known of a run: ids to be replaced, and directories."""
 
     ids: Mapping[int, int]
-    foreign: frozenset[int] = frozenset()
     words: Sequence[tuple[str, str]] = ()
 
 
@@ -131,35 +128,7 @@ def same(theirs: str, ours: str, side: Side, command: str) -> bool:
         left, right = sorted(left), sorted(right)
     if len(left) != len(right):
         return False
-    differing = [
-        (one.text, other.text)
-        for one, other in zip(left, right, strict=True)
-        if not _same_line(one, other, command)
-    ]
-    # Jobs of bob's are alice's here: a few lines of each may say so, and nothing else.
-    return len(differing) <= LINES_OF_OWNER * len(side.foreign) and all(
-        _differ_in_owner(*pair, command) for pair in differing
-    )
-
-
-def _differ_in_owner(theirs: str, ours: str, command: str) -> bool:
-    """Whether a recorded line tells of bob what ours tells of alice; padding follows the names."""
-    if not re.search("bob|2002", theirs):
-        return False
-    words = iter(re.findall(r"\w+", ours))
-    told = re.sub(r"\w+", lambda word: _told_of_alice(word[0], next(words, "")), theirs)
-    return "".join(told.split()) == "".join(ours.split()) or _same_but_spans(told, ours, command)
-
-
-def _told_of_alice(word: str, ours: str) -> str:
-    """Return a word with bob's name and number replaced, cut as ours is."""
-    if word == ours:
-        return word
-    for his, hers in (("bob", "alice"), ("2002", "2001")):
-        if word == his and len(ours) >= len(his) and hers.startswith(ours):
-            return ours
-        word = word.replace(his, hers)
-    return word
+    return all(_same_line(one, other, command) for one, other in zip(left, right, strict=True))
 
 
 def same_document(theirs: str, ours: str) -> bool:

@@ -21,8 +21,6 @@ from conformance.cluster import COMMAND_LIMIT_S, TOKEN_PLACES, Cluster
 from conformance.furnishings import earlier_jobs, furnishings
 from conformance.ids import learnt, translated, translated_argv
 
-NO_JOB = 999_999
-"""The id of a job that cannot be made here."""
 _SUBMIT = "sbatch"
 _POST = "POST "
 _KILLED = re.compile(r"still running after (\d+) s")
@@ -34,10 +32,9 @@ class Replay:
     def __init__(self, group: Group) -> None:
         self.group = group
         self.steps = steps_of(group.setup)
-        self.furnishings = dict(furnishings(group))
         self.cluster = Cluster(group.file, self._first_id(), self._token_places())
+        self.furnishings = dict(furnishings(group, has_second_user=self.cluster.has_second_user))
         self.setup_ids: dict[int, int] = {}
-        self.foreign: list[int] = []
         self.kept_files: set[str] = set()
 
     def _token_places(self) -> list[str]:
@@ -81,9 +78,6 @@ class Replay:
         for step, following in itertools.zip_longest(self.steps, self.steps[1:]):
             if step.file:
                 self._write(step.file, step.command)
-            elif step.user == "bob" and self.group.file == "sacct":
-                # One user's daemon: a second user's job would be taken for one of the first's.
-                self.setup_ids[step.job_id] = NO_JOB
             elif _is_waited_for(step, following):
                 self._do(step)
                 self.cluster.wait_for_job(self.setup_ids[step.job_id], "RUNNING")
@@ -121,13 +115,11 @@ class Replay:
             found = re.search(r"job (\d+)|\"job_id\": (\d+)", ran["stdout"] + ran["stderr"])
             ours = int(found[1] or found[2]) if found else self.cluster.next_id() - 1
             self.setup_ids[step.job_id] = ours
-            if step.user == "bob":
-                self.foreign.append(ours)
 
     def _post(self, step: str) -> list[str]:
         """Return the command that posts what a step like ``POST /job/submit {...}`` says."""
         path, body = step.removeprefix(_POST).split(" ", 1)
-        socket = f"{self.cluster.home}/rest/slurmrestd.sock"
+        socket = str(self.cluster.socket)
         head = ["-H", "Content-Type: application/json", "-d", body]
         return [
             "curl",
@@ -176,7 +168,7 @@ class Replay:
             "files": files,
             "ids": {str(theirs): ours for theirs, ours in ids.items()},
             "given": [given.start, given.stop],
-            "foreign": self.foreign,
+            "has_second_user": self.cluster.has_second_user,
             "directory": str(self.cluster.directory),
             "home": str(self.cluster.home),
         }
@@ -244,7 +236,7 @@ class Replay:
             directory = self.cluster.directory / Path(name).parent
             if not directory.is_dir():
                 directory.mkdir(parents=True)
-                if self.cluster.as_root:
+                if self.cluster.has_second_user:
                     shutil.chown(directory, "alice", "alice")
 
     def _write(self, name: str, text: str) -> None:
@@ -252,7 +244,7 @@ class Replay:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         path.chmod(0o755 if text.startswith("#!") else 0o644)
-        if self.cluster.as_root:
+        if self.cluster.has_second_user:
             shutil.chown(path, "alice", "alice")
 
     def _remove_new_files(self) -> None:

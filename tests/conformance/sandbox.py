@@ -65,6 +65,7 @@ def _script(replay: list[str]) -> str:
         "for place in /srv /home /root; do mount -t tmpfs -o mode=755 none $place; done",
         "mkdir -p /home/alice /home/bob",
         f"chown {ALICE}:{ALICE} /home/alice 2>/dev/null || true",
+        f"chown {BOB}:{BOB} /home/bob 2>/dev/null || true",
         *show,
         "hostname vm",
         f"cd {shlex.quote(str(PROJECT / 'tests'))}",

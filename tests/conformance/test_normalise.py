@@ -80,19 +80,6 @@ def test_numbers_that_count_something_are_no_ids() -> None:
     assert not alike(told.format(42), told.format(7).replace("task 7", "task 42"), side=side)
 
 
-def test_a_line_of_a_second_users_job_shows_the_second_user() -> None:
-    side = Side({}, foreign=frozenset({8}))
-    assert alike(" 8 bobs  bob R", " 8 bobs alice R", "squeue", side)
-    assert alike("bob|", "alice|", "squeue", side)
-    assert alike("bob|bobbob  +x", "ali|alicealice+x", "squeue", side)
-    assert not alike("alice|", "bob|", "squeue", side)
-    assert not alike("bob 1|", "alice 2|", "squeue", side)
-    assert not alike("bob|\n" * 5, "alice|\n" * 5, "squeue", side), "no job has so many lines"
-    assert not alike(
-        " 9 mine  bob R", " 9 mine alice R", "squeue", side._replace(foreign=frozenset())
-    )
-
-
 def test_sampled_figures_of_accounting_do_not_count_but_their_column_does() -> None:
     theirs = "JobID|MaxRSS|State\n1.batch|1780K|COMPLETED\n"
     assert alike(theirs, "JobID|MaxRSS|State\n1.batch||COMPLETED\n", "sacct -P")

@@ -43,7 +43,10 @@ def accepted_reasons(path: Path = ACCEPTED) -> dict[str, str]:
 def judge(case: Case, result: Mapping[str, Any], reasons: Mapping[str, str]) -> Verdict:
     """Compare a case with what its replay did."""
     parts = tuple(name for name, *_ in _differences(case, result))
-    return Verdict(case, parts, result, reasons.get(case.id, ""))
+    reason = reasons.get(case.id, "")
+    if not reason and parts and case.needs_second_user and not result.get("has_second_user", True):
+        reason = "The replay does not run as root: what another user did is done by the same one."
+    return Verdict(case, parts, result, reason)
 
 
 def explain(verdict: Verdict) -> str:
@@ -77,7 +80,7 @@ def side_of(result: Mapping[str, Any]) -> Side:
             (directory, f"/home/alice/{directory.rpartition('/')[2]}"),
             (parent, "/home/alice"),
         ]
-    return Side(ids, frozenset(result.get("foreign", ())), words)
+    return Side(ids, words)
 
 
 _Difference = tuple[str, str, Any, Any]
