@@ -18,6 +18,7 @@ from typing import Any
 
 from conformance.cases import Case, Group, Step, steps_of
 from conformance.cluster import COMMAND_LIMIT_S, TOKEN_PLACES, Cluster
+from conformance.deeds import deeds_before
 from conformance.furnishings import earlier_jobs, furnishings
 from conformance.ids import learnt, translated, translated_argv
 
@@ -59,6 +60,8 @@ class Replay:
             self._set_up()
             for case in self.group.cases:
                 self._furnish(case)
+                for step in deeds_before(case.id):
+                    self._do(step)
                 yield self._guarded(case)
         finally:
             self.cluster.close()
@@ -229,6 +232,8 @@ class Replay:
             self._write("job.sh", script)
         for name, text in (raw.get("input_files") or {}).items():
             self._write(name, text)
+            # So had the recording them: one without a first line was executed all the same.
+            (self.cluster.directory / name).chmod(0o755)
 
     def _make_directories(self, files: Iterable[str]) -> None:
         """Make the directories of files that a case leaves: earlier cases had made them."""
