@@ -90,6 +90,7 @@ class FakeController:
         """For each step that is asked for, whether it can begin; then all can."""
         self.accounts = first_book()
         self.administrators = {"root"}
+        self.served_users = {0, ALICE.user_id}
         self.changes_of_book: list[BookChange] = []
 
     # Looking.
@@ -148,6 +149,9 @@ class FakeController:
     @property
     def rights(self) -> Any:
         return self
+
+    def serves(self, user_id: int) -> bool:
+        return user_id in self.served_users
 
     def may_read(self, job: Job, by: Owner) -> bool:
         return by.user_id in (0, job.owner.user_id)

@@ -36,9 +36,14 @@ class Rights:
         """Take names from *settings*, levels and coordinators from *book*."""
         names = (name.strip() for name in settings.administrators.split(","))
         self._names = frozenset(filter(None, names))
+        self._is_shared = settings.shared
         self._book = book
 
     # Who somebody is.
+
+    def serves(self, user_id: int) -> bool:
+        """Whether a user may ask at all: a user's own daemon serves its user, and root."""
+        return self._is_shared or user_id in (_ROOT, os.geteuid())
 
     def is_host(self, by: Owner) -> bool:
         """Whether somebody is root, or runs the daemon."""

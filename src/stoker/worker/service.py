@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -59,13 +58,13 @@ class DaemonService:
         steps: StepKeeper,
         statistics: Statistics,
         on_turn: Callable[[], None],
-        is_shared: bool = False,
+        serves: Callable[[int], bool],
     ) -> None:
-        """Serve *commands* and *rpc*, with *is_shared* to every user of the machine.
+        """Serve *commands* and *rpc* to users whom it *serves*.
 
         *on_turn* is called after a turn that changed something.
         """
-        self._is_shared = is_shared
+        self._serves = serves
         self._queue = queue
         self._repository = repository
         self._controller = controller
@@ -77,8 +76,8 @@ class DaemonService:
         self._has_submitted = False
 
     def serves(self, user_id: int) -> bool:
-        """Return whether this user may ask: a user's own daemon serves its user, and root."""
-        return self._is_shared or user_id in (os.geteuid(), 0)
+        """Return whether this user may ask."""
+        return self._serves(user_id)
 
     @contextmanager
     def turn(self) -> Iterator[None]:

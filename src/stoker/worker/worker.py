@@ -133,17 +133,17 @@ class Worker:
             self.queue, home, days=settings.history_days, archives=settings.history_archive
         )
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._server = Server(
-            home / "run" / "stokerd.sock",
-            self._service(commands, read_draft),
-            is_shared=settings.shared,
-        )
+        self._server = self._server_of(self._service(commands, read_draft))
         self.queue.rebuild = self._rebuild
         self.tracker.tell_when = self.queue.when_recorded
         self.queue.on_news = self._server.jobs_changed
         self.queue.on_lost_store = self._lose_store
         self.launcher.on_failure = self.reports.take
         self.scheduler.on_wakeup = self._turns.wake
+
+    def _server_of(self, service: DaemonService) -> Server:
+        socket = self.home / "run" / "stokerd.sock"
+        return Server(socket, service, is_shared=self.settings.shared)
 
     def _service(self, commands: Mapping[str, Command], read_draft: ReadDraft) -> DaemonService:
         selection = Selection(self.queue.table, self.repository)
@@ -179,7 +179,7 @@ class Worker:
             steps=self.steps,
             statistics=self.ledger.statistics,
             on_turn=self._turns.wake,
-            is_shared=self.settings.shared,
+            serves=self.admission.rights.serves,
         )
 
     def work(

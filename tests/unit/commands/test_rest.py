@@ -14,7 +14,7 @@ from stoker.commands.rest import slurmrestd
 from stoker.commands.rest.routes import ROUTES
 from stoker.core.models import Owner
 from stoker.worker.call import Call
-from support.controller import ALICE, MACHINE, ROOT, FakeController, converse
+from support.controller import ALICE, BOB, MACHINE, ROOT, FakeController, converse
 
 SUBMIT = "/slurm/v0.0.38/job/submit"
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
@@ -243,6 +243,17 @@ def test_a_token_counts_for_the_user_whom_it_names() -> None:
         assert ask("GET", "/slurm/v0.0.38/ping", facts=bad).status == 500
         assert ask("POST", SUBMIT, job(), facts=bad, controller=controller).status == 500
     assert not controller.submissions
+
+
+def test_where_all_are_served_a_token_of_another_asks_as_that_user() -> None:
+    controller = FakeController()
+    bobs = {"REST_TOKEN": controller.issue_token("bob", 60), "REST_USER": "bob"}
+    controller.served_users.add(BOB.user_id)
+    assert ask("POST", SUBMIT, job(), facts=bobs, controller=controller).status == 200
+    [submission] = controller.submissions
+    assert submission.owner == BOB
+    nobodys = {"REST_TOKEN": controller.issue_token("carol", 60), "REST_USER": "carol"}
+    assert ask("POST", SUBMIT, job(), facts=nobodys, controller=controller).status == 500
 
 
 def test_licences_are_counted_as_scontrol_counts_them() -> None:

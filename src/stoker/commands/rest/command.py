@@ -2,7 +2,8 @@
 
 The gateway is a process of its own and one more client. It speaks HTTP and ships each request here
 as a call; the answer's text is the body, and its line on standard error says status and kind of
-content. A token is checked here, where its key is; the connection's user is known from the kernel.
+content. A token is checked here, where its key is, and whoever it names asks, if the daemon serves
+them; without one it is the connection's user, who is known from the kernel.
 
 Source: slurmrestd(8), openapi v0.0.38, and as recorded.
 """
@@ -11,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Final
+
+import msgspec
 
 from stoker.commands.rest.replies import (
     Refusal,
@@ -22,6 +25,7 @@ from stoker.commands.rest.replies import (
 )
 from stoker.commands.rest.requests import BODY_MAX, Request, read_request
 from stoker.commands.rest.routes import reply_to
+from stoker.core.models import Owner
 from stoker.worker.call import Answer, Call, Conversation, ReadFile
 from stoker.worker.controller import Controller
 
@@ -46,20 +50,30 @@ def slurmrestd(call: Call, controller: Controller) -> Conversation:
 def _reply(call: Call, body: bytes, controller: Controller) -> Reply:
     try:
         request = read_request(call, body, controller)
-        token = call.environment.get("REST_TOKEN")
-        if token is not None and not _is_callers(call, controller, token):
+        by = _asker(call, controller)
+        if by is None:
             return _without_credentials(request)
-        return reply_to(request)
+        return reply_to(msgspec.structs.replace(request, call=_asked_by(call, by)))
     except Refusal as refusal:
         return refusal.reply
     except RecursionError:
         return plain(400, "Unable to parse query.")
 
 
-def _is_callers(call: Call, controller: Controller, token: str) -> bool:
-    """Whether the token is good, and names whom the request and this daemon serve."""
+def _asker(call: Call, controller: Controller) -> Owner | None:
+    """Return whom the request's token names, or who has the connection; None if neither counts."""
+    token = call.environment.get("REST_TOKEN")
+    if token is None:
+        return call.owner
     named = call.environment.get("REST_USER", "")
-    return controller.token_user(token) == named == call.owner.user_name
+    if not named or controller.token_user(token) != named:
+        return None
+    by = call.owner if named == call.owner.user_name else controller.owner_named(named)
+    return by if by is not None and controller.rights.serves(by.user_id) else None
+
+
+def _asked_by(call: Call, by: Owner) -> Call:
+    return call if by == call.owner else msgspec.structs.replace(call, owner=by, pid=0)
 
 
 def _without_credentials(request: Request) -> Reply:
