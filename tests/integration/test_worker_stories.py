@@ -244,15 +244,16 @@ def test_nobody_is_made_to_wait_for_himself(works):
     first, second = works.submit(), works.submit(dependency="afterok:1")
     third = works.submit(dependency=f"afterany:{second.job_id}")
     array = works.submit(array="0-3", hold=True)
-    for job, dependency in [
-        (first.job_id, f"afterok:{first.job_id}"),
-        (first.job_id, f"after:{third.job_id}"),
-        (array.job_id, f"afterok:{array.job_id}_2"),
-        (f"{array.job_id}_2", f"afterok:{array.job_id}"),
+    on_itself, circular = "ESLURM_DEPENDENCY", "ESLURM_CIRCULAR_DEPENDENCY"
+    for job, dependency, code in [
+        (first.job_id, f"afterok:{first.job_id}", on_itself),
+        (first.job_id, f"after:{third.job_id}", circular),
+        (array.job_id, f"afterok:{array.job_id}_2", on_itself),
+        (f"{array.job_id}_2", f"afterok:{array.job_id}", on_itself),
     ]:
         with pytest.raises(InvalidSpec) as refusal:
             works.ask("update", job, {"dependency": parse_dependency(dependency)})
-        assert refusal.value.code == "ESLURM_CIRCULAR_DEPENDENCY"
+        assert refusal.value.code == code
     one_after_the_other = {"dependency": parse_dependency(f"afterok:{array.job_id}_2")}
     works.ask("update", f"{array.job_id}_3", one_after_the_other)
 

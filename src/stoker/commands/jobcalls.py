@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from datetime import datetime
+from errno import EFBIG
 
 from stoker.commands.errors import describe
 from stoker.commands.wishes import OptionError, Wishes
@@ -38,6 +39,34 @@ def check_cluster(wishes: Wishes, controller: Controller) -> None:
                 "entry for --cluster.  Use 'sacctmgr list clusters' to see available clusters.\n",
                 1,
             )
+
+
+def check_identity(wishes: Wishes, controller: Controller) -> None:
+    """Refuse to submit as somebody else: a Stoker's jobs are those of who calls.
+
+    Raises:
+        OptionError: Another user or group is wanted, or one that there is not.
+    """
+    name = wishes.shown.get("uid", "")
+    if name and not name.isdecimal() and controller.user_id(name) is None:
+        wishes.refuse("uid")
+    for option in ("uid", "gid"):
+        if option in wishes.shown:
+            wishes.fail(f"error: cannot use --{option}: call {wishes.program} as that user instead")
+
+
+def read_buffer_file(wishes: Wishes) -> Generator[ReadFile, bytes, None]:
+    """See to it that the file is there that describes a burst buffer; what it says is let go.
+
+    Raises:
+        OptionError: It cannot be read.
+    """
+    if "bbf" in wishes.shown:
+        try:
+            yield ReadFile(wishes.shown["bbf"], 1)
+        except OSError as error:
+            if error.errno != EFBIG:
+                wishes.fail("error: Invalid --bbf specification")
 
 
 def notes_of(wishes: Wishes) -> str:

@@ -22,7 +22,7 @@ _ENDLESS_WAITING_S: Final = 2**32 - 60
 
 def job_document(view: JobView) -> dict[str, Value]:
     """Return the job's keys and values."""
-    job = view.job
+    job, asked = view.job, view.job.spec.tres_asked
     return {
         **_identity(view),
         "burst_buffer": "",
@@ -39,7 +39,7 @@ def job_document(view: JobView) -> dict[str, Value]:
         **dict.fromkeys(
             ("cpu_frequency_minimum", "cpu_frequency_maximum", "cpu_frequency_governor")
         ),
-        "cpus_per_tres": "",
+        "cpus_per_tres": asked.get("CpusPerTres", ""),
         "deadline": int(job.spec.deadline_at),
         "delay_boot": 0,
         "dependency": view.dependency or "",
@@ -131,7 +131,7 @@ def _sizes(view: JobView) -> dict[str, Value]:
         "max_cpus": 0,
         "max_nodes": job.spec.max_nodes or (shape.nodes_min if shape.nodes_min > 1 else 0),
         "mcs_label": "",
-        "memory_per_tres": "",
+        "memory_per_tres": job.spec.tres_asked.get("MemPerTres", ""),
         "name": job.name,
         "nodes": view.node_list,
         "nice": job.nice or None,
@@ -170,7 +170,7 @@ def _sizes(view: JobView) -> dict[str, Value]:
 
 
 def _times_and_files(view: JobView) -> dict[str, Value]:
-    job = view.job
+    job, asked = view.job, view.job.spec.tres_asked
     limit_s = view.limit_s
     return {
         "start_time": int(view.start_at),
@@ -185,9 +185,11 @@ def _times_and_files(view: JobView) -> dict[str, Value]:
         "time_limit": None if limit_s is None else int(limit_s // 60),
         "time_minimum": int((job.spec.time_min_s or 0) // 60),
         "threads_per_core": None,
-        **dict.fromkeys(("tres_bind", "tres_freq", "tres_per_job"), ""),
+        **dict.fromkeys(("tres_bind", "tres_freq"), ""),
+        "tres_per_job": asked.get("TresPerJob", ""),
         "tres_per_node": view.tres_per_node or "",
-        **dict.fromkeys(("tres_per_socket", "tres_per_task"), ""),
+        "tres_per_socket": asked.get("TresPerSocket", ""),
+        "tres_per_task": asked.get("TresPerTask", ""),
         "tres_req_str": view.tres,
         "tres_alloc_str": view.tres if job.state is not JobState.PENDING else "",
         "user_id": job.owner.user_id,

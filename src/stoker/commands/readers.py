@@ -49,6 +49,15 @@ _MAIL_TYPES: Final = (
 
 _MAIL_ALL: Final = 6
 
+_HINT_HELP: Final = """\
+Application hint options:
+    --hint=             Bind tasks according to application hints
+        compute_bound   use all cores in each socket
+        memory_bound    use only one core in each socket
+        [no]multithread [don't] use extra threads with in-core multi-threading
+        help            show this help message
+"""
+
 RLIMITS: Final = (
     "as",
     "core",
@@ -272,6 +281,8 @@ def _distribution(wishes: Wishes, value: str) -> None:
 
 
 def _hint(wishes: Wishes, value: str) -> None:
+    if value.lower() == "help":
+        raise OptionError("", 1, _HINT_HELP)
     if value not in ("compute_bound", "memory_bound", "multithread", "nomultithread"):
         wishes.fail(f'error: unrecognized --hint argument "{value}", see --hint=help')
     wishes.variables["SLURM_HINT"] = value
@@ -335,7 +346,6 @@ def _core_spec(wishes: Wishes, value: str) -> None:
 def _of_root(name: str, wishes: Wishes, _: str) -> None:
     if not wishes.is_root:
         wishes.fail(f"error: --{name} only permitted by root user", 255)
-    wishes.fail(f"error: cannot use --{name}: start Stoker as that user instead", 1)
 
 
 def _verbose(wishes: Wishes, value: str) -> None:

@@ -17,7 +17,14 @@ from typing import Any, Final
 
 from stoker.commands import joboptions, variables
 from stoker.commands.allocating import Manners, allocate
-from stoker.commands.jobcalls import check_cluster, exit_error, notes_of, read_node_file
+from stoker.commands.jobcalls import (
+    check_cluster,
+    check_identity,
+    exit_error,
+    notes_of,
+    read_buffer_file,
+    read_node_file,
+)
 from stoker.commands.options import EarlyAnswer, parse
 from stoker.commands.readers import take_all, take_variables
 from stoker.commands.submission import Program, wishes_of, work_dir_of
@@ -51,7 +58,7 @@ def salloc(call: Call, controller: Controller) -> Conversation:
     except EarlyAnswer as early:
         return early.answer
     except OptionError as error:
-        return Answer(err=error.text, code=error.code)
+        return Answer(out=error.out, err=error.text, code=error.code)
 
 
 def _run(call: Call, controller: Controller) -> Conversation:
@@ -60,10 +67,12 @@ def _run(call: Call, controller: Controller) -> Conversation:
     take_variables(wishes, variables.chosen(variables.SALLOC, call.environment))
     take_all(wishes, parsed.values)
     check_cluster(wishes, controller)
+    check_identity(wishes, controller)
     work_dir = work_dir_of(call, wishes)
     kill_signal = _kill_signal(wishes)
     yield from _check_directory(wishes)
     yield from read_node_file(wishes)
+    yield from read_buffer_file(wishes)
     if notes := notes_of(wishes):
         yield Say(err=notes)
     stays = parsed.has("no-shell")

@@ -20,8 +20,10 @@ from stoker.commands.errors import refusal
 from stoker.commands.exports import read_export_file
 from stoker.commands.jobcalls import (
     check_cluster,
+    check_identity,
     exit_error,
     notes_of,
+    read_buffer_file,
     read_node_file,
     tested,
 )
@@ -51,7 +53,7 @@ def sbatch(call: Call, controller: Controller) -> Conversation:
     except EarlyAnswer as early:
         return early.answer
     except OptionError as error:
-        return Answer(err=error.text, code=error.code)
+        return Answer(out=error.out, err=error.text, code=error.code)
     except ScriptError as error:
         lines = "".join(f"sbatch: {line}\n" for line in error.lines)
         return Answer(err=lines, code=exit_error(call))
@@ -75,7 +77,9 @@ def _submission(call: Call, controller: Controller) -> Conversation:
     take_variables(wishes, variables.chosen(variables.SBATCH, call.environment))
     take_all(wishes, parsed.values)
     check_cluster(wishes, controller)
+    check_identity(wishes, controller)
     yield from read_node_file(wishes)
+    yield from read_buffer_file(wishes)
     export_file = yield from _export_file(wishes)
     submission = submission_of(call, wishes, program, export_file)
     check_demands(submission, wishes.layout, controller)

@@ -19,8 +19,10 @@ from stoker.commands.bindings import check_cpu_binding
 from stoker.commands.errors import describe, strerror
 from stoker.commands.jobcalls import (
     check_cluster,
+    check_identity,
     exit_error,
     notes_of,
+    read_buffer_file,
     read_node_file,
     tested,
 )
@@ -54,7 +56,7 @@ def srun(call: Call, controller: Controller) -> Conversation:
     except EarlyAnswer as early:
         return early.answer
     except OptionError as error:
-        return Answer(err=error.text, code=error.code)
+        return Answer(out=error.out, err=error.text, code=error.code)
 
 
 def _run(call: Call, controller: Controller) -> Conversation:
@@ -65,11 +67,13 @@ def _run(call: Call, controller: Controller) -> Conversation:
     take_all(wishes, parsed.values)
     check_step_options(wishes)
     check_cluster(wishes, controller)
+    check_identity(wishes, controller)
     if not parsed.operands:
         wishes.fail("fatal: No command given to execute.")
     check_cpu_binding(wishes, binds=controller.configuration().get("TaskPlugin") != _NO_BINDING)
     work_dir_of(call, wishes)
     yield from read_node_file(wishes)
+    yield from read_buffer_file(wishes)
     is_trial = job_id is None and parsed.has("test-only")  # Which tells the notes itself.
     if (notes := notes_of(wishes)) and not is_trial:
         yield Say(err=notes)

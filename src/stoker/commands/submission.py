@@ -81,6 +81,7 @@ def submission_of(
     settle_tasks(wishes)
     _fit_nodes(wishes)
     _refuse_unsupported(wishes)
+    _check_batch_features(wishes)
     array = _array(wishes)
     spec = _spec(call, wishes, program, is_array=array is not None)
     _check_times(spec, call.now)
@@ -297,6 +298,15 @@ def _refuse_unsupported(wishes: Wishes) -> None:
             raise InvalidSpec(f"--{name} is not supported here", "ESLURM_NOT_SUPPORTED")
     if "reboot" in wishes.shown:
         raise InvalidSpec("rebooting of nodes is only allowed for admins", "ESLURM_ACCESS_DENIED")
+
+
+def _check_batch_features(wishes: Wishes) -> None:
+    """Refuse features for the script's node that are not among those asked for of all nodes."""
+    wanted, given = wishes.shown.get("batch", ""), str(wishes.spec.get("features", ""))
+    if not set(re.findall(r"[^&|,()\[\]*]+", given)).issuperset(
+        re.findall(r"[^&|,()\[\]*]+", wanted)
+    ):
+        raise refused("ESLURM_INVALID_FEATURE")
 
 
 def _check_times(spec: JobSpec, now: float) -> None:

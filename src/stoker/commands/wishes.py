@@ -20,12 +20,16 @@ _MEMORY_FIELDS: Final = {
 
 
 class OptionError(Exception):
-    """A value that cannot be read: the whole text for standard error, and the exit status."""
+    """A value that cannot be read: the whole text for standard error, and the exit status.
 
-    def __init__(self, text: str, code: int) -> None:
+    A value that asks for help has its answer in ``out``, for standard output.
+    """
+
+    def __init__(self, text: str, code: int, out: str = "") -> None:
         super().__init__(text)
         self.text = text
         self.code = code
+        self.out = out
 
 
 class Wishes(msgspec.Struct):

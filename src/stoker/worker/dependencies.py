@@ -78,6 +78,14 @@ class Dependencies:
                 found = found.difference(partners)
         return found
 
+    def is_on_itself(self, job: Job, tasks: TaskSet | None, dependency: Dependency) -> bool:
+        """Whether a job, or these *tasks* of it, would wait for themselves without a detour."""
+        return any(
+            each is job and _is_meant(condition, tasks)
+            for condition in dependency.conditions
+            for each in self._active(condition)
+        )
+
     def is_circular(self, job: Job, tasks: TaskSet | None, dependency: Dependency) -> bool:
         """Whether a job that had this dependency would, maybe through others, wait for itself.
 
@@ -91,8 +99,7 @@ class Dependencies:
         while left:
             condition = left.pop()
             for each in self._active(condition):
-                is_meant = tasks is None or condition.task is None or condition.task in tasks
-                if each is job and is_meant:
+                if each is job and _is_meant(condition, tasks):
                     return True
                 if each is not job and each.job_id not in seen and each.dependency is not None:
                     seen.add(each.job_id)
@@ -168,3 +175,8 @@ def _comes_before(other: Job, job: Job) -> bool:
     if other.job_id == job.job_id:
         return False
     return not is_waiting(other) or other.job_id < job.job_id
+
+
+def _is_meant(condition: Condition, tasks: TaskSet | None) -> bool:
+    """Whether a condition on an array is one on these of its tasks; None: on any."""
+    return tasks is None or condition.task is None or condition.task in tasks

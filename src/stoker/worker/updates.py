@@ -133,14 +133,21 @@ class Updates:
             wanted.partition = self._admission.partition_of(wanted.spec).name
         if is_waiting(job):
             self._check_fit(wanted)
-        if changes.get("dependency") and self._ledger.dependencies.is_circular(
-            job, target.tasks, changes["dependency"]
-        ):
+        if changes.get("dependency"):
+            self._check_dependency(target, changes["dependency"])
+        return wanted
+
+    def _check_dependency(self, target: Target, dependency: Dependency) -> None:
+        job, dependencies = target.job, self._ledger.dependencies
+        if dependencies.is_on_itself(job, target.tasks, dependency):
+            raise InvalidSpec(
+                f"cannot let job {job.display_id} wait for itself", "ESLURM_DEPENDENCY"
+            )
+        if dependencies.is_circular(job, target.tasks, dependency):
             raise InvalidSpec(
                 f"cannot let job {job.display_id} wait for what waits for it",
                 "ESLURM_CIRCULAR_DEPENDENCY",
             )
-        return wanted
 
     def _check_fit(self, wanted: Job) -> None:
         wanted.spec_digest = b""  # The shape of this specification is not remembered yet.

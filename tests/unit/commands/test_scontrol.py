@@ -182,6 +182,20 @@ def test_only_what_waits_is_put_first(queue: RecordedQueue, job_id: str, told: s
     assert (heard.err, heard.code) == (told, 1)
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("update", "ReservationName=r1", "NewName=r2"), "slurm_update error"),
+        (("delete", "ReservationName=r1"), "slurm_delete_reservation ReservationName=r1"),
+    ],
+)
+def test_a_reservation_that_there_is_not_is_invalid(
+    queue: RecordedQueue, words: tuple[str, ...], told: str
+) -> None:
+    heard = heard_of(queue, *words)
+    assert (heard.err, heard.code) == (f"{told}: Requested reservation is invalid\n", 1)
+
+
 def test_lists_of_ids_are_dealt_with_one_by_one(queue: RecordedQueue) -> None:
     heard = heard_of(queue, "hold", "1,99", "10_[7-8]", "abc")
     assert [call[1] for call in queue.calls] == ["1", "10_[7-8]"]

@@ -146,6 +146,16 @@ def test_json_names_every_job_in_order_and_is_json() -> None:
     )
 
 
+def test_json_says_how_gpus_were_asked_for() -> None:
+    asked = {"TresPerJob": "gres:gpu:2", "CpusPerTres": "gres:gpu:4"}
+    queue = RecordedQueue(
+        at("04:51:00"), [job(1, "j", submit="04:50:00", spec={"tres_asked": asked})]
+    )
+    [told] = json.loads(converse(squeue(call_of("squeue", "--json"), queue)).out)["jobs"]
+    assert [told[f"tres_per_{of}"] for of in ("job", "node")] == ["gres:gpu:2", ""]
+    assert (told["cpus_per_tres"], told["memory_per_tres"]) == ("gres:gpu:4", "")
+
+
 def test_suspended_time_is_no_running_time() -> None:
     stopped = job(1, "s", submit="04:50:00", start="04:50:00", state=JobState.SUSPENDED)
     stopped.suspended_at = at("04:50:30")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from stoker.commands.salloc import salloc
 from stoker.commands.sbatch import sbatch
+from stoker.commands.srun import srun
 from stoker.core.models import JobSpec, Node
-from support.controller import MACHINE, FakeController, Heard, call_of, converse
+from support.controller import MACHINE, ROOT, FakeController, Heard, call_of, converse
 
 NODES = tuple(Node(f"node{n}", n - 1, 8, 16_000, {"gpu": 4}) for n in (1, 2))
 REFUSED = "sbatch: error: Invalid generic resource (gres) specification\n"
@@ -221,3 +223,64 @@ def test_what_is_let_go_is_said_before_the_receipt(words, said):
     heard, controller = asked(words)
     assert (heard.code, heard.err) == (0, f"sbatch: {said}\n")
     assert controller.submissions[-1].spec.min_nodes in (None, 1)
+
+
+@pytest.mark.parametrize("command", [sbatch, srun, salloc])
+def test_help_with_hints_is_printed_and_nothing_submitted(command):
+    controller = FakeController(MACHINE)
+    call = call_of(command.__name__, "--hint=help", "true")
+    heard = converse(command(call, controller), files={"true": b"#!/bin/sh\n"})
+    assert heard.out.startswith("Application hint options:\n    --hint=  ")
+    assert (heard.err, heard.code, controller.submissions) == ("", 1, [])
+
+
+@pytest.mark.parametrize(
+    ("words", "is_taken"),
+    [
+        ("--batch=fast", False),
+        ("--constraint=fast --batch=fast", True),
+        ("--constraint=fast&big --batch=big", True),
+        ("--constraint=fast --batch=big", False),
+        ("--constraint=fast|big --batch=fast|big", True),
+    ],
+)
+def test_the_node_of_the_script_has_none_but_features_of_all_nodes(words, is_taken):
+    nodes = tuple(Node(f"node{n}", n, 8, 16_000, features=("fast", "big")) for n in range(2))
+    controller = FakeController(msgspec.structs.replace(MACHINE, nodes=nodes))
+    heard = converse(sbatch(call_of("sbatch", *words.split(), "--wrap=true"), controller))
+    assert (heard.code == 0) is is_taken
+    if not is_taken:
+        assert heard.err == (
+            "sbatch: error: Batch job submission failed: Invalid feature specification\n"
+        )
+
+
+@pytest.mark.parametrize("command", [sbatch, srun, salloc])
+def test_a_file_for_a_burst_buffer_must_be_there(command):
+    name = command.__name__
+    words = ["--bbf=buffer", "--wrap=true"] if name == "sbatch" else ["--bbf=buffer", "true"]
+    controller = FakeController(MACHINE)
+    heard = converse(command(call_of(name, *words), controller))
+    assert (heard.err, heard.code) == (f"{name}: error: Invalid --bbf specification\n", 1)
+    assert controller.submissions == []
+
+
+def test_what_a_file_for_a_burst_buffer_says_is_let_go():
+    call = call_of("sbatch", "--bbf=buffer", "--wrap=true")
+    heard = converse(sbatch(call, FakeController(MACHINE)), files={"buffer": b"#BB x\n"})
+    assert (heard.err, heard.code) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("word", "said", "code"),
+    [
+        ("--uid=nobody-here", "error: Invalid --uid specification", 255),
+        ("--uid=bob", "error: cannot use --uid: call sbatch as that user instead", 1),
+        ("--gid=100", "error: cannot use --gid: call sbatch as that user instead", 1),
+    ],
+)
+def test_root_submits_as_nobody_else(word, said, code):
+    controller = FakeController(MACHINE)
+    heard = converse(sbatch(call_of("sbatch", word, "--wrap=true", owner=ROOT), controller))
+    assert (heard.err, heard.code) == (f"sbatch: {said}\n", code)
+    assert controller.submissions == []

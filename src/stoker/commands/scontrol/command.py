@@ -141,7 +141,7 @@ _KEYWORDS: Final[Mapping[str, _Keyword]] = MappingProxyType(
         "cl|uster": _Keyword(_ignore),
         "comp|leting": _Keyword(small.completing),
         "cre|ate": _Keyword(small.unsupported),
-        "del|ete": _Keyword(small.unsupported),
+        "del|ete": _Keyword(small.delete),
         "det|ails": _Keyword(_ignore),
         "err|numstr": _Keyword(small.error_text, 1),
         "fs|dampeningfactor": _Keyword(small.unsupported, 1),

@@ -153,6 +153,14 @@ def unsupported(_line: Line, _words: Sequence[str]) -> Answer:
     return failure(f"scontrol: error: {strerror('ESLURM_NOT_SUPPORTED')}")
 
 
+def delete(_line: Line, words: Sequence[str]) -> Answer:
+    """Refuse to delete: there are no reservations, and partitions stand in the settings."""
+    if words and words[0].lower().startswith("res"):
+        reason = strerror("ESLURM_RESERVATION_INVALID")
+        return failure(f"slurm_delete_reservation {words[0]}: {reason}")
+    return unsupported(_line, words)
+
+
 def _for_root(line: Line, what: str, code: str) -> Answer:
     return failure(f"{what}: {strerror(code)}") if line.call.owner.user_id else Answer()
 

@@ -50,7 +50,9 @@ def update(line: Line, words: Sequence[str]) -> Answer:
                 return update_nodes(line, named.value or "", others)
             case "partition":
                 return update_partition(line, named.value or "", others)
-            case "step" | "reservation" | "debug":
+            case "reservation":
+                return failure(f"slurm_update error: {strerror('ESLURM_RESERVATION_INVALID')}")
+            case "step" | "debug":
                 return failure(f"slurm_update error: {strerror('ESLURM_NOT_SUPPORTED')}")
     return _update_by_name(line, pairs)
 
