@@ -1,7 +1,8 @@
 """The jobs' parent: a process of its own, standard library only, imports nothing of ours.
 
-One shepherd a home. It is single-threaded: what it sets on itself (directory, umask, affinity,
-limits) its next child inherits, with no race. Its order is: write the intent, spawn, write who it
+One shepherd a home. One thread does everything: what it sets on itself (directory, umask, affinity,
+limits) its next child inherits, with no race; another one waits for the disk where the first has
+better things to do, and knows of nothing else. The order is: write the intent, spawn, write who it
 is, reap, end what is left, write the end, tell. What it has not been told to forget, it keeps.
 
     main        arguments, the lock, signals, the socket: from nothing to a running loop
@@ -15,7 +16,8 @@ is, reap, end what is left, write the end, tell. What it has not been told to fo
     memory      looks at what jobs hold where no control group limits it
     endings     ends groups: TERM, KILL, until nothing is left; limits, timers: when it is time to
     cgroups     the kernel's own grouping, where we may use it
-    journal     what survives us; adoption: what it means to the next shepherd
+    journal     what survives us; disk: who waits until it does
+    adoption    what it means to the next shepherd
     anew        what is done when a turn breaks; log: what is said to people
     reports     what is told, once it is on record
     failpoints  where tests make us fail

@@ -7,6 +7,7 @@ written at once, so that it survives us.
 from __future__ import annotations
 
 import time
+from functools import partial
 from time import monotonic
 
 from stoker.shepherd.failpoints import hit
@@ -88,15 +89,28 @@ class Births:
         """Whether cores may lie idle until the intents of all arrivals are on record."""
         return not all(map(self._lanes.has_work, self._lanes_of_arrivals))
 
-    def commit_arrivals(self) -> None:
-        """Put all new intents on record with one sync, and start those whose turn it is."""
+    @property
+    def has_followers(self) -> bool:
+        """Whether somebody will be spawned as soon as another has gone."""
+        return self._lanes.has_followers
+
+    def commit_arrivals(self, *, is_beside_us: bool) -> None:
+        """Put all new intents on record with one sync, and ready those whose turn it is."""
         arrivals, self.arrivals = self.arrivals, []
         self._lanes_of_arrivals.clear()
+        settle = partial(self._settle_arrivals, arrivals)
         try:
             hit("intent")
-            trouble = None if self._reports.commit() else self._journal.trouble
+            if is_beside_us:
+                self._reports.begin_commit(settle)
+                return
+            self._reports.commit()
         except OSError as error:
-            trouble = error
+            settle(error)
+        else:
+            settle(self._journal.trouble)
+
+    def _settle_arrivals(self, arrivals: Collection[Unit], trouble: OSError | None) -> None:
         for unit in arrivals:
             if unit.state != QUEUED:
                 continue

@@ -1,8 +1,8 @@
 """Fork and exec by hand, for what a child must do to itself in between.
 
-We have one thread, so that a child may run Python until it executes. Signals are blocked meanwhile:
-none that is meant for us is taken by the child. What goes wrong comes back through a pipe that the
-exec closes.
+No other thread of ours ever holds anything, so that a child may run Python until it executes.
+Signals are blocked meanwhile: none that is meant for us is taken by the child. What goes wrong
+comes back through a pipe that the exec closes.
 """
 
 from __future__ import annotations

@@ -27,6 +27,8 @@ import json
 import os
 from binascii import crc32
 
+from stoker.shepherd.disk import Disk
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -112,6 +114,17 @@ class Journal:
         self._descriptor = -1
         self._pending = bytearray()
         self._grown_to = GROWTH_MAX
+        self._disk = Disk()
+
+    @property
+    def is_committing(self) -> bool:
+        """Whether a commit has begun that `end_commit` has not ended."""
+        return self._disk.is_busy
+
+    @property
+    def done_fd(self) -> int:
+        """Return what can be read when it is time for `end_commit`."""
+        return self._disk.done_fd
 
     @property
     def is_homeless(self) -> bool:
@@ -120,6 +133,10 @@ class Journal:
 
     def close(self) -> None:
         """Close the file."""
+        self._close_file()
+        self._disk.close()
+
+    def _close_file(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -151,8 +168,25 @@ class Journal:
             os.fdatasync(self._descriptor)
         except OSError as error:
             self._fall_ill(error)
+        return self._is_sound()
+
+    def begin_commit(self) -> bool:
+        """Write what was noted and have it synced beside us; return whether that has begun."""
+        if not self.write():
             return False
-        if self.size > self._grown_to:
+        self._disk.begin(self._descriptor)
+        return True
+
+    def end_commit(self) -> bool:
+        """Return whether all that was noted before `begin_commit` is safe; `done_fd` is ready."""
+        error = self._disk.end()
+        if error is not None:
+            self._fall_ill(error)
+        return self._is_sound()
+
+    def _is_sound(self) -> bool:
+        """Whether the file can be relied on; one that has grown is written anew."""
+        if self.trouble is None and self.size > self._grown_to:
             self.renew()
         return self.trouble is None
 
@@ -170,13 +204,14 @@ class Journal:
 
     def renew(self) -> bool:
         """Write the file anew, with what is of use; return whether that is safe now."""
+        assert not self.is_committing, "the file is being synced"
         content = b"".join(map(_line, self._dump()))
         try:
             descriptor = self._write_fresh(content)
         except OSError as error:
             self._fall_ill(error)
             return False
-        self.close()
+        self._close_file()
         self._descriptor = descriptor
         self._pending.clear()
         self.size = len(content)

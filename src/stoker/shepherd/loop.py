@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from stoker.shepherd.deaths import Deaths
     from stoker.shepherd.endings import Endings
     from stoker.shepherd.herd import Herd
+    from stoker.shepherd.journal import Journal
     from stoker.shepherd.reports import Reports
     from stoker.shepherd.requests import Requests
     from stoker.shepherd.timers import Timers
@@ -52,6 +53,7 @@ class Loop:
         masters: set[int],
         wake_fd: int,
         herd: Herd,
+        journal: Journal,
         births: Births,
         deaths: Deaths,
         endings: Endings,
@@ -66,6 +68,7 @@ class Loop:
         self._masters = masters
         self._wake_fd = wake_fd
         self._herd = herd
+        self._journal = journal
         self._births = births
         self._deaths = deaths
         self._endings = endings
@@ -78,6 +81,7 @@ class Loop:
         self._unneeded_since = 0.0
         self._watch(listener.fileno(), self._accept)
         self._watch(wake_fd, self._take_signals)
+        self._watch(journal.done_fd, lambda _: reports.end_commit())
         reports.on_break = self._drop
         requests.on_shutdown = self._go_if_unneeded
 
@@ -118,14 +122,25 @@ class Loop:
         self._timers.run()
         if self._endings.active and self._endings.is_due():
             self._endings.act()
-        has_news = self._reports.is_due()
-        if self._births.arrivals and (has_news or self._births.are_pressing):
-            # One sync serves both: who stands far behind in a lane can wait for it.
-            self._births.commit_arrivals()
+        if not self._journal.is_committing:
+            self._put_on_record()
         self._births.start_ready()
-        if has_news or self._reports.is_due():
+        if self._reports.is_due():
             self._reports.flush()
         self._wait_for_takers()
+
+    def _put_on_record(self) -> None:
+        """Sync new intents and ends if they are due; one sync serves both.
+
+        Where somebody will be spawned as soon as another has gone, we do not wait for the disk.
+        Who stands far behind in a lane can wait until there is news.
+        """
+        has_news = self._reports.is_due()
+        has_followers = self._births.has_followers
+        if self._births.arrivals and (has_news or self._births.are_pressing):
+            self._births.commit_arrivals(is_beside_us=has_followers)
+        elif has_news and has_followers and self._reports.needs_sync:
+            self._reports.begin_commit()
 
     # --- When to go.
 

@@ -186,6 +186,7 @@ class _House:
             masters=masters,
             wake_fd=wake_fd,
             herd=self.herd,
+            journal=self.journal,
             births=births,
             deaths=self.deaths,
             endings=self.endings,

@@ -3,7 +3,7 @@
 Starts are told as they are; a last event only once the journal that holds it is synced. One sync
 serves all that came together; under load there is a pause between two, in which more come together:
 a short one, or a longer one while nobody's next step hangs on the answer, since in every lane that
-was heard of somebody is still ready to follow.
+was heard of somebody is still ready to follow. While a sync goes on beside us nothing is told.
 """
 
 from __future__ import annotations
@@ -29,12 +29,17 @@ LEISURE_S = 0.03
 REPAIR_S = 1.0
 
 
+def _do_nothing(_: OSError | None) -> None:
+    """Do what is due after a commit when nothing is."""
+
+
 class Reports:
     """Events that have not been told.
 
     Attributes:
         peer: Who is told, if somebody is connected; else whoever connects is told all at once.
         on_break: Called with a peer that broke off.
+        needs_sync: Whether the end of a unit was noted since the last sync.
     """
 
     def __init__(self, journal: Journal, timers: Timers) -> None:
@@ -44,7 +49,9 @@ class Reports:
         self._journal = journal
         self._timers = timers
         self._events: list[str] = []
-        self._needs_sync = False
+        self.needs_sync = False
+        self._awaiting = 0
+        self._then: Callable[[OSError | None], None] = _do_nothing
         self._told_at = 0.0
         self._is_pressing = False
         self._timer: list[Any] | None = None
@@ -58,7 +65,7 @@ class Reports:
             is_last: Whether it must be on record before it is told.
             is_pressing: Whether cores may lie idle until stokerd has heard of it.
         """
-        self._needs_sync = self._needs_sync or is_last
+        self.needs_sync = self.needs_sync or is_last
         self._is_pressing = self._is_pressing or is_pressing
         if self.peer is not None:
             self._events.append(event)
@@ -66,7 +73,8 @@ class Reports:
     @property
     def is_safe(self) -> bool:
         """Whether all that is to be told stands in the journal: the next shepherd can tell it."""
-        return not self._needs_sync and self._journal.trouble is None
+        is_pending = self.needs_sync or self._journal.is_committing
+        return not is_pending and self._journal.trouble is None
 
     @property
     def is_unheard(self) -> bool:
@@ -76,10 +84,13 @@ class Reports:
     def clear(self) -> None:
         """Forget what was to be told: whoever connected has been told all there is."""
         self._events.clear()
+        self._awaiting = 0
 
     def is_due(self) -> bool:
         """Whether there is something to tell or to sync, and the pause is over."""
-        if self._repair_timer is not None or not (self._events or self._needs_sync):
+        if self._repair_timer is not None or self._journal.is_committing:
+            return False
+        if not (self._events or self.needs_sync):
             return False
         due_at = self._told_at + (PACE_S if self._is_pressing else LEISURE_S)
         if monotonic() >= due_at:
@@ -98,33 +109,73 @@ class Reports:
     def _wake(self) -> None:
         self._timer = None
 
-    def flush(self) -> bool:
-        """Sync what needs it, and tell; return whether the journal is sound."""
-        if self._needs_sync and not self.commit():
-            return False
-        self._told_at = monotonic()
-        self._is_pressing = False
-        if self._events and self.peer is not None:
-            hit("report")
-            text = f'{{"type":"events","events":[{",".join(self._events)}]}}'
-            self._events.clear()
-            try:
-                self.peer.send(text)
-            except ProtocolError as error:
-                self.on_break(self.peer, str(error))
-        return True
+    def flush(self) -> None:
+        """Sync what needs it, and tell all."""
+        if not self.needs_sync or self.commit():
+            self._begin_pause()
+            self._tell(len(self._events))
 
     def commit(self) -> bool:
         """Sync the journal; return whether it is sound. If not, it is soon tried anew."""
-        if self._needs_sync:
-            hit("record")
+        self._hit()
         if self._journal.commit():
-            self._needs_sync = False
+            self.needs_sync = False
             return True
+        self._plan_repair()
+        return False
+
+    def begin_commit(self, then: Callable[[OSError | None], None] = _do_nothing) -> None:
+        """Have the journal synced beside us; `end_commit` tells what this puts on record.
+
+        Args:
+            then: Called when that is over, with the journal's trouble if it failed.
+        """
+        self._hit()
+        if not self._journal.begin_commit():
+            self._plan_repair()
+            then(self._journal.trouble)
+            return
+        self._begin_pause()
+        self.needs_sync = False
+        self._awaiting = len(self._events)
+        self._then = then
+
+    def end_commit(self) -> None:
+        """Tell what is on record now."""
+        is_sound = self._journal.end_commit()
+        then, self._then = self._then, _do_nothing
+        then(self._journal.trouble)
+        if is_sound:
+            self._tell(self._awaiting)
+        else:
+            self.needs_sync = True
+            self._plan_repair()
+
+    def _hit(self) -> None:
+        if self.needs_sync:
+            hit("record")
+
+    def _begin_pause(self) -> None:
+        self._told_at = monotonic()
+        self._is_pressing = False
+
+    def _tell(self, count: int) -> None:
+        """Tell the first *count* events."""
+        told, self._events = self._events[:count], self._events[count:]
+        if told and self.peer is not None:
+            hit("report")
+            try:
+                self.peer.send(f'{{"type":"events","events":[{",".join(told)}]}}')
+            except ProtocolError as error:
+                self.on_break(self.peer, str(error))
+
+    def _plan_repair(self) -> None:
         if self._repair_timer is None:
             self._repair_timer = self._timers.at(monotonic() + REPAIR_S, self._repair)
-        return False
 
     def _repair(self) -> None:
         self._repair_timer = None
-        self._journal.renew()
+        if self._journal.is_committing:
+            self._plan_repair()
+        else:
+            self._journal.renew()

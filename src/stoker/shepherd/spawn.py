@@ -1,10 +1,11 @@
 """From a unit to its process.
 
-Directory, umask, affinity and limits are set on the shepherd itself, inherited, and put back: it
-has one thread, so nothing comes in between. Output files are opened here first, which gives clear
-errors and leaves nothing between a job and its files. What cannot be put back (hard limits and
-niceness, which nobody may raise again), would hinder the shepherd, or only the child knows (its
-pid, for its environment) is set by the child itself: then it is forked, which costs more.
+Directory, umask, affinity and limits are set on the shepherd itself, inherited, and put back: one
+thread does all of its work, so nothing comes in between. Output files are opened here first, which
+gives clear errors and leaves nothing between a job and its files. What cannot be put back (hard
+limits and niceness, which nobody may raise again), would hinder the shepherd, or only the child
+knows (its pid, for its environment) is set by the child itself: then it is forked, which costs
+more.
 """
 
 from __future__ import annotations
