@@ -14,6 +14,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+from stoker.commands import sstat
+
 _Lines = Sequence[str]
 
 _LOADED: Final = re.compile(
@@ -189,7 +191,15 @@ def _of_report(line: str, names: Sequence[str], *, is_split: bool) -> str:
     return "|".join(told) if is_split else "".join(told) + line[len(line.rstrip(" ")) :]
 
 
-# sstat -i.
+# sstat.
+
+
+def sstat_heading() -> tuple[str, str]:
+    """Return the heading of sstat's own columns, as it prints it itself where it has to."""
+    widths = {column.name.lower(): (column.name, column.width) for column in sstat.COLUMNS}
+    cells = [widths[name] for name in sstat.DEFAULT_FORMAT.split(",")]
+    names = "".join(f"{name.ljust(-w) if w < 0 else name.rjust(w)} " for name, w in cells)
+    return names, "".join(f"{'-' * abs(width)} " for _, width in cells)
 
 
 def _of_processes(lines: _Lines, command: str) -> _Lines:

@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from conformance.figures import without_figures
+from conformance.figures import sstat_heading, without_figures
 
 SPAN_SLACK_S = 90
 """By how many seconds a span of elapsed time may differ from the recorded one."""
@@ -151,7 +151,10 @@ def _are_labelled(*texts: str) -> bool:
 
 def _lines(text: str, side: Side, command: str) -> list[Line]:
     lines = [line for line in text.split("\n") if not _BY_TIMING.fullmatch(line)]
-    if re.search(r"\bs(?:acct|stat)\b", command):
+    if re.search(r"\bsstat -n\b(?!.* -(?:o|-format)\b)", command):
+        # The same columns, without the heading that would name them.
+        lines = _without_sampled([*sstat_heading(), *lines])[2:]
+    elif re.search(r"\bs(?:acct|stat)\b", command):
         lines = _without_sampled(lines)
     return [_canonical(line, side) for line in without_figures(lines, command)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from conformance.figures import sstat_heading
 from conformance.normalise import RECORDED, same
 
 _PLUGINS = (
@@ -141,3 +142,14 @@ def test_the_processes_of_a_step_pass_in_their_column() -> None:
     assert not alike(line, line.replace("31649", "177"), command)
     assert not alike(line, line.replace("node1", "node2"), command)
     assert not alike(line, line.replace("31649", "  177"), "sstat -j 37")
+
+
+def test_the_columns_of_sstat_are_known_without_their_heading() -> None:
+    heading, dashes = sstat_heading()
+    start = heading.index("MaxRSS")
+    row = "37.0".ljust(len(dashes))
+    one, other = (row[:start] + text + row[start + 6 :] for text in (" 2920K", "11000K"))
+    assert alike(one, other, "sstat -n -a -j 37")
+    assert not alike(one, other, "sstat -n -o jobid,maxrss -j 37")
+    assert not alike(one, other.replace("37.0", "38.0"), "sstat -n -a -j 37")
+    assert not alike(one, other[:-1], "sstat -n -a -j 37")

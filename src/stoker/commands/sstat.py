@@ -155,13 +155,23 @@ def _total(measure: _Measure) -> _Read:
     return _if_known(lambda step: measure.text(step, step.total(measure.figure)))
 
 
-def _each(
-    measures: Mapping[str, _Measure], read: Callable[[_Measure], _Read], *without: str
-) -> _Read:
+def _each(measures: Mapping[str, _Measure], read: Callable[[_Measure], _Read]) -> _Read:
     """Read a figure of every resource: ``cpu=00:00:01,mem=4K``."""
-    readers = {name: read(measure) for name, measure in measures.items() if name not in without}
+    readers = {name: read(measure) for name, measure in measures.items()}
     return _if_known(
         lambda step: ",".join(f"{name}={reader(step)}" for name, reader in readers.items())
+    )
+
+
+def _each_task(measures: Mapping[str, _Measure], read: Callable[[_Measure], _Read]) -> _Read:
+    """Read whose figure it is: Slurm leaves energy out, and writes the number of cpu as a time."""
+    readers = {name: read(measure) for name, measure in measures.items() if name != "energy"}
+
+    def text(name: str, number: str) -> str:
+        return f"{name}={format_duration(float(number)) if name == 'cpu' else number}"
+
+    return _if_known(
+        lambda step: ",".join(text(name, reader(step)) for name, reader in readers.items())
     )
 
 
@@ -208,18 +218,18 @@ _FIELDS: dict[str, tuple[int, _Read, Kind]] = {
     "TRESUsageInAve": (14, _each(_MEASURES_IN, _average), "text"),
     "TRESUsageInMax": (14, _each(_MEASURES_IN, _most), "text"),
     "TRESUsageInMaxNode": (18, _each(_MEASURES_IN, _most_node), "text"),
-    "TRESUsageInMaxTask": (18, _each(_MEASURES_IN, _most_task, "energy"), "text"),
+    "TRESUsageInMaxTask": (18, _each_task(_MEASURES_IN, _most_task), "text"),
     "TRESUsageInMin": (14, _each(_MEASURES_IN, _least), "text"),
     "TRESUsageInMinNode": (18, _each(_MEASURES_IN, _least_node), "text"),
-    "TRESUsageInMinTask": (18, _each(_MEASURES_IN, _least_task, "energy"), "text"),
+    "TRESUsageInMinTask": (18, _each_task(_MEASURES_IN, _least_task), "text"),
     "TRESUsageInTot": (14, _each(_MEASURES_IN, _total), "text"),
     "TRESUsageOutAve": (15, _each(_MEASURES_OUT, _average), "text"),
     "TRESUsageOutMax": (15, _each(_MEASURES_OUT, _most), "text"),
     "TRESUsageOutMaxNode": (19, _each(_MEASURES_OUT, _most_node), "text"),
-    "TRESUsageOutMaxTask": (19, _each(_MEASURES_OUT, _most_task, "energy"), "text"),
+    "TRESUsageOutMaxTask": (19, _each_task(_MEASURES_OUT, _most_task), "text"),
     "TRESUsageOutMin": (15, _each(_MEASURES_OUT, _least), "text"),
     "TRESUsageOutMinNode": (19, _each(_MEASURES_OUT, _least_node), "text"),
-    "TRESUsageOutMinTask": (19, _each(_MEASURES_OUT, _least_task, "energy"), "text"),
+    "TRESUsageOutMinTask": (19, _each_task(_MEASURES_OUT, _least_task), "text"),
     "TRESUsageOutTot": (15, _each(_MEASURES_OUT, _total), "text"),
 }
 COLUMNS = [Column(name, width, read, kind) for name, (width, read, kind) in _FIELDS.items()]

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from stoker.commands.sstat import sstat
@@ -40,7 +41,10 @@ class RunningCluster(RecordedCluster):
         return found
 
     def steps(self, job: Job) -> Sequence[Step]:
-        return self._record(job).steps
+        return [
+            msgspec.structs.replace(step, tasks_per_node=(step.ntasks,))
+            for step in self._record(job).steps
+        ]
 
     def samples(self, job: Job) -> Mapping[str, Sequence[TaskSample]]:
         return SAMPLES
@@ -114,6 +118,11 @@ def test_figures_of_several_tasks_are_compared_and_averaged(monkeypatch) -> None
     totals = ask("-n", "-P", "-j", "37.0", "-o", "tresusageintot,tresusageoutmax").out
     assert totals == "cpu=00:00:04,energy=0,fs/disk=40,mem=4M,pages=5,vmem=5M|energy=0,fs/disk=1\n"
     assert ask("-n", "-P", "-j", "37.0", "--noconvert", "-o", "maxrss").out == "3072K\n"
+
+
+def test_whose_figures_they_are_is_told_and_of_cpu_as_a_time() -> None:
+    told = ask("-n", "-P", "-j", "37", "-o", "TRESUsageInMaxTask,TRESUsageOutMinTask").out
+    assert told == "cpu=00:00:00,fs/disk=0,mem=0,pages=0,vmem=0|fs/disk=0\n"
 
 
 def test_a_step_whose_processes_nobody_sees_has_no_figures(monkeypatch) -> None:
