@@ -221,13 +221,23 @@ class EngineConformance:
         engine.end("21.0", "cancelled", 0.0)
         events.ended("21.0.batch")
 
-    def test_when_the_leader_ends_its_steps_are_killed(
-        self, engine: Engine, events: Events
-    ) -> None:
+    def test_when_the_leader_ends_its_steps_are_ended(self, engine: Engine, events: Events) -> None:
         engine.launch([unit("22.0.0.0", "sleep", "60"), script("22.0.batch", "sleep 0.1")], {})
         assert events.ended("22.0.batch").exit_code == 0
         step = events.ended("22.0.0.0")
-        assert (step.signal, step.why) == (signal.SIGKILL, "leader")
+        assert (step.signal, step.why) == (signal.SIGTERM, "leader")
+
+    def test_a_unit_has_a_limit_of_its_own_that_may_change(
+        self, engine: Engine, events: Events
+    ) -> None:
+        batch, step = unit("29.0.batch", "sleep", "60"), unit("29.0.0.0", "sleep", "60")
+        engine.launch([batch, step], {})
+        events.started("29.0.0.0")
+        engine.limit_unit("29.0.0.0", 0.01)
+        assert events.ended("29.0.0.0").why == "limit"
+        assert "29.0.batch" in engine.survey().running
+        engine.end("29.0", "cancelled", 0.0)
+        events.ended("29.0.batch")
 
     def test_one_unit_ends_and_its_group_goes_on(self, engine: Engine, events: Events) -> None:
         engine.launch([unit("23.0.batch", "sleep", "60"), unit("23.0.0.0", "sleep", "60")], {})

@@ -248,3 +248,42 @@ def test_a_step_has_ended_before_what_a_cancelled_leader_left_behind(
     told.touch()
     assert events.ended("10.0.batch").signal == signal.SIGTERM
     engine.acknowledge(["10.0.0.0", "10.0.batch"])
+
+
+def test_who_waits_for_a_step_that_a_script_left_may_tell_of_its_end(
+    engine: LocalEngine, events: Events, tmp_path: Path
+) -> None:
+    # As srun in the background: it hears of the end of its step a moment after the script's.
+    pid, told, said = tmp_path / "pid", tmp_path / "told", tmp_path / "said"
+    waits = f"echo $$ > {pid}; until [ -e {told} ]; do sleep 0.01; done; echo farewell > {said}"
+    leader = script("11.0.batch", f"({waits}) & until [ -e {pid} ]; do sleep 0.01; done; sleep 0.2")
+    engine.launch([leader, script("11.0.0.0", "exec sleep 3600")], {})
+    events.started("11.0.0.0")
+    step = events.ended("11.0.0.0")
+    assert (step.signal, step.why) == (signal.SIGTERM, "leader")
+    told.touch()
+    assert events.ended("11.0.batch").exit_code == 0
+    assert lines(said) == ["farewell"]
+    engine.acknowledge(["11.0.0.0", "11.0.batch"])
+
+
+def test_who_stays_after_such_a_step_is_killed(
+    engine: LocalEngine, events: Events, tmp_path: Path
+) -> None:
+    witness = tmp_path / "pids"
+    text = f"(trap '' TERM; echo $$ >> {witness}; exec sleep 3600) & sleep 0.2"
+    engine.launch([script("12.0.batch", text), script("12.0.0.0", "exec sleep 3600")], {})
+    assert events.ended("12.0.batch").exit_code == 0
+    assert survivors(witness) == []
+    engine.acknowledge(["12.0.0.0", "12.0.batch"])
+
+
+def test_who_is_stopped_goes_on_to_end(engine: LocalEngine, events: Events, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    text = "trap 'echo obeyed; exit 3' TERM; echo ready; kill -STOP $$; sleep 3600"
+    engine.launch([script("13.0.batch", text, stdout=str(out))], {})
+    lines(out)
+    engine.end("13.0", "cancelled", 60.0)
+    assert events.ended("13.0.batch").exit_code == 3
+    assert lines(out, 2) == ["ready", "obeyed"]
+    engine.acknowledge(["13.0.batch"])

@@ -331,6 +331,12 @@ class FakeController:
     def signal_step(self, job: Job, step_id: str, by: Owner, signal: int) -> None:
         self._note("signal_step", job.job_id, step_id, by.user_name, signal)
 
+    def cancel_step(self, job: Job, step_id: str, by: Owner) -> None:
+        self._note("cancel_step", job.job_id, step_id, by.user_name)
+
+    def limit_step(self, job: Job, step_id: str, by: Owner, time_limit_s: float | None) -> None:
+        self._note("limit_step", job.job_id, step_id, by.user_name, time_limit_s)
+
     def finish_allocation(self, job: Job, code: int, signal: int) -> None:
         self._note("finish_allocation", job.job_id, code, signal)
         job.state = JobState.COMPLETED if (code, signal) == (0, 0) else JobState.FAILED
@@ -469,7 +475,9 @@ def _in_order(replies: Iterable[Any]) -> Reply:
 
 def _file(path: str, files: Mapping[str, bytes]) -> bytes | OSError:
     if path.startswith("-\n"):
-        # Standard input in parts, here of a pipe that gives all at once.
+        # Standard input in parts: of a pipe that gives all at once, or a terminal's lines.
+        if "-\n1" in files:
+            return b"t" + files.get(path, b"")
         return b"p" + (files.get("-", b"") if path == "-\n1" else b"")
     if path in files:
         return files[path]

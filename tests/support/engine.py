@@ -232,6 +232,9 @@ class FakeEngine:
     def limit(self, group: str, time_limit_s: float | None) -> None:
         self._note("limit", group, time_limit_s)
 
+    def limit_unit(self, key: str, time_limit_s: float | None) -> None:
+        self._note("limit_unit", key, time_limit_s)
+
     def acknowledge(self, keys: Sequence[str]) -> None:
         self._note("acknowledge", tuple(keys))
 

@@ -244,6 +244,10 @@ class FakeEngine:
         for unit in self._members(group):
             unit.time_limit_s = time_limit_s
 
+    def _limit_unit(self, key: str, time_limit_s: float | None) -> None:
+        if key in self.units:
+            self.units[key].time_limit_s = time_limit_s
+
     def _forget(self, keys: Sequence[str]) -> None:
         for key in keys:
             unit = self.units.get(key)
@@ -311,6 +315,9 @@ class FakeEngine:
 
     def limit(self, group: str, time_limit_s: float | None) -> None:
         self._ask("limit", partial(self._limit, group, time_limit_s))
+
+    def limit_unit(self, key: str, time_limit_s: float | None) -> None:
+        self._ask("limit_unit", partial(self._limit_unit, key, time_limit_s))
 
     def acknowledge(self, keys: Sequence[str]) -> None:
         self._ask("acknowledge", partial(self._forget, list(keys)))

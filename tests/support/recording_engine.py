@@ -83,6 +83,9 @@ class RecordingEngine:
     def limit(self, group: str, time_limit_s: float | None) -> None:
         self.calls.append(("limit", group, time_limit_s))
 
+    def limit_unit(self, key: str, time_limit_s: float | None) -> None:
+        self.calls.append(("limit_unit", key, time_limit_s))
+
     def acknowledge(self, keys: Sequence[str]) -> None:
         self.calls.append(("acknowledge", tuple(keys)))
 

@@ -31,6 +31,8 @@ from stoker.commands.taskends import (
     exit_status,
     return_code,
     status_line,
+    was_left,
+    was_timed_out,
 )
 from stoker.commands.wishes import OptionError, Wishes
 from stoker.core.enums import JobState
@@ -58,6 +60,9 @@ _DESCRIPTORS_MAX: Final = 240
 _ABORT_WITHIN_S: Final = 1.0
 """A second interrupt within this time ends the step."""
 
+_SILENT_S: Final = 60.0
+"""How long a step waits for others before anything is said of it."""
+
 _ENDED_FROM_OUTSIDE: Final = (JobState.CANCELLED, JobState.TIMEOUT)
 
 
@@ -77,7 +82,7 @@ class StepRun:
         self._kills_on_bad_exit = wishes.shown.get("kill-on-bad-exit", "0") != "0"
         self._wait_s = int(wishes.shown.get("wait") or 0)
         self._first_end_at = 0.0
-        self._is_ending = self._was_late = self._was_aborted = False
+        self._is_ending = self._was_aborted = self._is_announced = False
         self._told: set[int] = set()
 
     def step(self, job: Job, words: Sequence[str]) -> Conversation:
@@ -170,13 +175,13 @@ class StepRun:
         while (step := self._create(job, request)) is None:
             if "immediate" in self.wishes.shown:
                 self._fail_step(job.job_id, "ESLURM_NODES_BUSY")
+            yield from self._wait_for_cpus(job, None if has_waited else _SILENT_S)
             if not has_waited and not self.wishes.quiet:
                 yield Say(
                     err=f"srun: Job {job.job_id} step creation temporarily disabled, "
                     "retrying (Requested nodes are busy)\n"
                 )
             has_waited = True
-            yield from self._wait_for_cpus(job)
         if has_waited and not self.wishes.quiet:
             yield Say(err=f"srun: Step created for job {job.job_id}\n")
         return step
@@ -188,10 +193,12 @@ class StepRun:
             what = f"Unable to create step for job {job.job_id}"
             raise OptionError(refusal("srun", what, error), exit_error(self.call)) from None
 
-    def _wait_for_cpus(self, job: Job) -> Generator[Request, Any, None]:
+    def _wait_for_cpus(self, job: Job, within_s: float | None) -> Generator[Request, Any, None]:
         ended = sum(1 for step in self.controller.steps(self.job(job)) if step.end_at)
         try:
-            yield UntilStepFree(job.job_id, ended)
+            yield UntilStepFree(job.job_id, ended, within_s)
+        except Expired:
+            return
         except Interrupted as interrupted:
             if interrupted.signal in ENDING_SIGNALS:
                 yield Say(
@@ -232,6 +239,7 @@ class StepRun:
             step.step_id,
             ends=len(step.ends) if is_watched else None,
             heeds_job=not self._was_aborted,
+            heeds_ending=not self._is_announced,
             within_s=within_s,
         )
 
@@ -239,11 +247,8 @@ class StepRun:
         """Act on the ends of some tasks, or on the job's own; return what is to be said."""
         if not self._first_end_at and step.ends:
             self._first_end_at = self.controller.now()
-        if not self._was_aborted and self.job(job).ending is not None:
-            self._was_aborted = True
-            return aborted_lines(self._kill_wait_s()) + cancelled_line(
-                step, self.job(job), self.wishes.zone, self.controller.now()
-            )
+        if text := self._what_ends_it(job, step):
+            return text
         bad = [end for end in step.ends if end.code or end.signal]
         if self._kills_on_bad_exit and bad and not self._is_ending:
             said = end_lines(step, bad, "", forced=True)
@@ -253,17 +258,43 @@ class StepRun:
 
     def _end_late(self, job: Job, step: Step) -> str:
         """End the tasks that have outlasted the first for too long."""
-        self._was_late = True
         text = f"srun: First task exited {self._wait_s}s ago\n{status_line(step)}"
         text += self._terminate(job, step, SIGKILL)
-        return text + aborted_lines(self._kill_wait_s())
+        return text + self._abort()
 
     def _terminate(self, job: Job, step: Step, signal: int) -> str:
         self._is_ending = True
         self._send(job, step, signal)
         name = f"{step.job_id}.{step.step_id}"
-        line = cancelled_line(step, job, self.wishes.zone, self.controller.now())
+        line = self._announce(job, step)
         return f"srun: launch/slurm: _step_signal: Terminating StepId={name}\n{line}"
+
+    # What is said of an end that comes from outside, each line once.
+
+    def _what_ends_it(self, job: Job, step: Step) -> str:
+        """Return what is said of what ends the step, as far as it is known."""
+        job = self.job(job)
+        is_ended = job.ending is not None or job.state in _ENDED_FROM_OUTSIDE
+        if is_ended or was_left(step) or was_timed_out(step):
+            return self._abort() + self._announce(job, step)
+        if step.ended_by >= 0:
+            return self._announce(job, step) + self._abort()
+        if step.is_ending or step.state is JobState.TIMEOUT:
+            return self._announce(job, step)
+        return ""
+
+    def _abort(self) -> str:
+        """Say that the end of the step is waited for."""
+        text = "" if self._was_aborted else aborted_lines(self._kill_wait_s())
+        self._was_aborted = True
+        return text
+
+    def _announce(self, job: Job, step: Step) -> str:
+        """Say what the step's own supervisor says when it is ended."""
+        if self._is_announced:
+            return ""
+        self._is_announced = True
+        return cancelled_line(step, job, self.wishes.zone, self.controller.now())
 
     def _heed(self, job: Job, step: Step, signal: int) -> str:
         """Act on a signal; return what is to be said of it."""
@@ -290,14 +321,14 @@ class StepRun:
             self._send(job, step, SIGINT)
             return f"srun: sending Ctrl-C to StepId={name}\n"
         if is_second or "quit-on-interrupt" in self.wishes.shown:
-            sent = f"srun: sending Ctrl-C to StepId={name}\n" + self._force(job, step, SIGINT)
-            return sent + aborted_lines(self._kill_wait_s())
+            return f"srun: sending Ctrl-C to StepId={name}\n" + self._force(job, step, SIGINT)
         return f"srun: interrupt (one more within 1 sec to abort)\n{status_line(step)}"
 
     def _force(self, job: Job, step: Step, signal: int) -> str:
         self._forced_by = signal
         self._send(job, step, signal)
-        return "srun: forcing job termination\n"
+        text = "srun: forcing job termination\n" + self._abort()
+        return text + self._announce(self.job(job), step)
 
     def _send(self, job: Job, step: Step, signal: int) -> None:
         try:
@@ -309,21 +340,11 @@ class StepRun:
         self, job: Job, step: Step, ends: Sequence[TaskEnd], request: StepRequest
     ) -> str:
         """Return what is said of a step that has ended, and of one that did not end by itself."""
-        job = self.job(job)
-        by_job = self._was_aborted or job.ending is not None or job.state in _ENDED_FROM_OUTSIDE
-        lines = ""
+        lines = self._what_ends_it(job, step)
         if self._forced_by == SIGINT:
-            return cancelled_line(step, job, self.wishes.zone)
-        if self._forced_by or ((by_job or step.ended_by >= 0) and not self._is_told_of_end):
-            lines = aborted_lines(self._kill_wait_s())
-            lines += cancelled_line(step, job, self.wishes.zone)
+            return lines
         untold = [end for end in ends if end.task not in self._told]
-        is_forced = bool(self._forced_by) or by_job or self._was_late
-        return lines + end_lines(step, untold, request.argv[0], forced=is_forced)
-
-    @property
-    def _is_told_of_end(self) -> bool:
-        return self._was_aborted or self._is_ending
+        return lines + end_lines(step, untold, request.argv[0], forced=self._was_aborted)
 
     def _kill_wait_s(self) -> int:
         match = re.match(r"\d+", self.controller.configuration().get("KillWait", ""))

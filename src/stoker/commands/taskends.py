@@ -19,6 +19,8 @@ from stoker.core.enums import JobState
 from stoker.core.models import Job, Step, TaskEnd
 
 _FATAL_OFFSET: Final = 128
+_LEFT, _TIMEOUT = "leader", "timeout"
+"""Why the engine ends the tasks of a step with its job."""
 _STREAMS: Final = ("stdin", "stdout", "stderr")
 
 
@@ -68,15 +70,27 @@ def aborted_lines(kill_wait_s: int) -> str:
     return f"srun: Job step aborted: Waiting up to {wait_s} seconds for job step to finish.\n"
 
 
-def cancelled_line(step: Step, job: Job, zone: tzinfo, now: float | None = None) -> str:
+def cancelled_line(step: Step, job: Job, zone: tzinfo, now: float) -> str:
     """Return the line that the step's own supervisor leaves when it is ended."""
-    at = datetime.fromtimestamp(step.end_at if now is None else now, zone).strftime(
-        "%Y-%m-%dT%H:%M:%S"
-    )
-    is_late = JobState.TIMEOUT in (job.state, job.ending)
+    at = datetime.fromtimestamp(step.end_at or now, zone).strftime("%Y-%m-%dT%H:%M:%S")
+    is_late = JobState.TIMEOUT in (job.state, job.ending, step.state) or was_timed_out(step)
     due = " DUE TO TIME LIMIT" if is_late else ""
     name = f"{step.job_id}.{step.step_id}"
     return f"slurmstepd: error: *** STEP {name} ON {step.nodes[0]} CANCELLED AT {at}{due} ***\n"
+
+
+def was_left(step: Step) -> bool:
+    """Whether a step was ended since the script of its job had ended."""
+    return _was_ended(step, _LEFT)
+
+
+def was_timed_out(step: Step) -> bool:
+    """Whether a step was ended since the time of its job was over."""
+    return _was_ended(step, _TIMEOUT)
+
+
+def _was_ended(step: Step, why: str) -> bool:
+    return any(end.why == why for end in step.ends)
 
 
 def status_line(step: Step) -> str:

@@ -276,7 +276,8 @@ class TaskEnd(msgspec.Struct, frozen=True, gc=False):
     """How a task of a step ended.
 
     If it ``failed`` to start, ``message`` says where (``exec``, ``stdout``, ...) and ``code`` is
-    the errno.
+    the errno. ``why`` is what the engine did to it: ``limit`` (the step's time was over),
+    ``timeout`` (the job's), ``leader`` (its job's script had ended), or something else, or nothing.
     """
 
     task: int
@@ -284,6 +285,7 @@ class TaskEnd(msgspec.Struct, frozen=True, gc=False):
     signal: int = 0
     failed: bool = False
     message: str = ""
+    why: str = ""
 
 
 class StepOutput(msgspec.Struct, frozen=True, gc=False):
@@ -329,6 +331,8 @@ class Step(msgspec.Struct, gc=False):
     """The files to which all its tasks write; () if any of them writes elsewhere."""
     submit_line: str = ""
     """The command that began it, with its arguments; "": that was not recorded."""
+    is_ending: bool = False
+    """Whether it was told to end: cancelled, or sent TERM."""
 
     def node_of(self, task: int) -> str:
         """Return the node on which a task runs."""

@@ -58,8 +58,9 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         user_id: As whom it runs, where the engine serves many; one that serves whoever runs it
             does not look at it.
-        leads: Whether the group ends with it: what then still runs of the group is killed. A group
-            without such a unit ends, with all it left, with the last unit that runs.
+        leads: Whether the group ends with it: other units that then still run are told to end, as
+            by `end_unit`; what is left after them is killed. A group without such a unit ends,
+            with all it left, with the last unit that runs.
         token: Stands in the environment as STOKER_TOKEN: by it a process is found after a crash.
         lane: Units of one lane run one after the other, in the order in which they were launched;
             the next starts when the one before and all it left behind are gone. None: at once.
@@ -276,6 +277,10 @@ class Engine(Protocol):
 
     def limit(self, group: str, time_limit_s: float | None) -> None:
         """Change a group's time limit, counted from its start."""
+        ...
+
+    def limit_unit(self, key: str, time_limit_s: float | None) -> None:
+        """Change the time limit of one unit that does not lead, counted from its start."""
         ...
 
     def acknowledge(self, keys: Sequence[str]) -> None:

@@ -40,7 +40,7 @@ _TEXT_MAX: Final = 4096
 _STEPS: Final = frozenset({"journal", "fork", "stdin", "stdout", "stderr", "exec", "environment"})
 _OTHER_STEP: Final = "attributes"
 _WHYS: Final = frozenset(
-    {"timeout", "memory", "requeued", "ended", "cancelled", "leader", "unwatched"}
+    {"timeout", "limit", "memory", "requeued", "ended", "cancelled", "leader", "unwatched"}
 )
 
 _Number = TypeVar("_Number", int, float)

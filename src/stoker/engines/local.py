@@ -370,6 +370,10 @@ class LocalEngine:
         """Change a group's time limit, counted from its start."""
         self._send({"type": "limit", "group": group, "time_limit_s": time_limit_s})
 
+    def limit_unit(self, key: str, time_limit_s: float | None) -> None:
+        """Change the time limit of one unit that does not lead, counted from its start."""
+        self._send({"type": "limit", "group": key, "time_limit_s": time_limit_s})
+
     def acknowledge(self, keys: Sequence[str]) -> None:
         """Say that the ends of these units are on record: they may be forgotten."""
         self._send({"type": "ack", "keys": list(keys)})

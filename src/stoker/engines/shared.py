@@ -237,6 +237,10 @@ class SharedEngine:
         """Change a group's time limit, counted from its start."""
         self._ask_of(group, lambda engine: engine.limit(group, time_limit_s))
 
+    def limit_unit(self, key: str, time_limit_s: float | None) -> None:
+        """Change the time limit of one unit that does not lead, counted from its start."""
+        self._ask_of(group_of(key), lambda engine: engine.limit_unit(key, time_limit_s))
+
     def acknowledge(self, keys: Sequence[str]) -> None:
         """Say that the ends of these units are on record: they may be forgotten."""
         for user_id, theirs in self._register.by_user(keys).items():

@@ -143,11 +143,24 @@ class Deaths:
         if self._is_gone(group):
             self._complete(group)
         elif group.ending is None:
-            for unit in group.running:
-                unit.why = "leader"
-            self._endings.end(group, None, 0.0)
-        elif not group.ending.is_killing:
+            self._end_left_behind(group)
+        elif not group.ending.is_killing and not group.ending.is_quiet:
             group.ending.is_new = True  # Some may have been born while they were told.
+
+    def _end_left_behind(self, group: Group) -> None:
+        """End what outlives a group's leader: steps as Slurm does, anything else at once.
+
+        Who waited for such a step, its srun, tells of its end before it goes.
+        """
+        for unit in group.running:
+            group.has_left_steps = True
+            self._endings.end_unit(unit, "leader", unit.recipe.kill_wait_s)
+        if group.running:
+            return
+        if group.has_left_steps:
+            self._endings.see_off(group)
+        else:
+            self._endings.end(group, None, 0.0)
 
     def _is_gone(self, group: Group) -> bool:
         """Whether nobody of the group is left."""

@@ -1,5 +1,7 @@
 """Signals to trees of processes, and their end: TERM, a while to obey, KILL until nobody is left.
 
+Who is stopped could not obey: CONT comes before TERM, as in Slurm.
+
 To kill is to stop first: whoever is stopped forks no more and keeps its children below it, so that
 looks at /proc are repeated until one finds nobody new; then all are killed at once. All groups that
 end in one turn share these looks. Where the kernel groups processes (cgroups), it kills.
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 _LOOKS_MAX = 30
 _LOOKS_S_MAX = 0.5
 _PAUSE_S_MIN, _PAUSE_S_MAX = 0.005, 1.0
+_FAREWELL_S = 2.0
+"""How long who waited for a step may take to tell of its end, once the script is gone."""
 UNKILLABLE_TRIES = 10
 """How often all that is left was killed before we call it unkillable."""
 
@@ -71,6 +75,14 @@ class Endings:
             self._notify(unit, why)
         elif kill_at < unit.ending.kill_at:
             self._hasten(unit.ending, kill_at)
+
+    def see_off(self, group: Group) -> None:
+        """Let go those of a group who wait for nothing but the end of its steps, as srun does.
+
+        Whoever stays for too long is killed.
+        """
+        group.ending = self._begin(group, None, None, monotonic() + _FAREWELL_S)
+        group.ending.is_new, group.ending.is_quiet = False, True
 
     def drop(self, subject: Group | Unit) -> None:
         """Forget the ending of what has ended."""
@@ -139,6 +151,7 @@ class Endings:
                 for ending in endings
                 for process in self._fresh(ending, members[ending.group])
             ]
+            self._send_all(fresh, signal.SIGCONT)
             self._send_all(fresh, signal.SIGTERM)
             if not fresh:
                 break

@@ -80,7 +80,11 @@ class Herd:
 
     def limit(self, group: Group, limit_s: float | None) -> None:
         """Change the time limit of a group's leader, or of all its units if it has none."""
-        for unit in [group.leader] if group.leader else group.units.values():
+        self.limit_units([group.leader] if group.leader else group.units.values(), limit_s)
+
+    def limit_units(self, units: Iterable[Unit], limit_s: float | None) -> None:
+        """Change the time limit of units."""
+        for unit in units:
             unit.limit_s = limit_s
             self._journal.note("limit", unit.key, limit_s)
             self._limits.watch(unit)

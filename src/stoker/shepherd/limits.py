@@ -62,4 +62,4 @@ class Limits:
         if unit is leader:
             self._endings.end(unit.group, "timeout", unit.recipe.kill_wait_s)
         else:
-            self._endings.end_unit(unit, "timeout", unit.recipe.kill_wait_s)
+            self._endings.end_unit(unit, "limit", unit.recipe.kill_wait_s)

@@ -7,7 +7,7 @@
     end        {"group", "why", "kill_wait_s"}      end_unit {"key", ...}
     signal     {"group", "number", "scope"}         signal_unit {"key", "number"}
     suspend, resume {"group"}
-    limit      {"group", "time_limit_s"}
+    limit      {"group", "time_limit_s"}       a unit's key stands for that unit alone
     ack        {"keys"}                        their last events are on record
     status, survey                             may be asked by anyone; answer: status, welcome
     shutdown                                   go, if nothing runs and nothing is untold
@@ -236,9 +236,12 @@ class Requests:
             self._endings.resume(group)
 
     def _limit(self, message: dict[str, Any]) -> None:
-        limit_s = message["time_limit_s"]
+        limit_s = None if message["time_limit_s"] is None else float(message["time_limit_s"])
+        unit = self._herd.units.get(message["group"])
         if group := self._group(message):
-            self._herd.limit(group, None if limit_s is None else float(limit_s))
+            self._herd.limit(group, limit_s)
+        elif unit is not None and unit.state in (QUEUED, RUNNING):
+            self._herd.limit_units([unit], limit_s)
 
     def _acknowledge(self, message: dict[str, Any]) -> None:
         self._herd.acknowledge(message["keys"])

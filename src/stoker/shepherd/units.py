@@ -26,6 +26,7 @@ class Group:
         strays: Processes of the group, no units, that became our children when their parent ended.
         pids, tokens: Of all units that have run: names of sessions, marks in environments.
         is_adopted: Whether a unit of it is no child of ours: a shepherd before us spawned it.
+        has_left_steps: Whether its leader ended before other units did.
         has_memory_limit: Whether the kernel keeps it.
         excess: For how many bytes it was ended, if it held too many.
         paused_s, paused_at: How long the group has been suspended, and since when it is (or 0).
@@ -35,6 +36,7 @@ class Group:
         "cgroup",
         "ending",
         "excess",
+        "has_left_steps",
         "has_memory_limit",
         "is_adopted",
         "key",
@@ -59,7 +61,7 @@ class Group:
         self.paused_s = 0.0
         self.paused_at = 0.0
         self.cgroup = ""
-        self.has_memory_limit = False
+        self.has_left_steps = self.has_memory_limit = False
         self.excess = 0
 
     def pause_s(self, now: float) -> float:
@@ -78,6 +80,7 @@ class Ending:
     Attributes:
         kill_at: When what is left is killed, on the monotonic clock.
         is_new: Whether there may be some that have not been told to end.
+        is_quiet: Whether nobody is told, since all of them are about to go.
         reached: Identities (pid, ticks) that have been told to end, and later, that were stopped.
         tries: How often all were killed; the pauses between grow with it.
     """
@@ -86,6 +89,7 @@ class Ending:
         "group",
         "is_killing",
         "is_new",
+        "is_quiet",
         "kill_at",
         "next_at",
         "reached",
@@ -101,7 +105,7 @@ class Ending:
         self.why = why
         self.kill_at = kill_at
         self.is_new = True
-        self.is_killing = False
+        self.is_killing = self.is_quiet = False
         self.reached: set[tuple[int, int]] = set()
         self.tries = 0
         self.timer: list[Any] | None = None

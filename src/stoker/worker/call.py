@@ -129,6 +129,8 @@ class UntilStepEnded(msgspec.Struct, frozen=True):
     """If given: until more tasks than that have ended."""
     heeds_job: bool = False
     """Until the step's job is being ended."""
+    heeds_ending: bool = False
+    """Until the step is told to end."""
     within_s: float | None = None
 
     @property

@@ -448,11 +448,23 @@ class Control:
 
     def signal_step(self, job: Job, step_id: str, by: Owner, signal: int) -> None:
         """Send a signal to every task of a step."""
+        self._steps.signal(self._queue.current, self._open_step(job, step_id, by), signal)
+
+    def cancel_step(self, job: Job, step_id: str, by: Owner) -> None:
+        """Kill every task of a step; who had it done is on record."""
+        self._steps.cancel(self._queue.current, self._open_step(job, step_id, by), by)
+
+    def limit_step(self, job: Job, step_id: str, by: Owner, time_limit_s: float | None) -> None:
+        """Change a step's time limit, counted from its start."""
+        self._steps.limit(self._queue.current, self._open_step(job, step_id, by), time_limit_s)
+
+    def _open_step(self, job: Job, step_id: str, by: Owner) -> Step:
+        """Return a step that has not ended, for somebody who may change its job."""
         self.rights.check_change(job, by)
         step = self._steps.step(job.job_id, step_id)
         if step is None or step.end_at:
             raise UnknownJob(f"{job.display_id}.{step_id}")
-        self._steps.signal(self._queue.current, step, signal, by)
+        return step
 
     def finish_allocation(self, job: Job, code: int, signal: int) -> None:
         """End an interactive job whose command has ended with this exit status."""

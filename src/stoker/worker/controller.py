@@ -473,7 +473,20 @@ class Controller(Protocol):
         ...
 
     def signal_step(self, job: Job, step_id: str, by: Owner, signal: int) -> None:
-        """Send a signal to every task of a step."""
+        """Send a signal to every task of a step.
+
+        Raises:
+            UnknownJob: There is no such step, or it has ended.
+            NotAllowed: It is not theirs.
+        """
+        ...
+
+    def cancel_step(self, job: Job, step_id: str, by: Owner) -> None:
+        """Kill every task of a step; who had it done is on record. Raises as `signal_step`."""
+        ...
+
+    def limit_step(self, job: Job, step_id: str, by: Owner, time_limit_s: float | None) -> None:
+        """Change a step's time limit, counted from its start. Raises as `signal_step`."""
         ...
 
     def finish_allocation(self, job: Job, code: int, signal: int) -> None:

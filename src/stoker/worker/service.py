@@ -195,6 +195,7 @@ class DaemonService:
             return step
         job = self._queue.table.get(request.job_id)
         is_ending = request.heeds_job and job is not None and job.ending is not None
+        is_ending = is_ending or (request.heeds_ending and step.is_ending)
         has_more = request.ends is not None and len(step.ends) > request.ends
         return step if is_ending or has_more else None
 

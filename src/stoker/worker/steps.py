@@ -39,9 +39,10 @@ from stoker.worker.stepoutputs import outputs_of
 from stoker.worker.stepplaces import place_tasks
 from stoker.worker.taskunits import TaskUnits
 
-_ENDING_SIGNALS: Final = frozenset({signal.SIGKILL, signal.SIGTERM})
 _ENDED_BY: Final = 15
 """The signal of tasks that ended, or never began, because their job did."""
+_OWN_LIMIT: Final = "limit"
+"""Why the engine ends the tasks of a step whose own time is over."""
 _LOST_BY: Final = 9
 """The signal of tasks of which nobody knows the end."""
 
@@ -188,7 +189,7 @@ class StepKeeper:
         digest = turn.keep_content(environment)
         units = self._units.of_step(job, step, request, digest)
         descriptors = self._descriptors_of(units, request.descriptors)
-        step.outputs = outputs_of(units, descriptors)
+        step.outputs = outputs_of(units, descriptors, may_look=not self._units.are_shared)
         turn.afterwards(lambda: self._send(units, descriptors, request.descriptors))
 
     def _descriptors_of(
@@ -237,7 +238,9 @@ class StepKeeper:
         # A signal says it all; of exit codes the last counts here, and the worst for the job.
         telling = next((end for end in step.ends if end.signal), step.ends[-1])
         step.exit_code, step.exit_signal = telling.code, telling.signal
-        if telling.signal:
+        if any(end.why == _OWN_LIMIT for end in step.ends):
+            step.state = JobState.TIMEOUT
+        elif telling.signal:
             step.state = JobState.CANCELLED
         else:
             step.state = JobState.FAILED if telling.code else JobState.COMPLETED
@@ -256,13 +259,31 @@ class StepKeeper:
             turn.touch_step(step)
         self._drop_descriptors(job.job_id)
 
-    def signal(self, turn: Turn, step: Step, number: int, by: Owner) -> None:
+    def signal(self, turn: Turn, step: Step, number: int) -> None:
         """Send a signal to every task of a step."""
-        if number in _ENDING_SIGNALS:
-            step.ended_by = by.user_id
-            turn.touch_step(step)
-        for task in range(step.ntasks):
-            turn.afterwards(partial(self._engine.signal_unit, _unit_key(step, task), number))
+        if number == signal.SIGTERM:
+            self._note_ending(turn, step)
+        for key in _unit_keys(step):
+            turn.afterwards(partial(self._engine.signal_unit, key, number))
+
+    def cancel(self, turn: Turn, step: Step, by: Owner) -> None:
+        """Kill every task of a step, on behalf of somebody."""
+        step.ended_by = by.user_id
+        self._note_ending(turn, step)
+        self.signal(turn, step, signal.SIGKILL)
+
+    def _note_ending(self, turn: Turn, step: Step) -> None:
+        """Have it known, to its srun as well, that a step was told to end."""
+        step.is_ending = True
+        turn.touch_step(step)
+        turn.tell(step.job_id)
+
+    def limit(self, turn: Turn, step: Step, time_limit_s: float | None) -> None:
+        """Change a step's time limit, counted from its start."""
+        step.time_limit_s = time_limit_s
+        turn.touch_step(step)
+        for key in _unit_keys(step):
+            turn.afterwards(partial(self._engine.limit_unit, key, time_limit_s))
 
 
 def _rank(end: TaskEnd) -> tuple[int, int]:
@@ -273,7 +294,7 @@ def _rank(end: TaskEnd) -> tuple[int, int]:
 def _task_end(task: int, event: EngineEvent) -> TaskEnd | None:
     match event:
         case Ended(status_known=True):
-            return TaskEnd(task, event.exit_code, event.signal)
+            return TaskEnd(task, event.exit_code, event.signal, why=event.why or "")
         case Ended() | Lost():
             return TaskEnd(task, 0, _LOST_BY, message="its end was not seen")
         case Failed():
@@ -286,6 +307,10 @@ def _task_end(task: int, event: EngineEvent) -> TaskEnd | None:
 
 def _unit_key(step: Step, task: int) -> str:
     return str(UnitKey(step.job_id, step.attempt, f"{step.step_id}.{task}"))
+
+
+def _unit_keys(step: Step) -> Iterator[str]:
+    return (_unit_key(step, task) for task in range(step.ntasks))
 
 
 def _sum(one: Usage | None, other: Usage | None) -> Usage | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -150,8 +150,27 @@ def test_a_step_is_killed_at_once() -> None:
     job = controller.start(controller.add(42))
     controller.step_records[42] = [Step(42, 0, "0", "sleep", JobState.RUNNING, controller.moment)]
     heard = scancelled(controller, "-v", "42.0")
-    assert controller.called("signal_step") == [(job.job_id, "0", "alice", 9)]
+    assert controller.called("cancel_step") == [(job.job_id, "0", "alice")]
     assert heard.err == "scancel: Terminating step 42.0\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "method", "rest"),
+    [
+        (["-s", "KILL"], "signal_step", (9,)),
+        (["-s", "TERM"], "signal_step", (15,)),
+        (["--ctld"], "cancel_step", ()),
+        (["--ctld", "-s", "KILL"], "cancel_step", ()),
+    ],
+)
+def test_a_named_signal_does_not_cancel_a_step(
+    options: Sequence[str], method: str, rest: tuple[int, ...]
+) -> None:
+    controller = FakeController()
+    controller.start(controller.add(42))
+    controller.step_records[42] = [Step(42, 0, "0", "sleep", JobState.RUNNING, controller.moment)]
+    scancelled(controller, *options, "42.0")
+    assert controller.called(method) == [(42, "0", "alice", *rest)]
 
 
 def test_others_jobs_are_refused_with_slurms_number() -> None:

@@ -143,7 +143,8 @@ def test_refuses_wrong_variables_in_slurms_words(case: dict[str, Any]) -> None:
 
 def test_is_silent_when_all_goes_well() -> None:
     heard, controller = ran("echo", "hello")
-    assert heard == Heard("", "", 0, [Attach(1, "i"), UntilStepEnded(1, "0", heeds_job=True)])
+    waits = UntilStepEnded(1, "0", heeds_job=True, heeds_ending=True)
+    assert heard == Heard("", "", 0, [Attach(1, "i"), waits])
     job = controller.jobs[1]
     assert (job.spec.interactive, job.name, job.spec.command) == (True, "echo", "echo")
     assert controller.submissions[0].script == b""
@@ -425,6 +426,65 @@ def test_tasks_of_a_cancelled_job_count_as_terminated() -> None:
     assert heard.code == 143
 
 
+ABORTED = "srun: Job step aborted: Waiting up to 32 seconds for job step to finish.\n"
+CANCELLED = "slurmstepd: error: *** STEP 1.0 ON node1 CANCELLED AT TIME ***\n"
+LATE = "slurmstepd: error: *** STEP 1.0 ON node1 CANCELLED AT TIME DUE TO TIME LIMIT ***\n"
+KILLED = "srun: error: node1: task 0: Killed\n"
+TERMINATED = "srun: error: node1: task 0: Terminated\n"
+FORCED = "srun: Force Terminated StepId=1.0\n"
+
+
+@pytest.mark.parametrize(
+    ("fields", "end", "said"),
+    [
+        ({"ended_by": 2001, "is_ending": True}, (9, ""), CANCELLED + ABORTED + KILLED),
+        ({"is_ending": True}, (15, ""), CANCELLED + TERMINATED + FORCED),
+        ({}, (9, ""), KILLED + FORCED),
+        ({"state": JobState.TIMEOUT}, (15, "limit"), LATE + TERMINATED + FORCED),
+        ({}, (15, "timeout"), ABORTED + LATE + TERMINATED),
+        ({}, (15, "leader"), ABORTED + CANCELLED + TERMINATED),
+    ],
+    ids=["cancelled", "sent TERM", "sent KILL", "late itself", "late with its job", "left behind"],
+)
+def test_each_end_from_outside_is_told_as_slurm_does(
+    fields: Mapping[str, Any], end: tuple[int, str], said: str
+) -> None:
+    controller = FakeController()
+    controller.starts_at_once = True
+    caller = Caller(controller, TaskEnd(0, 0, end[0], why=end[1]))
+    end_step = caller.ended
+
+    def ended(step: Step) -> Step:
+        for name, value in fields.items():
+            setattr(step, name, value)
+        return end_step(step)
+
+    caller.ended = ended  # type: ignore[method-assign]
+    heard = converse(srun(call_of("srun", "sleep", "30"), controller), replies=caller)
+    assert re.sub(r"\d{4}-\d\d-\d\dT[\d:]+", "TIME", heard.err) == said
+    assert heard.code == 128 + end[0]
+
+
+def test_who_is_told_of_an_end_while_the_tasks_go_on_is_not_told_again() -> None:
+    controller = FakeController()
+    controller.starts_at_once = True
+    caller = Caller(controller, TaskEnd(0, 0, 9))
+    heeded: list[bool] = []
+
+    def twice(request: Request) -> Any:
+        if isinstance(request, UntilStepEnded):
+            heeded.append(request.heeds_ending)
+            step = controller.step_records[1][0]
+            step.ended_by, step.is_ending = 2001, True
+            if len(heeded) == 1:
+                return step
+        return caller(request)
+
+    heard = converse(srun(call_of("srun", "sleep", "30"), controller), replies=twice)
+    assert re.sub(r"\d{4}-\d\d-\d\dT[\d:]+", "TIME", heard.err) == CANCELLED + ABORTED + KILLED
+    assert heeded == [True, False]
+
+
 def test_a_tasks_bad_end_ends_the_others_if_asked() -> None:
     heard, controller = ran(
         "-K", "-n2", "sleep", "30", ends=[TaskEnd(0, 3), TaskEnd(1, 0, 15)], early=1
@@ -522,11 +582,33 @@ def test_a_busy_allocation_is_waited_for() -> None:
     assert kinds == [Attach, UntilStepFree, UntilStepFree, UntilStepEnded]
 
 
+def test_nothing_is_said_of_a_wait_before_it_is_over_or_long() -> None:
+    controller = running_job()
+    controller.free_steps = [False, False]
+    caller = Caller(controller)
+    said: list[int] = []
+
+    def late(request: Request) -> Any:
+        if isinstance(request, UntilStepFree):
+            said.append(len(requests := controller.called("create_step")))
+            return Expired() if len(requests) == 1 else controller.jobs[request.job_id]
+        return caller(request)
+
+    call = call_of("srun", "true", environment={"SLURM_JOB_ID": "42"})
+    heard = converse(srun(call, controller), replies=late)
+    waits = [each.within_s for each in heard.requests if isinstance(each, UntilStepFree)]
+    assert (said, waits) == ([1, 2], [60.0, None])
+    assert heard.err.splitlines() == [
+        "srun: Job 42 step creation temporarily disabled, retrying (Requested nodes are busy)",
+        "srun: Step created for job 42",
+    ]
+
+
 def test_who_waits_for_a_step_may_give_up() -> None:
     controller = running_job()
     controller.free_steps = [False]
     heard = inside(controller, "true", interrupts=[2])
-    assert heard.err.endswith(
+    assert heard.err == (
         "srun: Cancelled pending job step with signal 2\n"
         "srun: error: Unable to create step for job 42: Job/step already completing or completed\n"
     )

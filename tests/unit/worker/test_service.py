@@ -139,6 +139,17 @@ def test_a_step_that_ends_with_its_job_in_the_very_turn_that_asks_is_not_told_as
         assert told.state is JobState.CANCELLED
 
 
+def test_a_step_that_was_told_to_end_is_told_to_who_heeds_that(rooms, service):
+    job = rooms.running()
+    rooms.step(job)
+    heeding = UntilStepEnded(job.job_id, "0", heeds_ending=True)
+    assert outcome(rooms, service, heeding) is None
+    with rooms.queue.turn():
+        rooms.control.signal_step(job, "0", ALICE, 15)
+    assert outcome(rooms, service, heeding).is_ending
+    assert outcome(rooms, service, UntilStepEnded(job.job_id, "0")) is None
+
+
 def test_free_cpus_are_told_when_a_step_or_the_job_has_ended(rooms, service):
     job = rooms.running()
     step = rooms.step(job)

@@ -259,10 +259,37 @@ def test_who_cancels_a_step_is_named(rooms, job):
         rooms.control.signal_step(job, "0", ALICE, 10)
     assert recorded(rooms, job)[0].ended_by == -1
     with rooms.queue.turn():
-        rooms.control.signal_step(job, "0", ROOT, 9)
+        rooms.control.cancel_step(job, "0", ROOT)
     assert rooms.engine.asked("signal_unit") == [("1.0.0.0", 10), ("1.0.0.0", 9)]
     end_step(rooms, step, signal=9)
     assert recorded(rooms, job)[0].ended_by == ROOT.user_id
+
+
+@pytest.mark.parametrize(("number", "is_ending"), [(15, True), (9, False), (10, False)])
+def test_who_signals_a_step_is_not_named_and_term_is_told_to_its_srun(
+    rooms, job, number, is_ending
+):
+    rooms.step(job)
+    with rooms.queue.turn():
+        rooms.control.signal_step(job, "0", ALICE, number)
+    (step,) = recorded(rooms, job)
+    assert (step.ended_by, step.is_ending) == (-1, is_ending)
+
+
+def test_a_step_whose_own_time_is_over_is_late_and_one_whose_jobs_is_was_cancelled(rooms, job):
+    for why, state in (("limit", "TIMEOUT"), ("timeout", "CANCELLED")):
+        step = rooms.step(job)
+        end_task(rooms, step, 0, signal=15, why=why)
+        assert (step.state, step.exit_signal) == (state, 15)
+        assert recorded(rooms, job)[-1].ends[0].why == why
+
+
+def test_a_steps_limit_may_change(rooms, job):
+    rooms.step(job, ntasks=2)
+    with rooms.queue.turn():
+        rooms.control.limit_step(job, "0", ALICE, 180.0)
+    assert recorded(rooms, job)[0].time_limit_s == 180.0
+    assert rooms.engine.asked("limit_unit") == [("1.0.0.0", 180.0), ("1.0.0.1", 180.0)]
 
 
 def test_a_step_that_has_ended_takes_no_signal(rooms, job):
