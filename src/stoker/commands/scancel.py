@@ -26,6 +26,7 @@ from stoker.commands.options import (
     UsageError,
     parse,
 )
+from stoker.commands.standardinput import StandardInput
 from stoker.core.enums import JobState
 from stoker.core.errors import NotAllowed, StokerError, UnknownJob
 from stoker.core.models import NO_TASK, Job
@@ -303,32 +304,22 @@ def _ref(word: str) -> JobRef:
 
 def _act_on_chosen(told: _Told) -> Generator[Request, Any, None]:
     """Act on those jobs that the filters let through and, with ``-i``, the caller agrees to."""
-    agreed: Iterator[bool] | None = None
+    said = StandardInput()
     for ref, job in list(_chosen(told.order, told.controller)):
         if told.order.asks:
             what = f"step_id={ref}" if ref.step else f"job_id={ref}"
             yield Say(out=f"Cancel {what} name={job.name} partition={job.partition} [y/n]? ")
-            if agreed is None:
-                agreed = yield from _ask_all()
-            if not next(agreed, False):
+            if not (yield from _agrees(said)):
                 continue
         told.act(ref)
 
 
-def _ask_all() -> Generator[Request, Any, Iterator[bool]]:
-    """Read the caller's answers; of one that cannot be read nothing is agreed to."""
-    try:
-        return _agreements((yield ReadFile("-")))
-    except OSError:
-        return iter(())
-
-
-def _agreements(text: bytes) -> Iterator[bool]:
-    """Yield an answer for each line that begins with y or n, as the caller typed them."""
-    for line in text.decode("utf-8", "replace").splitlines():
-        letter = line.strip()[:1].lower()
-        if letter in ("y", "n"):
-            yield letter == "y"
+def _agrees(said: StandardInput) -> Generator[ReadFile, Any, bool]:
+    """Return whether the next line that begins with y or n is one with y; the end means no."""
+    while (line := (yield from said.line())) is not None:
+        if (letter := line.strip()[:1].lower()) in ("y", "n"):
+            return letter == "y"
+    return False
 
 
 def _chosen(order: _Order, controller: Controller) -> Iterator[tuple[JobRef, Job]]:

@@ -16,7 +16,7 @@ from stoker.core.enums import JobState
 from stoker.core.errors import NotAllowed
 from stoker.core.models import Step
 from stoker.core.units import TaskSet
-from stoker.worker.call import Say
+from stoker.worker.call import Say, next_input
 from support.controller import ALICE, BOB, ROOT, FakeController, Heard, call_of, converse
 from support.recordings import cases, parameters
 
@@ -192,6 +192,18 @@ def test_each_job_is_asked_about_and_silence_is_no() -> None:
     assert [request for request in heard.requests if isinstance(request, Say)] == [
         Say(out=f"Cancel job_id={number} name=wrap partition=debug [y/n]? ") for number in (1, 2, 3)
     ]
+
+
+def test_a_terminal_answers_each_question_by_itself() -> None:
+    controller = FakeController()
+    for job_id in (1, 2, 3):
+        controller.add(job_id)
+    lines = {"-\n1": b"what?\n", "-\n2": b"Y\n", "-\n3": b"n\n", "-\n4": b"yes\n"}
+    heard = converse(scancel(call_of("scancel", "-i", "1", "2", "3"), controller), files=lines)
+    assert controller.called("cancel") == [("1", "alice"), ("3", "alice")]
+    asked = [request for request in heard.requests if not isinstance(request, Say)]
+    assert asked == [next_input(number) for number in (1, 2, 3, 4)]
+    assert isinstance(heard.requests[0], Say), "the question comes before its answer"
 
 
 @given(st.lists(st.text(max_size=12), max_size=6))

@@ -182,6 +182,21 @@ def test_only_what_waits_is_put_first(queue: RecordedQueue, job_id: str, told: s
     assert (heard.err, heard.code) == (told, 1)
 
 
+def test_a_terminal_is_obeyed_line_by_line(queue: RecordedQueue) -> None:
+    lines = {"-\n1": b"hold 1\n", "-\n2": b"nonsense\n", "-\n3": b""}
+    heard = heard_of(queue, files=lines)
+    assert heard.out == "scontrol: scontrol: scontrol: \n"
+    assert (heard.err, heard.code) == ("invalid keyword: nonsense\n", 1)
+    assert queue.called("hold") == [("1", "alice", False)]
+
+
+def test_what_is_no_terminal_is_shown_as_it_is_obeyed(queue: RecordedQueue) -> None:
+    heard = heard_of(queue, files={"-": b"version\n\nping"})
+    assert heard.out.startswith("scontrol: version\nslurm-wlm ")
+    assert "\nscontrol: \nscontrol: ping\nSlurmctld" in heard.out
+    assert heard.out.endswith("UP\nscontrol: \n")
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 from hypothesis import given
@@ -16,8 +15,9 @@ from stoker.commands.sreport.style import MINUTES, Style, unit_of
 from stoker.commands.sreport.usage import Piece
 from stoker.core.accounts import Book, first_book
 from stoker.core.models import Node, Owner
-from stoker.worker.call import Answer, Call, ReadFile
+from stoker.worker.call import Answer, Call, ReadFile, Say, next_input
 from stoker.worker.controller import NodeStatus
+from support.controller import Heard, converse
 from support.recorded_cluster import ALICE, ROOT, RecordedCluster
 
 SPAN = "start=2026-11-24T00:00:00 end=2026-11-24T05:00:00"
@@ -40,17 +40,19 @@ class Cluster(RecordedCluster):
         return by.user_id == 0
 
 
-def ask(line: str, *, stdin: bytes = b"", owner: Owner = ALICE) -> Answer:
+def ask(line: str, *, owner: Owner = ALICE) -> Answer:
     cluster = Cluster()
     argv = tuple(line.split())
     answer = sreport(Call("sreport", argv, {}, "/", owner, cluster.now()), cluster)  # type: ignore[arg-type]
-    if inspect.isgenerator(answer):
-        assert next(answer) == ReadFile("-")
-        with pytest.raises(StopIteration) as done:
-            answer.send(stdin)
-        answer = done.value.value
     assert isinstance(answer, Answer)
     return answer
+
+
+def dialogue(line: str, *, files: Mapping[str, bytes]) -> Heard:
+    """Return what a caller hears whose standard input is what *files* say."""
+    cluster = Cluster()
+    call = Call("sreport", tuple(line.split()), {}, "/", ALICE, cluster.now())
+    return converse(sreport(call, cluster), files=files)  # type: ignore[arg-type]
 
 
 def rows(line: str) -> list[list[str]]:
@@ -239,12 +241,28 @@ def test_a_width_is_a_number_of_any_length_and_no_column_of_a_gigabyte() -> None
 
 
 def test_what_was_set_holds_for_the_lines_after_it() -> None:
-    answer = ask("-n", stdin=f"parsable2\ntime seconds\nuser top {SPAN}\n!!\n# no\nquit\n".encode())
-    lines = answer.out.splitlines() if isinstance(answer.out, str) else []
+    typed = f"parsable2\ntime seconds\nuser top {SPAN}\n!!\n# no\nquit\n"
+    lines = dialogue("-n", files={"-": typed.encode()}).out.splitlines()
     assert lines[-1] == "sreport: quit"
     shown = [each for each in lines if each.startswith("test|alice|")]
     assert shown
     assert len(set(shown)) * 2 == len(shown)
+
+
+def test_a_terminal_is_answered_line_by_line() -> None:
+    heard = dialogue("", files={"-\n1": b"version\n", "-\n2": b"nonsense\n", "-\n3": b"quit\n"})
+    told = [each for each in heard.requests if isinstance(each, Say | ReadFile)]
+    assert told == [
+        Say("sreport: "),
+        next_input(1),
+        Say("slurm-wlm 22.05.8\n"),
+        Say("sreport: "),
+        next_input(2),
+        Say(err="invalid keyword: nonsense\n"),
+        Say("sreport: "),
+        next_input(3),
+    ]
+    assert heard.code == 1
 
 
 @given(st.lists(st.text(max_size=12), max_size=6))

@@ -11,8 +11,9 @@ from collections.abc import Collection, Generator
 from typing import Any, Final
 
 from stoker.commands.options import Parsed
+from stoker.commands.standardinput import StandardInput
 from stoker.core.accounts import Association, Book, BookChange
-from stoker.worker.call import Answer, Call, Request, Say, next_input
+from stoker.worker.call import Answer, Call, Request, Say
 from stoker.worker.controller import Controller
 
 NO_PRIVILEGE: Final = (
@@ -37,11 +38,7 @@ class Desk:
         self.code = 0
         self._out: list[str] = []
         self._err: list[str] = []
-        self.is_at_terminal = False
-        """Whether standard input is a terminal, as far as is known."""
-        self._input = ""
-        self._parts = 0
-        self._is_over = False
+        self._input = StandardInput()
 
     @property
     def book(self) -> Book:
@@ -57,6 +54,11 @@ class Desk:
     def actor(self) -> str:
         """Return who asks."""
         return self.call.owner.user_name
+
+    @property
+    def is_at_terminal(self) -> bool:
+        """Whether standard input is a terminal, as far as is known."""
+        return self._input.is_at_terminal
 
     @property
     def level(self) -> str:
@@ -114,12 +116,9 @@ class Desk:
 
     def line(self) -> Generator[Request, Any, str | None]:
         """Return the next line of standard input without its end; None if there is none."""
-        while "\n" not in self._input and not self._is_over:
+        while not self._input.has_line:
             yield from self._read()
-        if not self._input:
-            return None
-        line, _, self._input = self._input.partition("\n")
-        return line
+        return self._input.take_line()
 
     def ask(self, question: str) -> Asking:
         """Return whether a question is answered with yes."""
@@ -153,22 +152,14 @@ class Desk:
 
     def _letter(self) -> Generator[Request, Any, str]:
         """Return the next letter of standard input; a terminal gives a line to each question."""
-        if not self._input:
+        if not self._input.text:
             yield from self._read()
-        letter, self._input = self._input[:1], self._input[1:]
-        if self.is_at_terminal:
-            self._input = ""
+        letter, rest = self._input.text[:1], self._input.text[1:]
+        self._input.text = "" if self.is_at_terminal else rest
         return letter
 
     def _read(self) -> Generator[Request, Any, None]:
         """Show what was said, and read on."""
         said = self.answer()
         yield Say(str(said.out), said.err)
-        self._parts += 1
-        try:
-            part: bytes = yield next_input(self._parts)
-        except OSError:
-            part = b"p"  # It is closed.
-        self.is_at_terminal = part[:1] == b"t"
-        self._is_over = len(part) < 2
-        self._input += part[1:].decode("utf-8", "replace")
+        yield from self._input.read()

@@ -26,7 +26,8 @@ from stoker.commands.scontrol.assocmgr import show_associations
 from stoker.commands.scontrol.token import give_token
 from stoker.commands.scontrol.update import update
 from stoker.commands.scontrol.words import Line, failure, meant
-from stoker.worker.call import Answer, Call, Conversation, ReadFile, Say
+from stoker.commands.standardinput import StandardInput
+from stoker.worker.call import Answer, Call, Conversation, Say
 from stoker.worker.controller import Controller
 
 OPTIONS: Final = (
@@ -179,6 +180,7 @@ _KEYWORDS: Final[Mapping[str, _Keyword]] = MappingProxyType(
         "wri|te": _Keyword(small.write),
     }
 )
+_PROMPT: Final = "scontrol: "
 _QUITS: Final = frozenset({"exit", "quit", "!!"})
 
 
@@ -220,13 +222,8 @@ def _quieted(line: Line, answer: Answer | Conversation) -> Answer | Conversation
 
 def _interactive(line: Line) -> Conversation:
     """Obey the lines of standard input; the status is that of the last one that failed."""
-    try:
-        content: bytes = yield ReadFile("-")
-    except OSError as error:
-        return failure(f"scontrol: error: cannot read standard input: {error.strerror}")
-    code = 0
-    for text in content.decode(errors="replace").splitlines():
-        yield Say(out=f"scontrol: {text}\n")
+    said, code = StandardInput(), 0
+    while (text := (yield from said.line_after(_PROMPT))) is not None:
         words = _words(text)
         if words and words[0].lower() in _QUITS:
             break

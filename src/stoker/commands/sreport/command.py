@@ -7,7 +7,7 @@ Source: sreport(1) of Slurm 22.05; headings and wording as recorded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Final, NamedTuple
 
@@ -29,7 +29,8 @@ from stoker.commands.sreport import clusters, jobs, users
 from stoker.commands.sreport.printing import Printer
 from stoker.commands.sreport.scene import Report
 from stoker.commands.sreport.style import Style, tres_of, unit_of
-from stoker.worker.call import Answer, Call, Conversation, ReadFile
+from stoker.commands.standardinput import StandardInput
+from stoker.worker.call import Answer, Call, Conversation, Say
 from stoker.worker.controller import Controller
 
 OPTIONS: Final = (
@@ -136,20 +137,15 @@ def sreport(call: Call, controller: Controller) -> Answer | Conversation:
 
 def _dialogue(session: _Session) -> Conversation:
     """Answer the lines on standard input, one after the other."""
-    try:
-        lines = (yield ReadFile("-")).decode("utf-8", "replace").splitlines()
-    except OSError:
-        lines = []
-    before: list[str] = []
-    for line in lines:
-        session.say(f"{_PROMPT}{line}\n")
+    said, before = StandardInput(), list[str]()
+    while (line := (yield from said.line_after(_PROMPT))) is not None:
         words = before if line == "!!" else line.split()
         if words and not line.startswith("#"):
             before = words
             session.take(words)
+        yield from session.told()
         if session.is_over:
-            return session.answer()
-    session.say(f"{_PROMPT}\n")
+            break
     return session.answer()
 
 
@@ -185,6 +181,14 @@ class _Session:
             return Answer("".join(map(str, self._out)), self.err, self.code)
         parts = ([each] if isinstance(each, str) else each for each in self._out)
         return Answer(chain.from_iterable(parts), self.err, self.code)
+
+    def told(self) -> Iterator[Say]:
+        """Yield what was said since, piece by piece, and forget it."""
+        for each in self._out:
+            yield from map(Say, [each] if isinstance(each, str) else each)
+        if self.err:
+            yield Say(err=self.err)
+        self.err, self._out = "", []
 
     def say(self, text: str | Iterable[str]) -> None:
         """Add to what is answered."""
