@@ -1,4 +1,4 @@
-"""The lines that stand above a table: which cluster, and when.
+"""The lines that stand above a table: which cluster, and when; and how ``-v`` tells flags.
 
 Source: squeue(1) and sinfo(1), ``--clusters`` and ``--long``; the rest as recorded.
 """
@@ -36,6 +36,11 @@ def cluster_heading(program: str, names: str | None, controller: Controller) -> 
         if name not in ("all", controller.cluster_name):
             raise UnknownCluster(program, name)
     return f"CLUSTER: {controller.cluster_name}\n"
+
+
+def truth(value: object) -> str:
+    """Return how ``-v`` tells a parameter that is set or not."""
+    return "true" if value else "false"
 
 
 def clock_line(now: float, zone: tzinfo) -> str:

@@ -72,3 +72,37 @@ def test_clustered_options_read_as_getopt_does() -> None:
 def test_no_node_is_ever_dead() -> None:
     heard = converse(sinfo(call_of("sinfo", "-h", "-d", "-o", "%P %D"), three_nodes(is_idle=True)))
     assert heard.out == "debug* 0\nshort 0\nlong 0\n"
+
+
+def verbose(*argv: str, **environment: str) -> list[str]:
+    """Return what ``sinfo -v`` prints."""
+    call = call_of("sinfo", "-v", *argv, environment=environment)
+    return converse(sinfo(call, three_nodes(is_idle=True))).out.split("\n")
+
+
+@pytest.mark.parametrize(
+    ("argv", "environment", "lines"),
+    [
+        ("", {}, ["format      = %9P %.5a %.10l %.6D %.6t %N", "filtering   = false"]),
+        ("-p short", {}, ["partition   = short", "filtering   = true"]),
+        ("", {"SINFO_PARTITION": "long"}, ["partition   = long", "filtering   = true"]),
+        ("-N", {}, ["node_field  = true", "node_format = true", "part_field  = true"]),
+        ("-R", {}, ["states      = down,drain", "reason_flag     = true"]),
+        ("-O port,prioritytier", {}, ["format      = (null)", "port_flag       = true"]),
+        ("-O port,prioritytier", {}, ["priority_tier_flag   = true", "state_flag      = false"]),
+        ("-a -e -vv", {}, ["all_flag        = true", "exact       = 1", "verbose     = 3"]),
+    ],
+)
+def test_parameters_and_what_is_looked_at_are_told(
+    argv: str, environment: dict[str, str], lines: list[str]
+) -> None:
+    told = verbose(*argv.split(), **environment)
+    assert [line for line in lines if line not in told] == []
+
+
+def test_when_it_was_is_told_above_a_heading_only() -> None:
+    with_heading, without = verbose(), verbose("-h")
+    assert len([line for line in with_heading if " 2026" in line]) == 1
+    assert [line for line in without if " 2026" in line] == []
+    end = without.index("weight_flag     = false")
+    assert without[end + 1 : end + 3] == ["-" * 29, ""]

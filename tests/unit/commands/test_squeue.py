@@ -317,3 +317,14 @@ def test_how_many_jobs_are_looked_at_is_told_of_all_and_of_some() -> None:
     assert told("-j", "1") == "last_update_time=0 records=1"
     assert told("-u", "bob") == "last_update_time=0 records=1"
     assert told("-s").startswith("last_update_time=1")
+
+
+@pytest.mark.parametrize("option", ["-l", "-v", "-i 9"])
+def test_when_it_was_is_told_above_a_heading_only(option: str) -> None:
+    queue = queue_of_squeue(at("04:51:41"))
+
+    def dates(*argv: str) -> int:
+        out = converse(squeue(call_of("squeue", *option.split(), *argv), queue)).out
+        return sum("04:51:41 2026" in line for line in out.splitlines())
+
+    assert (dates(), dates("-h")) == (1, 0)

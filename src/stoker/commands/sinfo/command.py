@@ -24,6 +24,7 @@ from stoker.commands.options import (
 )
 from stoker.commands.records import rendered
 from stoker.commands.sinfo import fields
+from stoker.commands.sinfo.parameters import parameters
 from stoker.commands.sinfo.rows import Row, rows_of
 from stoker.core.models import Partition
 from stoker.core.units import NotationError, expand_hosts
@@ -56,7 +57,7 @@ OPTIONS: Final = (
     Option("sort", "S", "required", "order: letters of the format, each with + or -", value="KEYS"),
     Option("states", "t", "required", "nodes in these states, or all", value="STATES"),
     USAGE,
-    Option("verbose", "v", help="say more", meaning="meaningless"),
+    Option("verbose", "v", help="say what was asked for"),
     VERSION_OPTION,
     Option("yaml", help="all nodes as YAML"),
 )
@@ -104,7 +105,7 @@ def sinfo(call: Call, controller: Controller) -> Answer:
 def _table(parsed: Parsed, call: Call, controller: Controller, above: str) -> Answer:
     scene = Scene(call, controller)
     known = fields.Fields(scene, controller)
-    layout, errors = _layout(parsed, call.environment, known, controller)
+    layout, short_format, errors = _layout(parsed, call.environment, known, controller)
     counted = fields.COUNTED - (fields.EXACT if parsed.has("exact") else frozenset())
     rows = rows_of(
         _pairs(parsed, call.environment, controller),
@@ -113,10 +114,12 @@ def _table(parsed: Parsed, call: Call, controller: Controller, above: str) -> An
         by_node=parsed.has("Node"),
     )
     _sort(rows, parsed.last("sort") or call.environment.get("SINFO_SORT"), parsed)
-    if parsed.has("long") or parsed.has("iterate"):
-        above += clock_line(scene.now, scene.zone)
     if not parsed.has("noheader"):
+        if any(map(parsed.has, ("long", "iterate", "verbose"))):
+            above += clock_line(scene.now, scene.zone)
         above += layout.heading()
+    if parsed.has("verbose"):
+        above = parameters(parsed, call.environment, layout, short_format) + above
     return Answer(out=above + "".join(layout.chunks(rows)), err=errors)
 
 
@@ -131,18 +134,19 @@ def _check(parsed: Parsed) -> None:
 
 def _layout(
     parsed: Parsed, environment: Mapping[str, str], known: fields.Fields, controller: Controller
-) -> tuple[Layout[Row], str]:
-    """Return the format, and what is to be complained about it."""
+) -> tuple[Layout[Row], str | None, str]:
+    """Return the columns, their format unless they are named, and what is wrong with it."""
     long_format = parsed.last("Format")
     if long_format is not None:
         named = parse_long(long_format, known.by_name, fields.EVERY_LETTER, known.by_letter)
         lines = [f"sinfo: error: Invalid job format specification: {x}\n" for x in named.unknown]
-        return named, "".join(lines)
+        return named, None, "".join(lines)
     text = parsed.last("format")
     if text is None:
         text = _stated_format(parsed, environment, controller)
     layout = parse_short(text, known.by_letter, fields.EVERY_LETTER)
-    return layout, "".join(f"Invalid node format specification: {x}\n" for x in layout.unknown)
+    lines = [f"Invalid node format specification: {x}\n" for x in layout.unknown]
+    return layout, text, "".join(lines)
 
 
 def _stated_format(parsed: Parsed, environment: Mapping[str, str], controller: Controller) -> str:

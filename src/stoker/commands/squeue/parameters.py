@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
+from stoker.commands.headings import truth
 from stoker.commands.options import Parsed
 from stoker.core.units import NotationError, compress_hosts, expand_hosts
 
@@ -37,7 +38,7 @@ def parameters(said: Said) -> str:
 def _rows(said: Said) -> Iterator[tuple[str, object]]:
     parsed, has = said.parsed, said.parsed.has
     is_all = (has("all") or "SQUEUE_ALL" in said.environment) and not has("hide")
-    yield "all", _truth(is_all or bool(said.values.get("partition")))
+    yield "all", truth(is_all or said.values.get("partition"))
     yield "array", _flag(said, "array", "SQUEUE_ARRAY")
     yield "federation", _flag(said, "federation", "SQUEUE_FEDERATION")
     yield "format", said.values.get("format") or _NOTHING
@@ -46,14 +47,14 @@ def _rows(said: Said) -> Iterator[tuple[str, object]]:
     yield "jobs", said.jobs or _NOTHING
     yield "licenses", said.values.get("licenses") or _NOTHING
     is_local = bool(said.values.get("clusters")) or "SQUEUE_LOCAL" in said.environment
-    yield "local", _truth(is_local or has("local"))
+    yield "local", truth(is_local or has("local"))
     yield "names", said.values.get("name") or _NOTHING
     yield "nodes", _hosts(said.values.get("nodelist") or "")
     yield "partitions", said.values.get("partition") or _NOTHING
     yield "priority", _flag(said, "priority", "SQUEUE_PRIORITY")
     yield "reservation", said.values.get("reservation") or _NOTHING
     is_sibling = {"SQUEUE_SIB", "SQUEUE_SIBLING"} & said.environment.keys()
-    yield _WIDER, _truth(bool(is_sibling) or has("sibling"))
+    yield _WIDER, truth(is_sibling or has("sibling"))
     yield "sort", said.values.get("sort") or _NOTHING
     yield "start_flag", int(has("start"))
     yield "states", said.values.get("states") or _NOTHING
@@ -64,11 +65,7 @@ def _rows(said: Said) -> Iterator[tuple[str, object]]:
 
 
 def _flag(said: Said, name: str, variable: str) -> str:
-    return _truth(said.parsed.has(name) or variable in said.environment)
-
-
-def _truth(value: bool) -> str:  # noqa: FBT001
-    return "true" if value else "false"
+    return truth(said.parsed.has(name) or variable in said.environment)
 
 
 def _hosts(text: str) -> str:

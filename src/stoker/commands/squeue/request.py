@@ -170,7 +170,8 @@ def read_request(call: Call) -> Request:
         is_start=is_start,
         is_steps=is_steps,
         has_heading=not parsed.has("noheader"),
-        has_date=parsed.has("long") or parsed.has("iterate") or parsed.has("verbose"),
+        has_date=not parsed.has("noheader")
+        and any(map(parsed.has, ("iterate", "long", "verbose"))),
         parameters=parameters(said) if parsed.has("verbose") else "",
         document="json" if parsed.has("json") else "yaml" if parsed.has("yaml") else "",
     )
