@@ -53,6 +53,7 @@ _RULES: tuple[_Rule, ...] = (
     (_STAMP, "STAMP"),
     # A stamp may be cut to the width of its column, and the next column may follow at once.
     (re.compile(r"20\d\d-\d\d-\d\dT[\d:]*(?![\d:-])"), "STAMP"),
+    (re.compile(r"20\d\d-\d\d-\d\d(?=STAMP)"), "DATE"),
     (re.compile(r"(20\d\d-\d\d-)\d\dT\d"), r"\1DDTH"),
     (_EPOCH, "EPOCH"),
     (re.compile(r"\b[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}"), "STAMP"),

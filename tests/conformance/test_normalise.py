@@ -56,6 +56,12 @@ def test_what_a_user_would_see_does_not_pass(theirs: str, ours: str) -> None:
     assert not alike(theirs, ours)
 
 
+def test_a_stamp_may_be_cut_to_its_date_where_the_next_column_follows_at_once() -> None:
+    theirs, ours = "2026-11-24 2026-11-24T04:50", "2027-01-02 2027-01-02T11:22"
+    assert alike(theirs.replace(" ", ""), ours.replace(" ", ""), "sinfo")
+    assert not alike(theirs, ours, "sinfo"), "a date by itself is no stamp"
+
+
 def test_exit_codes_are_no_times() -> None:
     assert not alike("1|0:15", "1|0:11", "sacct -P")
     assert alike("    0:15 1", "    0:11 1", "squeue")
