@@ -13,6 +13,7 @@ Source: sacct(1), ``--format``; the rest as recorded.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 Row = TypeVar("Row")
@@ -20,7 +21,12 @@ Kind = Literal["text", "stamp", "figure"]
 Ending = Literal["", "none", "delimiter"]
 
 ROWS_PER_CHUNK = 256
+CHUNK_MAX = 1 << 20
+"""Letters after which a chunk is long enough, however few rows it has."""
 WIDTH_MAX = 32_767
+COLUMNS_MAX = 4096
+ROW_MAX = 1 << 20
+"""Letters to which columns of a row may be padded, all together."""
 _DIGITS_MAX = 9
 
 
@@ -83,13 +89,7 @@ class Table(NamedTuple, Generic[Row]):
 
     def text(self, rows: Iterable[Row]) -> Iterator[str]:
         """Return the header and the lines of all rows, many to a piece."""
-        pieces = [self.header()]
-        for row in rows:
-            pieces.append(self.line(row))
-            if len(pieces) == ROWS_PER_CHUNK:
-                yield "".join(pieces)
-                pieces.clear()
-        yield "".join(pieces)
+        yield from in_chunks(chain([self.header()], map(self.line, rows)), ROWS_PER_CHUNK)
 
     def _joined(self, cells: Iterable[str]) -> str:
         last = self.delimiter if self.ending == "delimiter" else ""
@@ -101,7 +101,9 @@ class Table(NamedTuple, Generic[Row]):
 
 
 def choose(text: str, fields: Sequence[Column[Row]]) -> list[Column[Row]]:
-    """Return the columns that a format names.
+    """Return the columns that a format names, as many as anybody reads.
+
+    Widths that would make a row a book are passed over.
 
     Raises:
         UnknownField: It names one that does not exist.
@@ -118,7 +120,25 @@ def choose(text: str, fields: Sequence[Column[Row]]) -> list[Column[Row]]:
         if percent:
             widths[found.name] = leading_number(width)
     by_name = {field.name: field for field in fields}
+    chosen = chosen[:COLUMNS_MAX]
+    if sum(abs(widths.get(name, 0)) for name in chosen) > ROW_MAX:
+        widths.clear()
     return [_with_width(by_name[name], widths.get(name)) for name in chosen]
+
+
+def in_chunks(lines: Iterable[str], count: int) -> Iterator[str]:
+    """Yield *lines* together, so many to a piece, and fewer if they are long."""
+    pieces: list[str] = []
+    size = 0
+    for line in lines:
+        pieces.append(line)
+        size += len(line)
+        if len(pieces) >= count or size >= CHUNK_MAX:
+            yield "".join(pieces)
+            pieces.clear()
+            size = 0
+    if pieces:
+        yield "".join(pieces)
 
 
 def name_grid(names: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Generic, NamedTuple, TypeVar
 
-from stoker.commands.columns import leading_number
+from stoker.commands.columns import COLUMNS_MAX, ROW_MAX, in_chunks, leading_number
 
 Record = TypeVar("Record")
 
@@ -52,6 +52,7 @@ class Layout(Generic[Record]):
     def __init__(self, columns: Sequence[Column[Record]], unknown: Sequence[str] = ()) -> None:
         """Compile *columns*."""
         self.unknown = tuple(unknown)
+        columns = _readable(columns)
         self._columns = tuple(column for column in columns if column.field is not None)
         self._template = "".join(map(_template, columns)) + "\n"
         self._readers = tuple(map(_reader, self._columns))
@@ -71,14 +72,7 @@ class Layout(Generic[Record]):
 
     def chunks(self, records: Iterable[Record]) -> Iterator[str]:
         """Return the lines of all records, many to a piece."""
-        lines: list[str] = []
-        for record in records:
-            lines.append(self.row(record))
-            if len(lines) == ROWS_PER_CHUNK:
-                yield "".join(lines)
-                lines.clear()
-        if lines:
-            yield "".join(lines)
+        return in_chunks(map(self.row, records), ROWS_PER_CHUNK)
 
 
 def parse_short(text: str, fields: Mapping[str, Field[Record]], every: str) -> Layout[Record]:
@@ -146,6 +140,15 @@ def _size(word: str) -> tuple[bool, int, str]:
     rest = word[is_right:]
     digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
     return is_right, leading_number(digits), rest[len(digits) :]
+
+
+def _readable(columns: Sequence[Column[Record]]) -> Sequence[Column[Record]]:
+    """Return as many columns as anybody reads, no wider than makes a row that can be read."""
+    columns = columns[:COLUMNS_MAX]
+    if sum(column.width for column in columns) <= ROW_MAX:
+        return columns
+    widest = ROW_MAX // COLUMNS_MAX
+    return [column._replace(width=min(column.width, widest)) for column in columns]
 
 
 def _template(column: Column[Record]) -> str:

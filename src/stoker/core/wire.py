@@ -81,6 +81,8 @@ RLIMIT_NAMES = [
 
 _HEAD = struct.Struct("!cI")
 _SLICE = 1 << 16
+_WORD_MAX = 1 << 17
+"""Letters of an argument or a variable: the kernel passes no longer ones (MAX_ARG_STRLEN)."""
 
 
 class WireError(errors.StokerError):
@@ -214,6 +216,8 @@ def _call(
     program: str, key: str, argc: int, envc: int, umask: int, limits: str, body: bytes
 ) -> CallMessage:
     words = to_text(body).split("\0")
+    if max(map(len, words)) > _WORD_MAX:
+        raise WireError(f"cannot read the call: a word has more than {_WORD_MAX} letters")
     if argc < 0 or envc < 0 or len(words) != 1 + argc + envc:
         raise WireError(
             f"cannot read the call: {argc} and {envc} words promised, {len(words)} came"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stoker.commands.columns import Column, choose
+from stoker.commands.columns import Column, Table, choose
 from stoker.commands.formats import (
     Field,
     figure_whole_on_the_right,
@@ -86,6 +86,18 @@ def test_a_name_that_means_nothing_leaves_its_suffix() -> None:
     layout = parse_long("frob,frob:5+x, jobid,jobid:3", NAMES)
     assert layout.unknown == ("frob", "frob", " jobid")
     assert layout.row("12345") == "+x123\n"
+
+
+@pytest.mark.parametrize("text", ["%.32767i" * 14_000, "%i" * 60_000])
+def test_nor_a_row_of_a_gigabyte(text: str) -> None:
+    layout = parse_short(text, FIELDS, "")
+    assert len(layout.row("7")) <= 1 << 20
+    assert max(map(len, layout.chunks(["7"] * 1000))) < 3 << 20
+    words = "jobid%32767," * 10_000 if "." in text else "jobid," * 20_000
+    columns = choose(words, [Column[str]("JobID", 10, lambda record: record)])
+    table = Table(columns)
+    assert len(table.line("7")) <= 1 << 20
+    assert max(map(len, table.text(["7"] * 1000))) < 3 << 20
 
 
 @pytest.mark.parametrize("width", ["999999999", "9" * 5000])

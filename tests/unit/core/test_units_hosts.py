@@ -85,3 +85,9 @@ def test_a_few_characters_cannot_fill_the_memory(text):
 def test_a_number_beyond_counting_is_part_of_the_name():
     long = "n" + "9" * 6000
     assert compress_hosts([long]) == long
+
+
+def test_few_letters_do_not_become_many_long_names() -> None:
+    with pytest.raises(NotationError, match="more than 65536 names"):
+        expand_hosts("x" * 100_000 + "[1-60000]")
+    assert len(expand_hosts("x" * 60 + "[1-60000]")) == 60_000

@@ -282,3 +282,10 @@ def test_what_is_to_be_written_comes_back(path, content, mode):
 def test_what_is_nothing_to_write_is_refused_and_nothing_worse(payload):
     with suppress(WireError):
         decode_write(payload)
+
+
+def test_a_word_that_no_kernel_would_pass_is_refused() -> None:
+    longest = encode_call(CallMessage(program="squeue", argv=("x" * (1 << 17),)))
+    assert decode_call(longest[5:]).argv == ("x" * (1 << 17),)
+    with pytest.raises(WireError, match="a word has more than 131072 letters"):
+        decode_call(encode_call(CallMessage(program="squeue", argv=("x" * 131_073,)))[5:])

@@ -15,6 +15,8 @@ from stoker.core.units.errors import NotationError
 
 HOSTS_MAX = 65_536
 """Names in one list: a few characters must not fill the memory."""
+_LETTERS_MAX = HOSTS_MAX * 64
+"""Letters of all names, besides their numbers: nor may many."""
 
 _WORD = re.compile(r"(?:\[[^\]]*\]?|[^,\[\s])+")
 _PART = re.compile(r"\[([^\]]*)(\]?)")
@@ -100,7 +102,8 @@ def _expanded(word: str, text: str) -> Iterator[str]:
     if ranges and texts[-1]:
         raise NotationError("the host list", text, "nothing may follow the last ]")
     choices = [_numbers(each, text) for each in ranges]
-    if math.prod(map(len, choices)) > HOSTS_MAX:
+    count = math.prod(map(len, choices))
+    if count > HOSTS_MAX or count * sum(map(len, texts)) > _LETTERS_MAX:
         raise NotationError("the host list", text, f"it has more than {HOSTS_MAX} names")
     for chosen in itertools.product(*choices):
         yield "".join(itertools.chain(*zip(texts, chosen, strict=False))) + texts[-1]
