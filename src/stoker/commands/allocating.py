@@ -7,7 +7,6 @@ Source: srun(1), salloc(1); messages are recorded.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator
 from signal import SIGHUP, SIGINT, SIGQUIT, SIGTERM
 from typing import Any, Final, NoReturn
@@ -16,6 +15,7 @@ import msgspec
 
 from stoker.commands.demands import check_demands, refused
 from stoker.commands.errors import refusal, strerror
+from stoker.commands.jobcalls import exit_immediate, immediate_s
 from stoker.commands.submission import Program, submission_of
 from stoker.commands.wishes import OptionError, Wishes
 from stoker.core.enums import Hold, JobState
@@ -98,48 +98,37 @@ def allocate(
     if notes := wishes.notes[told:]:
         yield Say(err="".join(f"{manners.program}: {note}\n" for note in notes))
     if job.state is JobState.PENDING:
-        if "immediate" in wishes.shown:
-            job = yield from _wait_briefly(call, wishes, job, controller, manners)
-        else:
-            job = yield from _wait(call, wishes, job, controller, manners)
+        if immediate_s(wishes) == 0:
+            never = controller.reason(job) in _NEVER_AT_ONCE
+            code = "ESLURM_NOT_TOP_PRIORITY" if never else "ESLURM_NODES_BUSY"
+            _give_up(call, job, controller, manners, code)
+        job = yield from _wait(call, wishes, job, controller, manners)
     return job
 
 
-def _wait_briefly(
-    call: Call, wishes: Wishes, job: Job, controller: Controller, manners: Manners
-) -> Generator[Request, Any, Job]:
-    """Return the job if it runs within the seconds of ``--immediate``."""
-    text = wishes.shown["immediate"]
-    within_s = float(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else 0.0
-    try:
-        if within_s and controller.reason(job) not in _NEVER_AT_ONCE:
-            started: Job = yield UntilStarted(job.job_id, within_s)
-            return started
-    except (Expired, Interrupted):
-        pass
-    _give_up(call, job, controller, manners)
-
-
-def _give_up(call: Call, job: Job, controller: Controller, manners: Manners) -> NoReturn:
-    """Take back what did not start at once."""
-    never = controller.reason(job) in _NEVER_AT_ONCE
-    code = "ESLURM_NOT_TOP_PRIORITY" if never else "ESLURM_NODES_BUSY"
+def _give_up(call: Call, job: Job, controller: Controller, manners: Manners, code: str) -> NoReturn:
+    """Take back what did not start in time."""
     controller.cancel(JobRef(job.job_id), call.owner)
     text = f"{manners.program}: error: Unable to allocate resources: {strerror(code)}\n"
     if manners.is_salloc:
         text += f"salloc: Job allocation {job.job_id} has been revoked.\n"
-    raise OptionError(text, manners.exit_error)
+    raise OptionError(text, exit_immediate(call))
 
 
 def _wait(
     call: Call, wishes: Wishes, job: Job, controller: Controller, manners: Manners
 ) -> Generator[Request, Any, Job]:
     name, job_id = manners.program, job.job_id
+    within_s = immediate_s(wishes)
+    give_up_at = controller.now() + (within_s or 0.0)
     if not wishes.quiet:
         yield Say(err=_waiting_lines(job, controller, manners))
     while job.state is JobState.PENDING:
+        left_s = None if within_s is None else max(0.0, give_up_at - controller.now())
         try:
-            job = yield UntilStarted(job_id)
+            job = yield UntilStarted(job_id, left_s)
+        except Expired:
+            _give_up(call, job, controller, manners, "ESLURM_NODES_BUSY")
         except Interrupted as interrupted:
             if interrupted.signal in ENDING_SIGNALS:
                 controller.cancel(JobRef(job_id), call.owner)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
 from datetime import datetime
 from errno import EFBIG
@@ -15,14 +16,32 @@ from stoker.worker.controller import Controller, Submission
 
 _ALL_CLUSTERS = "all"
 _EXIT_MAX = 9
-"""Digits of SLURM_EXIT_ERROR that are looked at."""
+"""Digits of an exit status in a variable that are looked at."""
 
 
 def exit_error(call: Call) -> int:
     """Return the exit status of an error of Slurm's own: SLURM_EXIT_ERROR, or 1."""
-    text = call.environment.get("SLURM_EXIT_ERROR", "")
+    return _status(call.environment.get("SLURM_EXIT_ERROR", ""))
+
+
+def exit_immediate(call: Call) -> int:
+    """Return the exit status where nothing starts at once: SLURM_EXIT_IMMEDIATE, or 1."""
+    return _status(call.environment.get("SLURM_EXIT_IMMEDIATE", ""))
+
+
+def _status(text: str) -> int:
     is_number = text.isdecimal() and text.isascii() and len(text) <= _EXIT_MAX
     return int(text) & 0xFF if is_number else 1
+
+
+def immediate_s(wishes: Wishes) -> float | None:
+    """Return within how many seconds something is to start; 0: at once; None: whenever it can.
+
+    One second, as where no number is given, is at once in Slurm.
+    """
+    text = wishes.shown.get("immediate", "0")
+    seconds = int(text) if re.fullmatch(r"\d{1,9}", text, re.ASCII) else 1
+    return None if seconds == 0 else 0.0 if seconds == 1 else float(seconds)
 
 
 def check_cluster(wishes: Wishes, controller: Controller) -> None:

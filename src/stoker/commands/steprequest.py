@@ -91,6 +91,7 @@ def step_request(
         _check_memory(wishes, job)
     return StepRequest(
         name=str(spec.get("name") or posixpath.basename(words[0]) or words[0]),
+        is_named=is_inside and bool(spec.get("name")),
         argv=(_command(words[0], work_dir), *words[1:]),
         environment=entries(environment),
         work_dir=work_dir,

@@ -18,7 +18,7 @@ import msgspec
 
 from stoker.commands.allocating import ENDING_SIGNALS
 from stoker.commands.errors import refusal, strerror
-from stoker.commands.jobcalls import exit_error
+from stoker.commands.jobcalls import exit_error, immediate_s
 from stoker.commands.multiprog import programs_of
 from stoker.commands.stepnotes import end_notes, launch_notes
 from stoker.commands.steprequest import pumped_streams, step_request
@@ -172,11 +172,15 @@ class StepRun:
     def _begun(self, job: Job, request: StepRequest) -> Generator[Request, Any, Step]:
         """Return the step once it has begun: other steps may have to end first."""
         has_waited = False
+        within_s = immediate_s(self.wishes)
+        until = None if within_s is None else self.controller.now() + within_s
         while (step := self._create(job, request)) is None:
-            if "immediate" in self.wishes.shown:
+            left_s = None if until is None else until - self.controller.now()
+            if left_s is not None and left_s <= 0:
                 self._fail_step(job.job_id, "ESLURM_NODES_BUSY")
-            yield from self._wait_for_cpus(job, None if has_waited else _SILENT_S)
-            if not has_waited and not self.wishes.quiet:
+            silent_s = None if has_waited else _SILENT_S
+            yield from self._wait_for_cpus(job, silent_s if left_s is None else left_s)
+            if left_s is None and not has_waited and not self.wishes.quiet:
                 yield Say(
                     err=f"srun: Job {job.job_id} step creation temporarily disabled, "
                     "retrying (Requested nodes are busy)\n"
@@ -207,10 +211,8 @@ class StepRun:
                 self._fail_step(job.job_id, "ESLURM_ALREADY_DONE")
 
     def _fail_step(self, job_id: int, code: str) -> NoReturn:
-        raise OptionError(
-            f"srun: error: Unable to create step for job {job_id}: {strerror(code)}\n",
-            exit_error(self.call),
-        )
+        text = f"srun: error: Unable to create step for job {job_id}: {strerror(code)}\n"
+        raise OptionError(text, exit_error(self.call))
 
     def _ended(self, job: Job, step: Step) -> Generator[Request, Any, Step]:
         """Return the step when all its tasks have ended; what happens meanwhile is acted on."""

@@ -79,7 +79,8 @@ class Changes:
                 continue
             if name in job.allocation.nodes:
                 job.reason = Reason.NODE_DOWN
-                ending = JobState.REQUEUED if job.requeue else JobState.NODE_FAIL
+                may_requeue = job.requeue and not job.spec.interactive
+                ending = JobState.REQUEUED if may_requeue else JobState.NODE_FAIL
                 self.end_running(turn, job, ending)
 
     def finish_allocation(self, turn: Turn, job_id: int, code: int, signal: int) -> None:

@@ -138,6 +138,8 @@ class StepRequest(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
+    is_named: bool = False
+    """Whether it was asked to be called so: then its tasks find that as their job's name."""
     argv: tuple[str, ...]
     environment: tuple[str, ...]
     work_dir: str

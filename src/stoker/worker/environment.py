@@ -184,10 +184,11 @@ def step_variables(
     home: str,
     umask: int,
     cpus_per_task: int | None = None,
+    name: str | None = None,
 ) -> dict[str, str | None]:
     """Return what the environment of one task of a step gets on top of srun's own.
 
-    Tasks count from 0; ``cpus_per_task`` is None if it was not asked for.
+    Tasks count from 0; ``cpus_per_task`` and ``name`` are None if they were not asked for.
     """
     node_id = step.node_id_of(task)
     neighbours = step.tasks_on(node_id)
@@ -195,9 +196,11 @@ def step_variables(
     nodes = compress_hosts(step.nodes)
     tasks = repeated(step.tasks_per_node)
     asked = {} if cpus_per_task is None else {"SLURM_CPUS_PER_TASK": str(cpus_per_task)}
+    named = {} if name is None else {"SLURM_JOB_NAME": name}
     return {
         **asked,
         **allocation_variables(job, allocation, shape, cluster_name, host),
+        **named,
         **_node(share.node, len(step.cores_on(share.node) or share.cpus)),
         **_gpus(share, machine),
         "STOKER_HOME": home,

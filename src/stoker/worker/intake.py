@@ -172,9 +172,7 @@ class Intake:
         return job
 
     def _may_requeue(self, spec: JobSpec) -> bool:
-        wanted = spec.requeue
-        is_allowed = self._admission.settings.job_requeue if wanted is None else wanted
-        return is_allowed and not spec.interactive
+        return self._admission.settings.job_requeue if spec.requeue is None else spec.requeue
 
     def _shared(self, digest: bytes, spec: JobSpec) -> tuple[bytes, JobSpec]:
         """Return the objects that earlier submissions of the same have: a queue is mostly alike."""

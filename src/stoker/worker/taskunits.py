@@ -74,8 +74,7 @@ class TaskUnits:
             cpus=self._cores(allocation, step, step.node_of(task)),
             nice=0,
             rlimits=request.rlimits,
-            # The job's own limit is kept by its leader, or by the scheduler; it may change.
-            time_limit_s=request.time_limit_s,
+            time_limit_s=_own_limit(job, request),
             kill_wait_s=self._admission.settings.kill_wait_s,
             warnings=warnings_of(job) if job.spec.interactive else (),
             memory_mib=allocation.memory_mib or None,
@@ -99,6 +98,7 @@ class TaskUnits:
             home=str(self._home),
             umask=request.umask,
             cpus_per_task=request.cpus_per_task if request.cpus_per_task > 1 else None,
+            name=request.name if request.is_named else None,
         )
 
     def _cores(self, allocation: Allocation, step: Step, node: str) -> Sequence[int] | None:
@@ -108,6 +108,16 @@ class TaskUnits:
             if share.node == node
         ]
         return cores_of(shares, self._machine, self._detected)
+
+
+def _own_limit(job: Job, request: StepRequest) -> float | None:
+    """Return after how long a step is to end by itself.
+
+    The job's own limit is kept by its leader, or by the scheduler, and may change; a limit that is
+    not shorter ends nothing before it.
+    """
+    own, jobs = request.time_limit_s, job.time_limit_s
+    return None if own is not None and jobs is not None and own >= jobs else own
 
 
 def _sharing(units: Sequence[Unit]) -> Iterator[Unit]:

@@ -68,7 +68,7 @@ def job_detail(record: Record, view: JobView, expected_start_at: float | None) -
         dependency="" if job.dependency is None else format_dependency(job.dependency),
         priority=job.priority,
         restarts=job.restarts,
-        may_requeue=job.requeue,
+        may_requeue=job.requeue and not job.spec.interactive,
         held_by=_HOLDERS[job.hold],
         begin_at=job.begin_at or None,
         eligible_at=job.eligible_at or None,

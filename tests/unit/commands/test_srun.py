@@ -335,10 +335,29 @@ def test_signals_for_tasks_do_not_end_the_wait() -> None:
     assert heard.code == 0
 
 
-def test_immediate_gives_up_at_once() -> None:
-    heard, controller = ran("-I", "true", controller=waiting())
+@pytest.mark.parametrize("option", ["-I", "--immediate=1"])
+def test_immediate_gives_up_at_once(option: str) -> None:
+    heard, controller = ran(option, "true", controller=waiting())
     assert heard.err == "srun: error: Unable to allocate resources: Requested nodes are busy\n"
     assert heard.code == 1
+    assert controller.called("cancel") == [("208", "alice")]
+
+
+def test_immediate_waits_for_more_than_a_second_and_says_so() -> None:
+    controller = waiting()
+
+    def late(request: Request) -> Any:
+        assert isinstance(request, UntilStarted)
+        assert request.within_s == 2.0
+        return Expired()
+
+    call = call_of("srun", "--immediate=2", "true", environment={"SLURM_EXIT_IMMEDIATE": "8"})
+    heard = converse(srun(call, controller), replies=late)
+    assert heard.err == (
+        "srun: job 208 queued and waiting for resources\n"
+        "srun: error: Unable to allocate resources: Requested nodes are busy\n"
+    )
+    assert heard.code == 8
     assert controller.called("cancel") == [("208", "alice")]
 
 
@@ -613,6 +632,32 @@ def test_who_waits_for_a_step_may_give_up() -> None:
         "srun: error: Unable to create step for job 42: Job/step already completing or completed\n"
     )
     assert heard.code == 1
+
+
+def test_immediate_waits_for_a_step_as_long_as_it_says() -> None:
+    controller = running_job()
+    controller.free_steps = [False, False]
+    caller = Caller(controller)
+
+    def late(request: Request) -> Any:
+        if isinstance(request, UntilStepFree):
+            assert request.within_s == 3.0
+            controller.moment += 3.0
+            return Expired()
+        return caller(request)
+
+    call = call_of("srun", "--immediate=3", "true", environment={"SLURM_JOB_ID": "42"})
+    heard = converse(srun(call, controller), replies=late)
+    assert heard.err == (
+        "srun: error: Unable to create step for job 42: Requested nodes are busy\n"
+    )
+
+
+def test_the_name_of_a_step_is_for_its_tasks_if_it_was_asked_for() -> None:
+    for argv, is_named in ((["-J", "inner", "true"], True), (["true"], False)):
+        controller = running_job()
+        inside(controller, *argv, environment={"SLURM_JOB_NAME": "outer"})
+        assert request_of(controller).is_named is is_named
 
 
 def test_immediate_does_not_wait_for_a_step() -> None:

@@ -34,6 +34,8 @@ def test_whether_a_job_may_be_requeued_is_said_by_the_job_or_else_by_the_setting
     jobs = [rooms.submit(requeue=wanted) for wanted in (None, True, False)]
     assert [job.requeue for job in jobs] == [False, True, False]
     assert make_rooms().submit().requeue
+    # What Slurm says of an interactive job, too, though there is nothing to be run again.
+    assert make_rooms().submit(interactive=True).requeue
 
 
 def test_script_and_environment_are_stored_once_however_many_jobs_share_them(rooms):

@@ -50,7 +50,15 @@ def test_a_steps_own_limit_counts_for_its_tasks_and_the_jobs_does_not(rooms):
     job = rooms.running(time_limit_s=60.0)
     rooms.step(job)
     rooms.step(job, time_limit_s=30.0, overlap=True)
-    assert [unit.time_limit_s for unit in rooms.engine.launched()] == [60.0, None, 30.0]
+    rooms.step(job, time_limit_s=60.0, overlap=True)
+    assert [unit.time_limit_s for unit in rooms.engine.launched()] == [60.0, None, 30.0, None]
+
+
+def test_the_name_that_was_asked_for_is_the_jobs_name_to_the_tasks(rooms, job):
+    rooms.step(job, name="inner", is_named=True)
+    rooms.step(job, name="plain", overlap=True)
+    names = [unit.environment["SLURM_JOB_NAME"] for unit in rooms.engine.launched()[1:]]
+    assert names == ["inner", "work"]
 
 
 def test_steps_are_numbered_as_they_come(rooms, job):
