@@ -14,12 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from stoker.cli.names import ensure_names
-from support.daemon import until, wait_gone
+from support.daemon import until
 from support.world import ALICE, BOB, STAFF
 
 LIMIT_S = 30.0
 HOME = Path("/srv/stoker")
-USERS = {"root": (0, 0, []), "alice": (ALICE, ALICE, [STAFF]), "bob": (BOB, BOB, [])}
+USERS: dict[str, tuple[int, int, list[int]]] = {
+    "root": (0, 0, []),
+    "alice": (ALICE, ALICE, [STAFF]),
+    "bob": (BOB, BOB, []),
+}
 
 
 class SharedStoker:
@@ -27,7 +31,7 @@ class SharedStoker:
 
     def __init__(self, **settings: object) -> None:
         self.home = HOME
-        self.settings = {"shared": "true", "kill_wait_s": 2, **settings}
+        self.settings = {"shared": "true", "kill_wait_s": 2, "total_cpus": 8, **settings}
         self.bin = Path("/nowhere")
         self._daemon: subprocess.Popen[bytes] | None = None
 
@@ -142,7 +146,8 @@ class SharedStoker:
 
     def job(self, job_id: int) -> dict[str, Any]:
         """Return what ``stoker show --json`` says of a job."""
-        return dict(json.loads(self.ok("root", "stoker", "show", "--json", str(job_id))))
+        (shown,) = json.loads(self.ok("root", "stoker", "show", "--json", str(job_id)))
+        return dict(shown)
 
     def wait_for(self, job_id: int, *states: str, limit_s: float = LIMIT_S) -> list[str]:
         """Wait until a job is in one of *states*; return its row: state and exit code."""
@@ -178,6 +183,3 @@ def _living() -> set[int]:
             if (text := (folder / "stat").read_text())[text.rindex(")") + 2] != "Z":
                 found.add(int(folder.name))
     return found
-
-
-__all__ = ["HOME", "SharedStoker", "timed", "until", "wait_gone"]

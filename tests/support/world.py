@@ -87,17 +87,18 @@ def obstacle() -> str:
     return "" if done.returncode == 0 else f"the kernel makes no new world: {done.stderr!r}"
 
 
-def in_a_world(test: Callable[[], None]) -> Callable[[], None]:
-    """Have a test, which takes no fixtures, run as root in a world of its own."""
+def in_a_world(test: Callable[..., None]) -> Callable[..., None]:
+    """Have a test, which takes parameters but no fixtures, run as root in a world of its own."""
 
     @functools.wraps(test)
-    def outside() -> None:
+    def outside(**parameters: object) -> None:
         if os.environ.get(_INSIDE):
-            test()
+            test(**parameters)
             return
         if reason := obstacle():
             pytest.skip(reason)
-        name = f"{inspect.getfile(test)}::{test.__name__}"
+        _, _, name = os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0].partition("::")
+        name = f"{inspect.getfile(test)}::{name}"
         plain = ["-q", "-p", "no:xdist", "-p", "no:cacheprovider", "--no-header"]
         program = [sys.executable, "-B", "-m", "pytest", *plain, name]
         done = subprocess.run(

@@ -45,7 +45,7 @@ from stoker.engines.starting import become_subreaper
 
 log = logging.getLogger(__name__)
 
-_OPEN_S: Final = 5.0
+_OPEN_S: Final = 2.0
 _CLOSE_S: Final = 5.0
 _ANSWER_S: Final = 0.5
 """How long all shepherds together are waited for when they are asked for something."""
