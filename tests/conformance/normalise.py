@@ -151,6 +151,8 @@ def _are_labelled(*texts: str) -> bool:
 
 
 def _lines(text: str, side: Side, command: str) -> list[Line]:
+    if re.search(r"\bsreport\b", command):
+        side = side._replace(ids={})  # It tells of no job by its number.
     lines = [line for line in text.split("\n") if not _BY_TIMING.fullmatch(line)]
     if re.search(r"\bsstat -n\b(?!.* -(?:o|-format)\b)", command):
         # The same columns, without the heading that would name them.

@@ -56,6 +56,13 @@ def test_what_a_user_would_see_does_not_pass(theirs: str, ours: str) -> None:
     assert not alike(theirs, ours)
 
 
+def test_reports_count_and_name_no_jobs() -> None:
+    side = Side({6: 5})
+    assert alike("test|bob||chem|6|0", "test|bob||chem|6|0", "sreport -P user top", side)
+    assert not alike("test|bob||chem|5|0", "test|bob||chem|6|0", "sreport -P user top", side)
+    assert alike("5|COMPLETED", "6|COMPLETED", "sacct -P", side)
+
+
 def test_a_stamp_may_be_cut_to_its_date_where_the_next_column_follows_at_once() -> None:
     theirs, ours = "2026-11-24 2026-11-24T04:50", "2027-01-02 2027-01-02T11:22"
     assert alike(theirs.replace(" ", ""), ours.replace(" ", ""), "sinfo")
