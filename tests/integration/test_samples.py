@@ -59,5 +59,16 @@ def test_a_step_id_that_is_no_number_is_the_script() -> None:
         assert list(samples_of(token)) == ["batch"]
 
 
+def test_a_tasks_own_process_comes_first_whatever_its_number() -> None:
+    token = f"own-samples-{os.getpid()}"
+    task = {"STOKER_TOKEN": token, "SLURM_STEP_ID": "0", "SLURM_PROCID": "0"}
+    waits = "print(1, flush=True); input()"
+    with running(waits, task) as child, running(waits, task) as own:
+        told = {**task, "SLURM_TASK_PID": str(own)}
+        with running(waits, told) as other:
+            (sample,) = samples_of(token)["0"]
+    assert sample.pids == (own, *sorted((child, other)))
+
+
 def test_cores_have_a_speed_or_none_is_told() -> None:
     assert cpu_frequency_khz() >= 0

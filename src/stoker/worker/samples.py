@@ -20,6 +20,7 @@ from stoker.worker.controller import TaskSample
 
 _PAGE_KIB: Final = os.sysconf("SC_PAGE_SIZE") // 1024
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
+_DIGITS_MAX: Final = 10
 _CPU_INFO: Final = Path("/proc/cpuinfo")
 
 # Places behind the name in /proc/PID/stat, where field 3 of proc(5) is the first.
@@ -27,15 +28,22 @@ _FAULTS, _TIMES, _SIZE, _PAGES = 9, slice(11, 15), 20, 21
 
 
 def samples_of(token: str) -> Mapping[str, Sequence[TaskSample]]:
-    """Return by step, in the order of the tasks, what an attempt's processes use."""
+    """Return by step, in the order of the tasks, what an attempt's processes use.
+
+    A task's own process comes before those that it has started.
+    """
     entry = f"{TOKEN_VARIABLE}={token}".encode()
     found: dict[tuple[str, int], list[_Figures]] = defaultdict(list)
+    tasks: set[int] = set()
     for pid in _pids():
         environment = _read(pid, "environ").split(b"\0")
         if entry in environment and (figures := _figures_of(pid)) is not None:
-            found[_task_of(environment)].append(figures)
+            step_id, task, own = _task_of(environment)
+            found[step_id, task].append(figures)
+            tasks.add(own)
     steps: dict[str, list[TaskSample]] = defaultdict(list)
     for (step_id, task), processes in sorted(found.items()):
+        processes.sort(key=lambda each: (each.pids[0] not in tasks, each.pids))
         steps[step_id].append(_together(task, processes))
     return steps
 
@@ -66,12 +74,21 @@ def _read(pid: int, what: str) -> bytes:
         return b""
 
 
-def _task_of(environment: Sequence[bytes]) -> tuple[str, int]:
+def _task_of(environment: Sequence[bytes]) -> tuple[str, int, int]:
+    """Return step and task of a process, and the id of the task's own process."""
     values = dict(entry.partition(b"=")[::2] for entry in environment)
-    step, task = values.get(b"SLURM_STEP_ID", b""), values.get(b"SLURM_PROCID", b"0")
-    if not step.isdigit():
-        return StepState.BATCH.value, 0
-    return str(int(step)), int(task) if task.isdigit() else 0
+    step, task, own = (
+        _number(values.get(name, b""))
+        for name in (b"SLURM_STEP_ID", b"SLURM_PROCID", b"SLURM_TASK_PID")
+    )
+    if step is None:
+        return StepState.BATCH.value, 0, own or 0
+    return str(step), task or 0, own or 0
+
+
+def _number(text: bytes) -> int | None:
+    """Return a number that a process says, which may have changed what it was told."""
+    return int(text) if text.isdigit() and len(text) <= _DIGITS_MAX else None
 
 
 def _figures_of(pid: int) -> _Figures | None:
@@ -94,7 +111,7 @@ def _figures_of(pid: int) -> _Figures | None:
 def _together(task: int, processes: Sequence[_Figures]) -> TaskSample:
     return TaskSample(
         task=task,
-        pids=tuple(sorted(pid for each in processes for pid in each.pids)),
+        pids=tuple(pid for each in processes for pid in each.pids),
         cpu_s=sum(each.cpu_s for each in processes),
         rss_kib=sum(each.rss_kib for each in processes),
         size_kib=sum(each.size_kib for each in processes),

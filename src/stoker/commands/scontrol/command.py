@@ -21,7 +21,7 @@ from stoker.commands.options import (
     help_text,
     parse,
 )
-from stoker.commands.scontrol import control, hosts, jobs, machine, small
+from stoker.commands.scontrol import control, hosts, jobs, machine, pids, small
 from stoker.commands.scontrol.assocmgr import show_associations
 from stoker.commands.scontrol.token import give_token
 from stoker.commands.scontrol.update import update
@@ -151,7 +151,7 @@ _KEYWORDS: Final[Mapping[str, _Keyword]] = MappingProxyType(
         "hid|e": _Keyword(_ignore),
         "hold": _Keyword(control.hold, 1),
         "holdu": _Keyword(control.hold_as_user, 1),
-        "listp|ids": _Keyword(small.list_processes),
+        "listp|ids": _Keyword(pids.list_processes),
         "not|ify": _Keyword(small.notify, 2),
         "one|liner": _Keyword(_ignore),
         "pid|info": _Keyword(small.job_of_process, 1),

@@ -8,7 +8,7 @@ Source: scontrol(1); the wording as recorded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from os import strerror as system_strerror
 
 from stoker.commands.errors import describe, strerror, strerror_of_number
@@ -63,21 +63,6 @@ def job_of_process(line: Line, words: Sequence[str]) -> Answer:
             until = "Unknown" if limit is None else scene.time(job.start_at + limit)
             return Answer(out=f"Slurm job id {job.job_id} ends at {until}\n")
     return failure("Failed to locate job for requested pid")
-
-
-def list_processes(line: Line, words: Sequence[str]) -> Answer:
-    """List the scripts of the running jobs, or of one, with their process ids."""
-    try:
-        jobs = line.controller.find(parse_job_ref(words[0])) if words else _running(line)
-    except (UnknownJob, NotationError):
-        return failure(f"Job {words[0]} does not exist on this node.")
-    rows = ["PID      JOBID    STEPID   LOCALID GLOBALID"]
-    rows += [
-        f"{job.allocation.pid:<8} {job.job_id:<8} {'batch':<8} {0:<7} {0:<8}"
-        for job in jobs
-        if job.allocation and job.allocation.pid and job.state in HOLDING
-    ]
-    return Answer(out="".join(f"{row}\n" for row in rows))
 
 
 def wait_for_job(line: Line, words: Sequence[str]) -> Conversation:
@@ -163,7 +148,3 @@ def delete(_line: Line, words: Sequence[str]) -> Answer:
 
 def _for_root(line: Line, what: str, code: str) -> Answer:
     return failure(f"{what}: {strerror(code)}") if line.call.owner.user_id else Answer()
-
-
-def _running(line: Line) -> Iterator[Job]:
-    return (job for job in line.controller.active_jobs() if job.state in HOLDING)

@@ -14,7 +14,9 @@ from typing import Final
 from stoker.commands.errors import strerror
 from stoker.commands.scontrol.control import answer, failures, named_ids
 from stoker.commands.scontrol.parameters import PARAMETERS, BadValue, Parameter
+from stoker.commands.scontrol.reservations import update_reservation
 from stoker.commands.scontrol.update_machine import update_nodes, update_partition
+from stoker.commands.scontrol.update_steps import update_steps
 from stoker.commands.scontrol.words import Line, Pair, failure, job_refs, meant, pair
 from stoker.core.enums import JobState
 from stoker.core.errors import NotAllowed
@@ -51,8 +53,10 @@ def update(line: Line, words: Sequence[str]) -> Answer:
             case "partition":
                 return update_partition(line, named.value or "", others)
             case "reservation":
-                return failure(f"slurm_update error: {strerror('ESLURM_RESERVATION_INVALID')}")
-            case "step" | "debug":
+                return update_reservation(line, pairs)
+            case "step":
+                return update_steps(line, named, others)
+            case "debug":
                 return failure(f"slurm_update error: {strerror('ESLURM_NOT_SUPPORTED')}")
     return _update_by_name(line, pairs)
 

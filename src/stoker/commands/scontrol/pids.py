@@ -1,0 +1,83 @@
+"""scontrol listpids: the processes of running jobs, and which of them are tasks.
+
+The script's come first, then those of the steps, the latest first; of each the tasks themselves
+come before what they have started.
+
+Source: scontrol(1) "listpids"; the wording as recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+from stoker.commands.scontrol.words import Line, failure
+from stoker.core.enums import HOLDING, StepState
+from stoker.core.errors import UnknownJob
+from stoker.core.models import Job
+from stoker.core.units import JobRef, NotationError, parse_job_ref
+from stoker.worker.call import Answer
+from stoker.worker.controller import TaskSample
+
+_HEADING = f"{'PID':<8} {'JOBID':<8} {'STEPID':<8} {'LOCALID':<7} GLOBALID"
+_BATCH = StepState.BATCH.value
+
+
+def list_processes(line: Line, words: Sequence[str]) -> Answer:
+    """List the processes of all running jobs, of one, or of a step, maybe on one node alone."""
+    node = words[1] if len(words) > 1 else ""
+    if not words or words[0].startswith("*"):
+        jobs = (job for job in line.controller.active_jobs() if job.state in HOLDING)
+        rows = chain.from_iterable(_rows(line, job, "", node) for job in jobs)
+        return _listed(rows)
+    try:
+        ref = parse_job_ref(words[0])
+        found = line.controller.find(JobRef(ref.job_id, ref.tasks))
+    except NotationError:
+        return failure(f"Invalid job id {words[0]}")
+    except UnknownJob:
+        found = ()
+    running = [job for job in found if job.state in HOLDING]
+    rows = [row for job in running for row in _rows(line, job, ref.step, node)]
+    if rows:
+        return _listed(rows)
+    what = f"StepId={words[0]}" if ref.step else f"Job {words[0]}"
+    return failure(f"{what} does not exist on this node.")
+
+
+def _listed(rows: Iterable[str]) -> Answer:
+    return Answer(out="".join(f"{row}\n" for row in (_HEADING, *rows)))
+
+
+def _rows(line: Line, job: Job, step_id: str, node: str) -> Iterator[str]:
+    """Yield the rows of a job's processes, or of one step's."""
+    samples = line.controller.samples(job)
+    if step_id in ("", _BATCH):
+        yield from _rows_of_script(job, samples.get(_BATCH, ()), node)
+    for step in reversed(line.controller.steps(job)):
+        if step.end_at or step_id not in ("", step.step_id):
+            continue
+        own: list[str] = []
+        others: list[str] = []
+        for sample in samples.get(step.step_id, ()):
+            if not 0 <= sample.task < step.ntasks or node not in ("", step.node_of(sample.task)):
+                continue
+            local = step.tasks_on(step.node_id_of(sample.task)).index(sample.task)
+            task, *rest = sample.pids
+            own.append(_row(task, job, step.step_id, str(local), str(sample.task)))
+            others += [_row(pid, job, step.step_id) for pid in rest]
+        yield from (*own, *others)
+
+
+def _rows_of_script(job: Job, samples: Iterable[TaskSample], node: str) -> Iterator[str]:
+    """Yield the rows of a batch job's script, and of what it has started outside of steps."""
+    held = job.allocation
+    if held is None or not held.pid or node not in ("", held.nodes[0]):
+        return
+    yield _row(held.pid, job, _BATCH, "0", "0")
+    for pid in sorted(pid for sample in samples for pid in sample.pids if pid != held.pid):
+        yield _row(pid, job, _BATCH)
+
+
+def _row(pid: int, job: Job, step_id: str, local: str = "-", task: str = "-") -> str:
+    return f"{pid:<8} {job.job_id:<8} {step_id:<8} {local:<7} {task:<8}"
