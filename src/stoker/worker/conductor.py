@@ -13,7 +13,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from errno import EBADF
 from functools import partial
 from typing import Final
@@ -367,9 +367,7 @@ class Conductor:
             _check_count(request, descriptors)
             handle = self._service.attach(request, descriptors)
         except Exception as error:  # noqa: BLE001 - it belongs to whoever asked
-            for descriptor in descriptors:
-                with suppress(OSError):
-                    os.close(descriptor)
+            descriptors.let_go()
             return talk.throw(error)
         return talk.send(handle)
 

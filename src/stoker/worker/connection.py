@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import array
 import logging
-import os
 import socket
 import time
 from collections import deque
@@ -18,6 +17,7 @@ from typing import TypeAlias
 
 from stoker.core.models import Owner
 from stoker.core.wire import CLIENT_LIMITS, Frame, FrameReader, encode, encode_text
+from stoker.worker.handed import Cloakroom, Handed
 from stoker.worker.peers import pid_of
 
 Outgoing: TypeAlias = bytes | Iterator[str]
@@ -37,7 +37,7 @@ class Connection:
         spent_s: How long others were kept waiting by what this client asked for, so far.
     """
 
-    def __init__(self, sock: socket.socket, owner: Owner) -> None:
+    def __init__(self, sock: socket.socket, owner: Owner, cloakroom: Cloakroom) -> None:
         sock.settimeout(0)
         self.owner = owner
         self.pid = pid_of(sock)
@@ -50,6 +50,7 @@ class Connection:
         self._reader = FrameReader(CLIENT_LIMITS)
         self._outgoing: deque[Outgoing] = deque()
         self._offset = 0
+        self._cloakroom = cloakroom
         self._descriptors: list[int] = []
 
     def fileno(self) -> int:
@@ -87,7 +88,7 @@ class Connection:
         return bool(data)
 
     def _receive(self) -> bytes:
-        if not self.awaited_descriptors:
+        if not self.awaited_descriptors or not self._cloakroom.may_take(self.owner.user_id):
             return self._socket.recv(_RECEIVE_SIZE)
         data, ancillary, _, _ = self._socket.recvmsg(
             _RECEIVE_SIZE,
@@ -99,10 +100,10 @@ class Connection:
                 self._descriptors += _descriptors_in(content)
         return data
 
-    def take_descriptors(self) -> tuple[int, ...]:
+    def take_descriptors(self) -> Handed:
         """Hand over the descriptors that came; whoever takes them closes them."""
-        taken, self._descriptors = tuple(self._descriptors), []
-        return taken
+        taken, self._descriptors = self._descriptors, []
+        return self._cloakroom.take(self.owner.user_id, taken)
 
     def queue(self, pieces: Sequence[Outgoing]) -> None:
         """Put *pieces* behind what waits to be sent."""
@@ -155,8 +156,7 @@ class Connection:
         """Let go of the socket and of descriptors that nobody took; twice does no harm."""
         self.is_closed = True
         self._outgoing.clear()
-        for descriptor in self.take_descriptors():
-            os.close(descriptor)
+        self.take_descriptors().let_go()
         self._socket.close()
 
 

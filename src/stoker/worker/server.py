@@ -32,6 +32,7 @@ import msgspec
 from stoker.core.wire import WireError, encode, encode_text
 from stoker.worker.conductor import Conductor
 from stoker.worker.connection import Connection
+from stoker.worker.handed import Cloakroom
 from stoker.worker.listener import EXHAUSTED, Listener, send_away
 from stoker.worker.peers import owner_of, user_id_of
 from stoker.worker.shares import Shares
@@ -87,6 +88,7 @@ class Server:
         self._service = service
         self._limits = limits or Limits()
         self._is_shared = is_shared
+        self._cloakroom = Cloakroom(is_shared=is_shared)
         self._shares = Shares(
             self._limits.connections_max, self._limits.half_frames_max, is_shared=is_shared
         )
@@ -254,7 +256,7 @@ class Server:
         return True
 
     def _welcome(self, client: socket.socket) -> None:
-        connection = Connection(client, owner_of(client))
+        connection = Connection(client, owner_of(client), self._cloakroom)
         self._connections.add(connection)
         self._shares.enter(connection)
         if not self._service.serves(connection.owner.user_id):

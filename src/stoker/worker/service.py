@@ -24,6 +24,7 @@ from stoker.worker.call import (
 )
 from stoker.worker.controller import Controller
 from stoker.worker.failpoints import hit
+from stoker.worker.handed import Handed
 from stoker.worker.queue import JobQueue
 from stoker.worker.rpc import Rpc
 from stoker.worker.statistics import Statistics, TimedConversation
@@ -144,7 +145,7 @@ class DaemonService:
         job = self._queue.table.get(job_id)
         return job is None or job.ending is not None
 
-    def attach(self, request: Attach, descriptors: Sequence[int]) -> int:
+    def attach(self, request: Attach, descriptors: Handed) -> int:
         """Take a caller's descriptors for a step."""
         return self._steps.attach(request, descriptors)
 

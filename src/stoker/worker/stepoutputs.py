@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from stoker.core.models import StepOutput
@@ -28,8 +29,8 @@ def outputs_of(
     Args:
         units: The tasks, by number.
         descriptors: By unit key, the caller's descriptors that become the task's own.
-        may_look: Whether to look how long a file is that tasks write on in. By a path of another
-            user's root looks at nothing: then what was there before is taken for theirs.
+        may_look: Whether to ask file systems, as how long a file is that tasks write on in. For
+            other users root asks none, which could take long: what was there counts as theirs.
     """
     found: dict[str, StepOutput] = {}
     for task, unit in enumerate(units):
@@ -69,9 +70,20 @@ def _output(
             keeps = may_look and unit.open_mode == "append" and os.path.exists(target)  # noqa: PTH110
             return StepOutput(target, os.stat(target).st_size if keeps else 0, task)  # noqa: PTH116
         number = descriptors[target["fd"]]
+        if not may_look:
+            return _by_kernel(number, task)
         status = os.fstat(number)
         if not stat.S_ISREG(status.st_mode):
             return None
         return StepOutput(os.readlink(f"/proc/self/fd/{number}"), status.st_size, task)  # noqa: PTH115
     except (OSError, LookupError, ValueError):
         return None
+
+
+def _by_kernel(number: int, task: int) -> StepOutput | None:
+    """Return the file behind a descriptor and where it is at, without asking its file system."""
+    path = os.readlink(f"/proc/self/fd/{number}")  # noqa: PTH115 - a number is no path
+    if not path.startswith("/") or path.startswith("/dev/"):
+        return None
+    said = Path(f"/proc/self/fdinfo/{number}").read_text(encoding="ascii")
+    return StepOutput(path, int(said.split("\n", 1)[0].removeprefix("pos:")), task)

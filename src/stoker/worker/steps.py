@@ -9,10 +9,8 @@ Not thread-safe: all of it happens in turns.
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from itertools import count
 from typing import Final
@@ -33,6 +31,7 @@ from stoker.engines.base import (
 )
 from stoker.worker.call import Attach
 from stoker.worker.controller import StepRequest
+from stoker.worker.handed import Handed
 from stoker.worker.outcomes import usage_of
 from stoker.worker.queue import Turn
 from stoker.worker.stepoutputs import outputs_of
@@ -77,7 +76,7 @@ class StepKeeper:
         self._engine = engine
         self._units = units
         self._books: dict[int, _Book] = {}
-        self._descriptors: dict[int, tuple[Attach, tuple[int, ...]]] = {}
+        self._descriptors: dict[int, tuple[Attach, Handed]] = {}
         self._handles = count(1)
 
     def load(self, jobs: Sequence[Job]) -> None:
@@ -90,17 +89,17 @@ class StepKeeper:
 
     # Descriptors of callers.
 
-    def attach(self, request: Attach, descriptors: Sequence[int]) -> int:
+    def attach(self, request: Attach, descriptors: Handed) -> int:
         """Keep a caller's descriptors until a step takes them, or the job ends; give a handle."""
         handle = next(self._handles)
-        self._descriptors[handle] = (request, tuple(descriptors))
+        self._descriptors[handle] = (request, descriptors)
         return handle
 
     def detach(self, handles: Sequence[int]) -> None:
         """Close descriptors that no step will take."""
         for handle in handles:
             if handle in self._descriptors:
-                _close(self._descriptors.pop(handle)[1])
+                self._descriptors.pop(handle)[1].let_go()
 
     def _drop_descriptors(self, job_id: int) -> None:
         kept = self._descriptors.items()
@@ -330,9 +329,3 @@ def _sum(one: Usage | None, other: Usage | None) -> Usage | None:
 def _allocation(job: Job) -> Allocation:
     assert job.allocation is not None, f"job {job.job_id} runs without an allocation"
     return job.allocation
-
-
-def _close(descriptors: Sequence[int]) -> None:
-    for descriptor in descriptors:
-        with suppress(OSError):
-            os.close(descriptor)

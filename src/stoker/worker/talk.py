@@ -43,6 +43,7 @@ from stoker.worker.call import (
     WriteFile,
 )
 from stoker.worker.connection import Connection, Outgoing
+from stoker.worker.handed import Handed
 
 RpcConversation: TypeAlias = Generator[UntilEnded, Sequence[Job], bytes]
 
@@ -95,7 +96,7 @@ class Service(Protocol):
         """Return the jobs whose changes can bring the outcome, as things stand."""
         ...
 
-    def attach(self, request: Attach, descriptors: Sequence[int]) -> int:
+    def attach(self, request: Attach, descriptors: Handed) -> int:
         """Take a caller's descriptors for the tasks of a step, and close them in time.
 
         Returns:

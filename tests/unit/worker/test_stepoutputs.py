@@ -50,6 +50,27 @@ def test_an_open_file_of_the_callers_is_followed_from_where_it_ends(tmp_path: Pa
         assert outputs_of([task], descriptors) == (StepOutput(str(out), 3, 0),)
 
 
+def test_for_others_no_file_system_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    out = tmp_path / "out"
+    (task,) = tasks({"stdout": {"fd": 1}, "stderr": os.devnull})
+    with out.open("w") as file:
+        file.write("12")
+        file.flush()
+        for name in ("stat", "fstat"):
+            monkeypatch.setattr(f"stoker.worker.stepoutputs.os.{name}", lambda *_: 1 / 0)
+        found = outputs_of([task], {task.key: (0, file.fileno())}, may_look=False)
+        monkeypatch.undo()
+    assert found == (StepOutput(str(out), 2, 0),)
+    reading, writing = os.pipe()
+    assert outputs_of([task], {task.key: (0, writing)}, may_look=False) == ()
+    os.close(reading)
+    os.close(writing)
+    terminal, other = os.openpty()
+    assert outputs_of([task], {task.key: (0, other)}, may_look=False) == ()
+    os.close(terminal)
+    os.close(other)
+
+
 @pytest.mark.parametrize("kind", ["pipe", "missing", "closed"])
 def test_what_is_no_file_cannot_be_followed(kind: str):
     (task,) = tasks({"stdout": {"fd": 1}, "stderr": None})

@@ -10,6 +10,7 @@ from stoker.core.enums import JobState
 from stoker.core.errors import InvalidSpec, UnknownJob
 from stoker.engines.base import Ended, Evidence, Failed, Lost, Started, UnitUsage, Withdrawn
 from stoker.worker.call import Attach
+from stoker.worker.handed import Cloakroom
 from support.recording_engine import ALICE, BOOT, ROOT, step_request
 
 
@@ -171,7 +172,9 @@ def _is_open(descriptor):
 
 
 def test_descriptors_go_with_the_units_and_are_closed_then(rooms, job, descriptors):
-    handle = rooms.worker.steps.attach(Attach(job.job_id), descriptors)
+    handle = rooms.worker.steps.attach(
+        Attach(job.job_id), Cloakroom().take(ALICE.user_id, descriptors)
+    )
     rooms.step(job, stdout="", descriptors=(handle,))
     _, sent = rooms.engine.asked("launch")[-1]
     assert sent == {"1.0.0.0": tuple(descriptors)}
@@ -183,7 +186,9 @@ def test_descriptors_of_a_step_that_has_to_wait_are_kept_until_the_job_ends(
     rooms, job, descriptors
 ):
     rooms.step(job)
-    handle = rooms.worker.steps.attach(Attach(job.job_id), descriptors)
+    handle = rooms.worker.steps.attach(
+        Attach(job.job_id), Cloakroom().take(ALICE.user_id, descriptors)
+    )
     assert rooms.step(job, descriptors=(handle,)) is None
     assert all(map(_is_open, descriptors))
     rooms.finish(job)
@@ -192,7 +197,9 @@ def test_descriptors_of_a_step_that_has_to_wait_are_kept_until_the_job_ends(
 
 def test_descriptors_for_a_step_that_is_there_already_are_closed(rooms, job, descriptors):
     rooms.step(job, key="k")
-    handle = rooms.worker.steps.attach(Attach(job.job_id), descriptors)
+    handle = rooms.worker.steps.attach(
+        Attach(job.job_id), Cloakroom().take(ALICE.user_id, descriptors)
+    )
     rooms.step(job, key="k", descriptors=(handle,))
     assert not any(map(_is_open, descriptors))
 
