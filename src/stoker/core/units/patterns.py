@@ -9,7 +9,7 @@ Source: sbatch(1) and srun(1), "filename pattern".
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -42,40 +42,31 @@ def expand_pattern(pattern: str, fields: PatternFields) -> str:
         return pattern.replace("\\", "")
     if "%" not in pattern:
         return pattern
-    values = _values(fields)
-    made = _FIELD.sub(lambda match: _value(match, values), pattern)
+    made = _FIELD.sub(lambda match: _value(match, fields), pattern)
+    if "/." not in f"/{made}":
+        return made
     return "/".join(map(_safe, made.split("/"), pattern.split("/")))
 
 
 def shown_pattern(pattern: str, fields: PatternFields) -> str:
     """Return *pattern* as scontrol shows it: only what is known before a start is filled in."""
-    values = _values(fields)
-    return _FIELD_SHOWN.sub(lambda match: str(values[match[1]]), pattern)
+    return _FIELD_SHOWN.sub(lambda match: str(_LETTERS[match[1]](fields)), pattern)
 
 
-def _value(match: re.Match[str], values: Mapping[str, int | str]) -> str:
+def _value(match: re.Match[str], fields: PatternFields) -> str:
     digits, letter = match.groups()
-    value = values[letter]
+    value = _LETTERS[letter](fields)
     if isinstance(value, int):
         return f"{value:0{min(int(digits or 0), _WIDTH_MAX)}}"
     return value
 
 
-def _values(fields: PatternFields) -> dict[str, int | str]:
-    is_batch = fields.step == "batch"
-    return {
-        "%": "%",
-        "A": fields.array_job_id or fields.job_id,
-        "a": NO_ARRAY_TASK if fields.array_task_id is None else fields.array_task_id,
-        "J": fields.job_id if is_batch else f"{fields.job_id}.{fields.step}",
-        "j": fields.job_id,
-        "N": _as_name(fields.node.split(".")[0]),
-        "n": fields.node_id,
-        "s": int(fields.step) if fields.step.isdecimal() else fields.step,
-        "t": fields.task,
-        "u": _as_name(fields.user_name),
-        "x": _as_name(fields.job_name),
-    }
+def _job_and_step(fields: PatternFields) -> int | str:
+    return fields.job_id if fields.step == "batch" else f"{fields.job_id}.{fields.step}"
+
+
+def _array_task(fields: PatternFields) -> int:
+    return NO_ARRAY_TASK if fields.array_task_id is None else fields.array_task_id
 
 
 def _as_name(text: str) -> str:
@@ -85,3 +76,18 @@ def _as_name(text: str) -> str:
 def _safe(part: str, asked: str) -> str:
     """Return a part of a path; it is a dot, or two, only where the pattern says so itself."""
     return part.replace(".", "_") if part in (".", "..") and part != asked else part
+
+
+_LETTERS: Mapping[str, Callable[[PatternFields], int | str]] = {
+    "%": lambda _: "%",
+    "A": lambda fields: fields.array_job_id or fields.job_id,
+    "a": _array_task,
+    "J": _job_and_step,
+    "j": lambda fields: fields.job_id,
+    "N": lambda fields: _as_name(fields.node.split(".")[0]),
+    "n": lambda fields: fields.node_id,
+    "s": lambda fields: int(fields.step) if fields.step.isdecimal() else fields.step,
+    "t": lambda fields: fields.task,
+    "u": lambda fields: _as_name(fields.user_name),
+    "x": lambda fields: _as_name(fields.job_name),
+}
