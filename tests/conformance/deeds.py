@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from conformance.cases import Step, steps_of
+from conformance.cases import Case, Step, steps_of
 
 _REST: Final = "curl -s --unix-socket /srv/slurm/rest2/rest/slurmrestd.sock"
 _POST: Final = f"{_REST} -X POST -H 'Content-Type: application/json' -d"
@@ -33,10 +33,27 @@ _DEEDS: Final[Mapping[str, Sequence[str]]] = {
     # A job of the set-ups before, which had ended.
     "rest2-db-job": ("sbatch -W -J done --wrap 'exit 3'  # job 54",),
 }
-CASES: Final = frozenset(_DEEDS)
-"""Before which cases something is done."""
+_FORMER_JOBS: Final = (
+    # One that ran on all nodes, and one for each notation of a time that was tried meanwhile.
+    "sbatch -N2 --exclusive --wrap 'sleep 900'",
+    "for _ in $(seq 26); do sbatch -t 5 --wrap true; done; scancel -u alice",
+)
+_FORMER: Final[Mapping[str, Sequence[str]]] = {
+    "misc-time-format-sacct": _FORMER_JOBS,
+    "misc-time-format-scontrol": _FORMER_JOBS,
+}
+"""What was done before the set-up of a case."""
+
+CASES: Final = frozenset(_DEEDS) | frozenset(_FORMER)
+"""For which cases something is done."""
 
 
 def deeds_before(case_id: str) -> Sequence[Step]:
     """Return what is to be done before a case."""
     return steps_of(_DEEDS.get(case_id, ()))
+
+
+def deeds_before_set_up(cases: Sequence[Case]) -> Sequence[Step]:
+    """Return what is to be done before the set-up of a group of cases."""
+    former = (_FORMER[case.id] for case in cases if case.id in _FORMER)
+    return steps_of(next(former, ()))

@@ -18,7 +18,7 @@ from typing import Any
 
 from conformance.cases import Case, Group, Step, steps_of
 from conformance.cluster import COMMAND_LIMIT_S, TOKEN_PLACES, Cluster
-from conformance.deeds import deeds_before
+from conformance.deeds import deeds_before, deeds_before_set_up
 from conformance.furnishings import earlier_jobs, furnishings
 from conformance.ids import learnt, translated, translated_argv
 
@@ -76,6 +76,8 @@ class Replay:
             self._furnish(self.group.cases[0])
         for command in earlier_jobs(self.group):
             self.cluster.run(command)
+        for step in deeds_before_set_up(self.group.cases):
+            self._do(step)
         late: list[int] = []
         latest_id = 0
         for step, following in itertools.zip_longest(self.steps, self.steps[1:]):

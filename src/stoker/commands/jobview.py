@@ -308,10 +308,13 @@ class JobView:
 
     @property
     def start_at(self) -> float:
-        """Return when the job started or, as far as can be told, will start; 0 if it cannot."""
+        """Return when the job started or, as far as can be told, will start; 0 if it cannot.
+
+        What ended without having run began, as Slurm shows it, when it ended.
+        """
         job = self.job
         if job.state is not JobState.PENDING:
-            return job.start_at
+            return job.start_at or (job.end_at if job.state.has_ended else 0.0)
         if self.expected_at is not None:
             return self.expected_at
         return job.begin_at if job.begin_at > self.scene.now else 0.0

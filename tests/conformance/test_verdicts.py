@@ -1,0 +1,39 @@
+"""Points in time in a format of the case's own."""
+
+from __future__ import annotations
+
+import pytest
+
+from conformance.cases import Case
+from conformance.verdicts import judge
+
+
+def kind(form: str, theirs: str, ours: str) -> str:
+    raw = {"cmd": "squeue", "env": {"SLURM_TIME_FORMAT": form}, "stderr": "", "rc": 0}
+    case = Case("squeue", "a-case", "squeue", (), {**raw, "stdout": theirs})
+    return judge(case, {**raw, "stdout": ours, "then": [], "files": {}}, {}).kind
+
+
+@pytest.mark.parametrize(
+    ("form", "theirs", "ours"),
+    [
+        ("relative", "04:37:40|Tomorr 04:00", "11:22:33|Tomorr 04:00"),
+        ("%H:%M", "StartTime=07:11 EndTime=07:13", "StartTime=09:40 EndTime=09:41"),
+    ],
+)
+def test_the_clock_passes(form: str, theirs: str, ours: str) -> None:
+    assert kind(form, theirs, ours) == "match"
+
+
+@pytest.mark.parametrize(
+    ("form", "theirs", "ours"),
+    [
+        ("relative", "04:37:40|Tomorr 04:00", "11:22:33|Ystday 04:00"),
+        ("%H:%M", "StartTime=07:11", "StartTime=Unknown"),
+        ("%H:%M", "StartTime=07:11", "StartTime=07:11:02"),
+        ("%H:%M", "TimeLimit=1-02:03:00", "TimeLimit=1-02:04:00"),
+        ("%H:%M", "ExitCode=0:15", "ExitCode=0:11"),
+    ],
+)
+def test_all_else_does_not_pass(form: str, theirs: str, ours: str) -> None:
+    assert kind(form, theirs, ours) == "differ"
