@@ -30,8 +30,7 @@ from campaign.audit import Audit, read_shares
 from campaign.store import MemoryRepository
 from campaign.tally import Row
 from stoker.core import processes
-from stoker.core.database import StoreFull
-from stoker.core.errors import StokerError
+from stoker.core.errors import StokerError, StoreFull
 from stoker.core.models import Job
 from stoker.core.repository import HistoryFilter
 from stoker.core.rows import allocation_row, job_row

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, inspect, text
 
-from stoker.core.database import Database, StoreFull
-from stoker.core.errors import StoreError
+from stoker.core.database import Database
+from stoker.core.errors import StoreError, StoreFull
 from stoker.core.migrations import upgrade
 from stoker.core.schema import APPLICATION_ID, SCHEMA_VERSION, metadata
 
@@ -66,7 +66,7 @@ def test_every_connection_syncs_and_checks(database):
 
 def test_a_connection_that_would_not_sync_is_refused(database, monkeypatch):
     """R5."""
-    monkeypatch.setattr("stoker.core.database._prepare", lambda *_: None)
+    monkeypatch.setattr("stoker.core.storesqlite._prepare", lambda *_: None)
     database.close()
     with pytest.raises(StoreError, match="cannot keep jobs safe"):
         Database.at(database.path.with_name("other.db")).open()
@@ -316,7 +316,8 @@ def test_a_start_that_was_cut_off_leaves_nothing_in_the_way(path):
 _FILL = f"""
 import resource, sys
 from pathlib import Path
-from stoker.core.database import Database, StoreFull
+from stoker.core.database import Database
+from stoker.core.errors import StoreFull
 import signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 database = Database.at(Path(sys.argv[1]))

@@ -9,9 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from stoker.core.database import StoreFull
 from stoker.core.enums import JobState
-from stoker.core.errors import InvalidSpec, StoreError
+from stoker.core.errors import InvalidSpec, StoreError, StoreFull
 from stoker.core.units import parse_dependency
 from support.works import CPUS, NODES, ROOT, Works, disk_full
 

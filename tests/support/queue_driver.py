@@ -12,9 +12,8 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from stoker.core.database import StoreFull
 from stoker.core.enums import Hold, JobState, Reason
-from stoker.core.errors import Infeasible, UserError
+from stoker.core.errors import Infeasible, StoreFull, UserError
 from stoker.core.models import NO_TASK, Allocation, Job
 from stoker.core.repository import HistoryFilter
 from stoker.core.units import JobRef, TaskSet

@@ -16,7 +16,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from stoker.core.database import Database, StoreFull
+from stoker.core.database import Database
+from stoker.core.errors import StoreFull
 from stoker.core.models import Job, JobSpec, Owner
 from stoker.core.repository import Repository
 from stoker.core.settings import Detected, PartitionSettings, Settings, machine_of

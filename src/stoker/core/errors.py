@@ -8,6 +8,9 @@
       Infeasible         could never run on this machine
       DaemonUnavailable  nobody answers on the socket
       StoreError         the database cannot be read or written, or is of a newer version
+        StoreRefused     nothing was written, and later the same may succeed
+          StoreFull      no room
+          StoreAway      the database server does not answer
       LaunchError        a job could not be started
       EngineError        an engine's own command failed
       JobFailed          for those who wait: the job did not complete
@@ -84,6 +87,18 @@ class DaemonUnavailable(StokerError):
 
 class StoreError(StokerError):
     """The database cannot be read or written; the text says what to do."""
+
+
+class StoreRefused(StoreError):
+    """Nothing was written, and later the same may succeed."""
+
+
+class StoreFull(StoreRefused):
+    """The disk is full or read-only: nothing was written, and later the same may succeed."""
+
+
+class StoreAway(StoreRefused):
+    """The database server does not answer: nothing was written, and it may come back."""
 
 
 class LaunchError(StokerError):

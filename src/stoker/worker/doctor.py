@@ -45,10 +45,12 @@ class _Check(NamedTuple):
 def examine(home: Path, database: Database, engine: Engine, ledger: Ledger) -> Sequence[Finding]:
     """Return a finding for each subject, good ones included."""
     again = "restart: `stoker down`, `stoker up`"
+    is_file = database.path is not None
+    mend = "restore a backup: `stoker restore`" if is_file else "look at the server's log"
     findings = [
         _finding(check)
         for check in (
-            _Check("database", lambda: _database(database), "restore a backup: `stoker restore`"),
+            _Check("database", lambda: _database(database), mend),
             _Check("record and memory", lambda: _memory(database, ledger), again),
             _Check("resources", lambda: _books(ledger), again),
             _Check("jobs and engine", lambda: _jobs(ledger, engine.survey()), again),
@@ -81,11 +83,8 @@ def _troubles(check: _Check) -> list[str]:
 
 
 def _database(database: Database) -> Iterator[str]:
-    with database.reader() as connection:
-        if database.path is not None:
-            verdict = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-            if verdict != "ok":
-                yield str(verdict)
+    if (wrong := database.check()) is not None:
+        yield wrong
 
 
 def _memory(database: Database, ledger: Ledger) -> Iterator[str]:

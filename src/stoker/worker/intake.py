@@ -17,9 +17,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from stoker.core import processes
-from stoker.core.database import StoreFull
 from stoker.core.enums import Hold
-from stoker.core.errors import InvalidSpec
+from stoker.core.errors import InvalidSpec, StoreFull
 from stoker.core.models import Job, JobSpec, Owner
 from stoker.core.repository import Repository
 from stoker.core.rows import digest_of

@@ -105,7 +105,7 @@ def _prepare(
         check_is_root()
     for warning in machine.warnings:
         log.warning("%s", warning)
-    database = Database(settings.database_url or f"sqlite:///{home / 'stoker.db'}")
+    database = Database.of_home(home, settings.database_url)
     stack.enter_context(database)
     repository = Repository(database)
     engine: LocalEngine | SharedEngine = LocalEngine(home, repository.content)

@@ -17,8 +17,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from stoker.core.database import StoreFull
-from stoker.core.errors import StoreError
+from stoker.core.errors import StoreError, StoreRefused
 from stoker.core.models import Allocation, Job, JobSpec, Step
 from stoker.core.repository import NEXT_JOB_ID, NodeState, Repository
 from stoker.core.rows import digest_of, encode_spec
@@ -28,7 +27,7 @@ from stoker.worker.table import JobTable
 
 log = logging.getLogger(__name__)
 
-_PAUSE_WHEN_FULL_S = 1.0
+_PAUSE_WHEN_REFUSED_S = 1.0
 
 Action = Callable[[], None]
 Write = Callable[[Connection], None]
@@ -166,6 +165,7 @@ class JobQueue:
         self._turn: Turn | None = None
         self._mark = mark
         self._next_job_id = mark.read() if mark is not None else 1
+        self._refusal: tuple[type[StoreRefused], str] = (StoreRefused, "")
         self._refused_until = 0.0
 
     def load(self) -> None:
@@ -239,8 +239,10 @@ class JobQueue:
         return job_id
 
     def _check_store(self) -> None:
+        """Ask not again at once whoever has just refused: it may take seconds to answer."""
         if self.monotonic() < self._refused_until:
-            raise StoreFull("cannot record anything: the disk is full; make room and try again")
+            kind, text = self._refusal
+            raise kind(text)
 
     def _record(self, turn: Turn) -> None:
         if turn.is_empty:
@@ -250,8 +252,9 @@ class JobQueue:
             turn.record(self.repository)
             if turn.next_job_id is not None and self._mark is not None:
                 self._mark.write(turn.next_job_id)
-        except StoreFull:
-            self._refused_until = self.monotonic() + _PAUSE_WHEN_FULL_S
+        except StoreRefused as error:
+            self._refusal = type(error), str(error)
+            self._refused_until = self.monotonic() + _PAUSE_WHEN_REFUSED_S
             raise
         except StoreError as error:
             self.on_lost_store(error)

@@ -169,7 +169,7 @@ def _ledger_at_home(home: Path) -> Iterator[Ledger | None]:
         return
     machine = machine_of(settings, detect())
     admission = Admission(machine, settings)
-    with only_daemon(home), Database(settings.database_url or f"sqlite:///{path}") as database:
+    with only_daemon(home), Database.of_home(home, settings.database_url) as database:
         queue = JobQueue(Repository(database), JobTable(admission.shape))
         ledger = Ledger(queue, ResourceTracker(machine.nodes), admission)
         queue.rebuild = ledger.rebuild

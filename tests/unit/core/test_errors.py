@@ -8,7 +8,7 @@ import pickle
 import pytest
 
 from stoker.core import errors
-from stoker.core.database import StoreFull
+from stoker.core.errors import StoreFull
 from stoker.core.settings import SettingsError
 from stoker.core.units import NotationError
 

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stoker.core import errors
-from stoker.core.database import StoreFull
 from stoker.core.errands import (
     decode_copy,
     decode_ending,
@@ -213,7 +212,7 @@ def test_a_typed_answer_comes_back():
         (errors.UnknownJob(42), errors.UnknownJob),
         (errors.JobFailed(7, "FAILED", "3:0"), errors.JobFailed),
         (NotationError("the time", "x", "no", 3), errors.UserError),
-        (StoreFull("cannot write"), errors.StoreError),
+        (errors.StoreFull("cannot write"), errors.StoreFull),
         (ValueError("a defect"), errors.StokerError),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from stoker.core.database import Database, StoreFull
+from stoker.core.database import Database
+from stoker.core.errors import StoreFull
 from stoker.core.models import Owner
 from stoker.core.notices import Notice
 from stoker.core.noticestore import NoticeStore

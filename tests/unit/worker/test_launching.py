@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stoker.core.database import StoreFull
 from stoker.core.enums import AllocationState, Reason
+from stoker.core.errors import StoreFull
 from stoker.core.models import SignalRequest
 from stoker.worker.spool import OwnSpool
 

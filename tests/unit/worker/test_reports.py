@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stoker.core.database import StoreFull
 from stoker.core.enums import AllocationState, JobState, Reason
-from stoker.core.errors import StoreError
+from stoker.core.errors import StoreError, StoreFull
 from stoker.engines.base import Ended, Evidence, Failed, Lost, Started, UnitUsage, Withdrawn
 from support.recording_engine import BOOT, key_of
 
