@@ -34,6 +34,7 @@ _STATES: Final[Mapping[JobState, str]] = {
     JobState.PENDING: "It waits; its reason says for what.",
     JobState.RUNNING: "Its process is known to run.",
     JobState.SUSPENDED: "Its processes are stopped and keep their memory; its time stands still.",
+    JobState.STOPPED: "It was sent SIGSTOP with `scancel`; its time runs on until SIGCONT.",
     JobState.COMPLETING: "It is being ended; processes of it may still be there.",
     JobState.COMPLETED: "It ended with exit code 0.",
     JobState.FAILED: "It ended with another exit code or by a signal, could not be started, or "
@@ -47,6 +48,7 @@ _STATES: Final[Mapping[JobState, str]] = {
     JobState.BOOT_FAIL: "Its node did not come up.",
     JobState.REQUEUED: "An attempt of it was ended to run again: `sacct -D` shows such attempts.",
     JobState.REQUEUE_HOLD: "It is on its way back to the queue, where it is held.",
+    JobState.SPECIAL_EXIT: "It waits, held since it was requeued with `State=SpecialExit`.",
 }
 
 _REASONS: Final[Mapping[Reason, str]] = {

@@ -262,8 +262,8 @@ class FakeController:
     def release(self, ref: JobRef, by: Owner) -> None:
         self._note("release", str(ref), by.user_name)
 
-    def requeue(self, ref: JobRef, by: Owner, *, hold: bool = False) -> None:
-        self._note("requeue", str(ref), by.user_name, hold)
+    def requeue(self, ref: JobRef, by: Owner, *, hold: bool = False, special: bool = False) -> None:
+        self._note("requeue", str(ref), by.user_name, hold, *(["special"] if special else []))
 
     def suspend(self, ref: JobRef, by: Owner) -> None:
         self._note("suspend", str(ref), by.user_name)

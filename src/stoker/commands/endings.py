@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from stoker.core.enums import JobState
+from stoker.core.enums import HOLDING, REQUEUES, JobState
 from stoker.core.models import NOBODY, Allocation, Job, Step
 
 _LAUNCH_FAILED = 53
@@ -53,7 +53,8 @@ class End(msgspec.Struct, frozen=True, gc=False):
 
 def end_of_job(job: Job) -> End:
     """Return how the job stands now."""
-    state = JobState.RUNNING if job.state is JobState.COMPLETING else job.state
+    is_living = job.state in HOLDING and job.state is not JobState.SUSPENDED
+    state = JobState.RUNNING if is_living else job.state
     if state in LIVING or state in _ENDED_FROM_OUTSIDE:
         return End(state, ended_by=job.ended_by if state is JobState.CANCELLED else -1)
     if job.exit_signal == 1:
@@ -66,7 +67,7 @@ def end_of_job(job: Job) -> End:
 def end_of_past_run(attempt: Allocation) -> End:
     """Return how a run ended after which the job was requeued."""
     state = attempt.end_state or JobState.REQUEUED
-    if state is JobState.REQUEUE_HOLD:
+    if state in REQUEUES:
         state = JobState.REQUEUED
     if state in _ENDED_FROM_OUTSIDE:
         return End(state)

@@ -144,7 +144,7 @@ class JobView:
     @property
     def state(self) -> JobState:
         """Return the job's state."""
-        return self.job.state
+        return JobState.SPECIAL_EXIT if is_special(self.job) else self.job.state
 
     @property
     def priority(self) -> int:
@@ -390,6 +390,11 @@ class JobView:
     def stderr(self) -> str:
         """Return where standard error goes: to its own file, or where standard output goes."""
         return self.path(self.job.spec.stderr) or self.stdout
+
+
+def is_special(job: Job) -> bool:
+    """Whether a job waits in the state SPECIAL_EXIT, which Slurm shows instead of PENDING."""
+    return job.state is JobState.PENDING and job.hold is Hold.SPECIAL
 
 
 def views_of(

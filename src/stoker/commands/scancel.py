@@ -354,9 +354,14 @@ def _is_wanted(order: _Order, job: Job) -> bool:
     return (
         all(options.last(name) in (None, value) for name, value in pairs)
         and order.user_id in (None, job.owner.user_id)
-        and (not order.states or job.state in order.states)
+        and (not order.states or _base_of(job) in order.states)
         and (not order.nodes or _is_on(job, order.nodes))
     )
+
+
+def _base_of(job: Job) -> JobState:
+    """Return the state that counts: what a signal has stopped runs all the same."""
+    return JobState.RUNNING if job.state is JobState.STOPPED else job.state
 
 
 def _is_on(job: Job, nodes: frozenset[str]) -> bool:

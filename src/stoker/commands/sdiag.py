@@ -14,7 +14,7 @@ from typing import Final
 
 from stoker.commands.headings import UnknownCluster, cluster_heading
 from stoker.commands.options import HELP, USAGE, VERSION_OPTION, EarlyAnswer, Option, Parsed, parse
-from stoker.core.enums import JobState
+from stoker.core.enums import ONGOING, JobState
 from stoker.core.units import zone_of
 from stoker.worker.call import Answer, Call
 from stoker.worker.controller import Controller
@@ -73,7 +73,8 @@ def _report(controller: Controller, asked: Parsed, zone: tzinfo) -> Iterator[str
     yield from ("Agent thread count:   0", "DBD Agent queue size: 0", "")
     yield from _jobs(found)
     yield from ("", f"Job states ts:  {_stamp(now, zone)}")
-    yield from (f"Jobs pending:   {pending}", f"Jobs running:   {states.count(JobState.RUNNING)}")
+    running = sum(state in ONGOING for state in states)
+    yield from (f"Jobs pending:   {pending}", f"Jobs running:   {running}")
     yield from ("", "Main schedule statistics (microseconds):")
     yield from (f"\t{line}" for line in _main_cycles(found.cycles, now - found.since, pending))
     yield from ("", "Backfilling stats")

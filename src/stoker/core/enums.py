@@ -14,6 +14,7 @@ class JobState(StrEnum):
     PENDING = "PENDING"
     RUNNING = "RUNNING"
     SUSPENDED = "SUSPENDED"
+    STOPPED = "STOPPED"
     COMPLETING = "COMPLETING"
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
@@ -26,6 +27,7 @@ class JobState(StrEnum):
     BOOT_FAIL = "BOOT_FAIL"
     REQUEUED = "REQUEUED"
     REQUEUE_HOLD = "REQUEUE_HOLD"
+    SPECIAL_EXIT = "SPECIAL_EXIT"
 
     @property
     def compact(self) -> str:
@@ -42,6 +44,7 @@ COMPACT = {
     JobState.PENDING: "PD",
     JobState.RUNNING: "R",
     JobState.SUSPENDED: "S",
+    JobState.STOPPED: "ST",
     JobState.COMPLETING: "CG",
     JobState.COMPLETED: "CD",
     JobState.FAILED: "F",
@@ -54,6 +57,7 @@ COMPACT = {
     JobState.BOOT_FAIL: "BF",
     JobState.REQUEUED: "RQ",
     JobState.REQUEUE_HOLD: "RH",
+    JobState.SPECIAL_EXIT: "SE",
 }
 
 ENDED = frozenset(
@@ -71,7 +75,13 @@ ENDED = frozenset(
 )
 
 # States in which a job holds resources.
-HOLDING = frozenset({JobState.RUNNING, JobState.SUSPENDED, JobState.COMPLETING})
+HOLDING = frozenset({JobState.RUNNING, JobState.SUSPENDED, JobState.STOPPED, JobState.COMPLETING})
+
+# States in which a job's time runs on, and nobody is ending it.
+ONGOING = frozenset({JobState.RUNNING, JobState.STOPPED})
+
+# As what a job is ended that waits again afterwards.
+REQUEUES = frozenset({JobState.REQUEUED, JobState.REQUEUE_HOLD, JobState.SPECIAL_EXIT})
 
 
 class Reason(StrEnum):
@@ -121,6 +131,8 @@ class Hold(IntEnum):
     NONE = 0
     USER = 1
     ADMIN = 2
+    SPECIAL = 3
+    """It was requeued in the state SPECIAL_EXIT; whoever may release it, lets it go."""
 
 
 class StepState(StrEnum):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-from stoker.core.enums import ENDED, JobState
+from stoker.core.enums import ENDED, HOLDING, JobState
 from stoker.core.errors import IllegalTransition
 
 
@@ -20,6 +20,8 @@ class Event(StrEnum):
     STARTED = "Started"
     SUSPENDED = "Suspended"
     RESUMED = "Resumed"
+    STOPPED = "Stopped"
+    CONTINUED = "Continued"
     ENDING = "Ending"
     COMPLETED = "Completed"
     FAILED = "Failed"
@@ -55,17 +57,19 @@ TRANSITIONS: Final[dict[tuple[JobState, Event], JobState]] = {
     (JobState.PENDING, Event.REQUEUED): JobState.PENDING,
     (JobState.RUNNING, Event.SUSPENDED): JobState.SUSPENDED,
     (JobState.SUSPENDED, Event.RESUMED): JobState.RUNNING,
+    # By signals: a job's time runs on, and whoever suspends it afterwards, continues it as well.
+    (JobState.RUNNING, Event.STOPPED): JobState.STOPPED,
+    (JobState.STOPPED, Event.CONTINUED): JobState.RUNNING,
+    (JobState.STOPPED, Event.SUSPENDED): JobState.SUSPENDED,
+    (JobState.STOPPED, Event.ENDING): JobState.COMPLETING,
     (JobState.RUNNING, Event.ENDING): JobState.COMPLETING,
     (JobState.SUSPENDED, Event.ENDING): JobState.COMPLETING,
     **{
         (state, event): end
-        for state in (JobState.RUNNING, JobState.SUSPENDED, JobState.COMPLETING)
+        for state in sorted(HOLDING)
         for event, end in _ENDS_OF_A_PROCESS.items()
     },
-    **{
-        (state, Event.REQUEUED): JobState.PENDING
-        for state in (JobState.RUNNING, JobState.SUSPENDED, JobState.COMPLETING, *sorted(ENDED))
-    },
+    **{(state, Event.REQUEUED): JobState.PENDING for state in sorted(HOLDING | ENDED)},
 }
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from signal import SIGCONT, SIGSTOP
 
-from stoker.core.enums import Hold, JobState, Reason
+from stoker.core.enums import ONGOING, REQUEUES, Hold, JobState, Reason
 from stoker.core.errors import NotAllowed, UnknownJob
 from stoker.core.lifecycle import Event, next_state
 from stoker.core.models import Job, Owner
@@ -25,7 +26,6 @@ from stoker.worker.steps import StepKeeper
 from stoker.worker.times import is_waiting
 
 _ROOT = 0
-_REQUEUES = frozenset({JobState.REQUEUED, JobState.REQUEUE_HOLD})
 
 
 class Changes:
@@ -52,7 +52,7 @@ class Changes:
         job = target.job
         if is_waiting(job):
             self._ledger.cancel_waiting(turn, job, by.user_id, target.tasks)
-        elif job.ending is None or job.ending in _REQUEUES:
+        elif job.ending is None or job.ending in REQUEUES:
             job.ended_by = by.user_id
             self.end_running(turn, job, JobState.CANCELLED)
 
@@ -61,7 +61,7 @@ class Changes:
         assert job.allocation is not None, f"job {job.job_id} has no allocation"
         group = group_key(job.job_id, job.allocation.attempt)
         job.ending = ending
-        if job.state in (JobState.RUNNING, JobState.SUSPENDED):
+        if job.state in (JobState.RUNNING, JobState.STOPPED, JobState.SUSPENDED):
             count_pause(job, turn.now)
             job.state = next_state(job.state, Event.ENDING)
         turn.touch(job)
@@ -103,14 +103,13 @@ class Changes:
 
     # Running again.
 
-    def requeue(self, turn: Turn, ref: JobRef, by: Owner, *, hold: bool) -> None:
-        """End running jobs, or take ended ones, and let them wait again.
+    def requeue(self, turn: Turn, ref: JobRef, by: Owner, ending: JobState) -> None:
+        """End running jobs, or take ended ones, and let them wait again, as *ending* says.
 
         Raises:
             UnknownJob: There is none.
             NotAllowed: None of them may be requeued.
         """
-        ending = JobState.REQUEUE_HOLD if hold else JobState.REQUEUED
         targets = self._owned(ref, by) or self._selection.ended(ref)
         parts = {target.job.job_id: target.tasks for target in targets}
         jobs = [target.job for target in targets]
@@ -125,7 +124,7 @@ class Changes:
                 job = self._ledger.part(turn, job, tasks)
             job.ending = ending
             self._ledger.requeue(turn, job)
-        elif job.ending is None or job.ending in _REQUEUES:
+        elif job.ending is None or job.ending in REQUEUES:
             self.end_running(turn, job, ending)
 
     # Signals.
@@ -134,14 +133,25 @@ class Changes:
         """Send a signal to the script (``leader``), to the steps (``children``), or to ``all``."""
         jobs = [target.job for target in self._owned(ref, by)]
         for job in self._those(ref, jobs, _refusal_to_signal):
+            self._mark_stopped(turn, job, number)
             turn.afterwards(partial(self._engine.signal, _group(job), number, scope))
+
+    def _mark_stopped(self, turn: Turn, job: Job, number: int) -> None:
+        """Keep account of who was stopped by a signal, or continued."""
+        if number == SIGSTOP and job.state is JobState.RUNNING:
+            job.state = next_state(job.state, Event.STOPPED)
+        elif number == SIGCONT and job.state is JobState.STOPPED:
+            job.state = next_state(job.state, Event.CONTINUED)
+        else:
+            return
+        turn.touch(job)
 
     def suspend(self, turn: Turn, ref: JobRef, by: Owner) -> None:
         """Stop running jobs' processes; their time does not run meanwhile."""
         self._rights.check_operator(by)
         jobs = [target.job for target in self._selection.active(ref)]
         for job in self._those(ref, jobs, _refusal_to_suspend):
-            if job.state is JobState.RUNNING:
+            if job.state in ONGOING:
                 job.state = next_state(job.state, Event.SUSPENDED)
                 job.suspended_at = turn.now
                 turn.touch(job)
@@ -240,6 +250,7 @@ _HELD = {
     Hold.NONE: Reason.NONE,
     Hold.USER: Reason.JOB_HELD_USER,
     Hold.ADMIN: Reason.JOB_HELD_ADMIN,
+    Hold.SPECIAL: Reason.REQUEUED_HELD,
 }
 
 

@@ -359,9 +359,11 @@ class Control:
         """Let a held job go."""
         self._changes.release(self._queue.current, ref, by)
 
-    def requeue(self, ref: JobRef, by: Owner, *, hold: bool = False) -> None:
+    def requeue(self, ref: JobRef, by: Owner, *, hold: bool = False, special: bool = False) -> None:
         """Let a job wait again."""
-        self._changes.requeue(self._queue.current, ref, by, hold=hold)
+        held = JobState.SPECIAL_EXIT if special else JobState.REQUEUE_HOLD
+        ending = held if hold or special else JobState.REQUEUED
+        self._changes.requeue(self._queue.current, ref, by, ending)
 
     def suspend(self, ref: JobRef, by: Owner) -> None:
         """Stop a running job's processes."""

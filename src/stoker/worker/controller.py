@@ -389,7 +389,7 @@ class Controller(Protocol):
         """Let a held job go."""
         ...
 
-    def requeue(self, ref: JobRef, by: Owner, *, hold: bool = False) -> None:
+    def requeue(self, ref: JobRef, by: Owner, *, hold: bool = False, special: bool = False) -> None:
         """End a running job, or take an ended one, and let it wait again."""
         ...
 

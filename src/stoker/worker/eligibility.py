@@ -115,6 +115,8 @@ def obstacle(job: Job, now: float) -> Reason | None:
     """Return what keeps a waiting job from being considered, apart from its dependency."""
     if job.hold is Hold.ADMIN:
         return Reason.JOB_HELD_ADMIN
+    if job.hold is Hold.SPECIAL:
+        return Reason.REQUEUED_HELD
     if job.hold is Hold.USER:
         # Said when it was requeued, and until it is released.
         is_requeued = job.reason == Reason.REQUEUED_HELD

@@ -46,6 +46,7 @@ _ENDED = {
 _RUNNING = {
     JobState.RUNNING: "It runs.",
     JobState.SUSPENDED: "It is suspended: its processes are stopped and keep their memory.",
+    JobState.STOPPED: "It was stopped by a signal, and goes on when it is sent SIGCONT.",
     JobState.COMPLETING: "It is being ended: some of its processes are still there.",
 }
 

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Hashable, Sequence
 from typing import Final
 
-from stoker.core.enums import AllocationState, Hold, JobState, Reason
+from stoker.core.enums import ONGOING, REQUEUES, AllocationState, Hold, JobState, Reason
 from stoker.core.lifecycle import END_EVENTS, Event, next_state
 from stoker.core.models import FOREVER, NO_TASK, NOBODY, Allocation, CronEntry, Job, NodeShare
 from stoker.core.units import TaskSet
@@ -95,7 +95,7 @@ class Ledger:
     def watch(self, job: Job) -> None:
         """Ask for a look at the job when its deadline, or a limit of its own, comes."""
         at = due_at(job)
-        if job.state is JobState.RUNNING:
+        if job.state in ONGOING:
             for witness in self.witnesses:
                 at = min(at, witness.next_at(job))
         if at < FOREVER:
@@ -347,7 +347,7 @@ class Ledger:
             job.allocation.exit_signal = outcome.raw_signal
             job.allocation.usage = outcome.usage
             self._release(turn, job, outcome.state, outcome.at)
-        if job.ending in (JobState.REQUEUED, JobState.REQUEUE_HOLD):
+        if job.ending in REQUEUES:
             self.requeue(turn, job)
         elif job.spec.cron is not None and outcome.state is not JobState.CANCELLED:
             self._wait_for_next_time(turn, job, job.spec.cron, outcome)
@@ -409,8 +409,9 @@ class Ledger:
     def _wait_again(self, turn: Turn, job: Job, begin_at: float) -> None:
         job.state = next_state(job.state, Event.REQUEUED)
         job.restarts += 1
-        if job.ending is JobState.REQUEUE_HOLD:
-            job.hold = Hold.USER
+        if job.ending in (JobState.REQUEUE_HOLD, JobState.SPECIAL_EXIT):
+            is_special = job.ending is JobState.SPECIAL_EXIT
+            job.hold = Hold.SPECIAL if is_special else Hold.USER
             job.reason = Reason.REQUEUED_HELD
         job.ending, job.ended_by, job.message = None, NOBODY, ""
         job.start_at = job.end_at = job.eligible_at = 0.0

@@ -11,7 +11,7 @@ import json
 import logging
 from collections.abc import Callable
 
-from stoker.core.enums import JobState
+from stoker.core.enums import ONGOING, JobState
 from stoker.core.models import FOREVER, Job
 from stoker.core.notices import HOOK, Notice
 from stoker.core.noticestore import ArrayEnd, NoticeStore
@@ -108,7 +108,7 @@ class Notifier(Witness):
 
     def _parts(self, job: Job) -> list[str]:
         """Return the parts of a running job's limit of which it is still to be told."""
-        if not job.spec.mail_type or job.state is not JobState.RUNNING:
+        if not job.spec.mail_type or job.state not in ONGOING:
             return []
         told = self._told.get(job.job_id, ())
         types = mail.wanted(job)

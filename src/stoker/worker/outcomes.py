@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from stoker.core.enums import JobState, Reason
+from stoker.core.enums import REQUEUES, JobState, Reason
 from stoker.core.models import NOBODY, Job, Usage
 from stoker.engines.base import Ended, Failed, UnitUsage
 
@@ -31,6 +31,7 @@ _WHY: Final = {
     JobState.TIMEOUT: "timeout",
     JobState.REQUEUED: "requeued",
     JobState.REQUEUE_HOLD: "requeued",
+    JobState.SPECIAL_EXIT: "requeued",
     JobState.COMPLETED: "ended",
     JobState.FAILED: "ended",
 }
@@ -124,10 +125,10 @@ def on_request(job: Job, at: float) -> Outcome:
             return node_failed(at)
         case JobState.COMPLETED | JobState.FAILED:
             return command_ended(job.exit_code, job.exit_signal, at)
-        case JobState.REQUEUED | JobState.REQUEUE_HOLD if job.reason == Reason.NODE_DOWN:
+        case ending if ending in REQUEUES and job.reason == Reason.NODE_DOWN:
             # That it runs again does not change what ended this attempt.
             return node_failed(at)
-        case JobState.REQUEUED | JobState.REQUEUE_HOLD:
+        case ending if ending in REQUEUES:
             return Outcome(state=JobState.REQUEUED, at=at, signal=signal)
     return Outcome(state=JobState.CANCELLED, at=at, signal=signal, message=job.message)
 

@@ -8,7 +8,7 @@ Source: sbatch(1), ``--deadline``: a job goes if it could not end before it any 
 
 from __future__ import annotations
 
-from stoker.core.enums import JobState
+from stoker.core.enums import ONGOING, JobState
 from stoker.core.models import FOREVER, Job
 
 
@@ -40,7 +40,7 @@ def due_at(job: Job) -> float:
     if is_waiting(job):
         return latest_start_at(job)
     deadline_at = job.spec.deadline_at or FOREVER
-    has_clock_of_its_own = job.spec.interactive and job.state is JobState.RUNNING
+    has_clock_of_its_own = job.spec.interactive and job.state in ONGOING
     return min(deadline_at, ends_at(job)) if has_clock_of_its_own else deadline_at
 
 

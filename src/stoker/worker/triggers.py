@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from stoker.core.enums import JobState
+from stoker.core.enums import ONGOING, JobState
 from stoker.core.errors import NotAllowed, UnknownJob
 from stoker.core.models import FOREVER, Job
 from stoker.core.notices import Notice, Trigger
@@ -109,13 +109,13 @@ class TriggerKeeper(Witness):
 
     def next_at(self, job: Job) -> float:
         """Return when a job will be as near its limit as a trigger wants."""
-        if not self._triggers or job.state is not JobState.RUNNING:
+        if not self._triggers or job.state not in ONGOING:
             return FOREVER
         return min((ends_at(job) + each.offset_s for each in self._of_limit(job)), default=FOREVER)
 
     def looks(self, turn: Turn, job: Job) -> None:
         """Pull what waits for the job to be near its limit."""
-        if self._triggers and job.state is JobState.RUNNING:
+        if self._triggers and job.state in ONGOING:
             for trigger in self._of_limit(job):
                 if turn.now >= ends_at(job) + trigger.offset_s:
                     self._pull(turn, trigger, str(job.job_id), goes=True)

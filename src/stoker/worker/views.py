@@ -13,7 +13,7 @@ from stoker.scheduling.snapshot import Shape
 from stoker.worker.controller import NodeStatus, Record
 from stoker.worker.launching import BATCH, pattern_fields
 
-_HOLDERS = {Hold.NONE: "", Hold.USER: "user", Hold.ADMIN: "admin"}
+_HOLDERS = {Hold.NONE: "", Hold.USER: "user", Hold.ADMIN: "admin", Hold.SPECIAL: "user"}
 
 
 def job_view(

@@ -155,7 +155,7 @@ def queue() -> RecordedQueue:
         (["requeue", "3"], ("requeue", "3", "alice", False)),
         (["requeue", "4"], ("requeue", "4", "alice", False)),
         (["requeue", "10_2"], ("requeue", "10_2", "alice", False)),
-        (["requeuehold", "state=SpecialExit", "3"], ("requeue", "3", "alice", True)),
+        (["requeuehold", "state=SpecialExit", "3"], ("requeue", "3", "alice", True, "special")),
         (["suspend", "3"], ("suspend", "3", "alice")),
         (["resume", "3"], ("resume", "3", "alice")),
         (["top", "1"], ("update", "1", "alice", {"priority": 1})),
@@ -211,6 +211,12 @@ def test_a_reservation_that_there_is_not_is_invalid(
     assert (heard.err, heard.code) == (f"{told}: Requested reservation is invalid\n", 1)
 
 
+def test_a_state_that_is_none_requeues_nothing(queue: RecordedQueue) -> None:
+    heard = heard_of(queue, "requeuehold", "state=odd", "3")
+    assert heard.err == "scontrol: error: Invalid state specification state=odd\n"
+    assert (heard.code, queue.calls) == (1, [])
+
+
 def test_lists_of_ids_are_dealt_with_one_by_one(queue: RecordedQueue) -> None:
     heard = heard_of(queue, "hold", "1,99", "10_[7-8]", "abc")
     assert [call[1] for call in queue.calls] == ["1", "10_[7-8]"]
@@ -264,7 +270,9 @@ def test_the_tasks_of_an_array_fare_each_by_itself(
 ) -> None:
     queue = queue_of_arrays(at("05:02:00"))
 
-    def refuse_what_waits(ref: JobRef, by: Owner, *, hold: bool = False) -> None:
+    def refuse_what_waits(
+        ref: JobRef, by: Owner, *, hold: bool = False, special: bool = False
+    ) -> None:
         if ref.tasks is not None and 3 in ref.tasks:
             raise NotAllowed("it has not started", "ESLURM_JOB_PENDING")
 

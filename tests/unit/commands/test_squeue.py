@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from stoker.commands.squeue import squeue
-from stoker.core.enums import JobState
+from stoker.core.enums import Hold, JobState
 from stoker.core.units import TaskSet
 from support.controller import ALICE, call_of, converse
 from support.recorded_queue import (
@@ -144,6 +144,28 @@ def test_json_names_every_job_in_order_and_is_json() -> None:
         json.loads(converse(squeue(call_of("squeue", "--json"), RecordedQueue(0.0))).out)["jobs"]
         == []
     )
+
+
+@pytest.mark.parametrize(
+    ("states", "listed"),
+    [
+        ("R", "1 STOPPED\n2 RUNNING\n"),
+        ("ST", "1 STOPPED\n"),
+        ("SE", "3 SPECIAL_EXIT\n"),
+        ("PD", "3 SPECIAL_EXIT\n4 PENDING\n"),
+        ("PD,SE", "3 SPECIAL_EXIT\n4 PENDING\n"),
+        ("S", ""),
+    ],
+)
+def test_states_that_lie_over_others_are_listed_under_both(states: str, listed: str) -> None:
+    jobs = [
+        job(1, "j", submit="04:50:00", start="04:50:00", state=JobState.STOPPED),
+        job(2, "j", submit="04:50:00", start="04:50:00"),
+        job(3, "j", submit="04:50:00", hold=Hold.SPECIAL),
+        job(4, "j", submit="04:50:00"),
+    ]
+    call = call_of("squeue", "-h", "-S", "i", "-t", states, "-o", "%i %T")
+    assert converse(squeue(call, RecordedQueue(at("04:51:00"), jobs))).out == listed
 
 
 def test_json_says_how_gpus_were_asked_for() -> None:

@@ -73,4 +73,4 @@ def test_every_state_that_holds_resources_can_end_in_every_way():
 
 def test_only_a_start_or_a_resumption_leads_to_running():
     leading = {event for (_, event), state in TRANSITIONS.items() if state is JobState.RUNNING}
-    assert leading == {Event.STARTED, Event.RESUMED}
+    assert leading == {Event.STARTED, Event.RESUMED, Event.CONTINUED}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from signal import SIGCONT, SIGSTOP
+
 import pytest
 
 from stoker.core.enums import AllocationState, Hold, JobState, Reason
@@ -282,6 +284,53 @@ def test_a_waiting_job_takes_no_signal_but_the_running_tasks_of_its_array_do(roo
     rooms.start(2)
     rooms.ask("signal", 1, ALICE, 10, "all")
     assert rooms.engine.asked("signal") == [("2.0", 10, "all")]
+
+
+def test_what_was_sent_sigstop_is_stopped_and_its_time_runs_on(rooms):
+    job = rooms.running()
+    rooms.ask("signal", job.job_id, ALICE, SIGSTOP, "all")
+    assert rooms.state(job) == "STOPPED"
+    rooms.now_s += 50
+    rooms.ask("signal", job.job_id, ALICE, SIGSTOP, "all")
+    rooms.ask("signal", job.job_id, ALICE, SIGCONT, "all")
+    continued = rooms.recorded(job)
+    assert (continued.state, continued.suspended_s) == (JobState.RUNNING, 0)
+    assert [number for _, number, _ in rooms.engine.asked("signal")] == [SIGSTOP, SIGSTOP, SIGCONT]
+
+
+@pytest.mark.parametrize(
+    ("asked", "state"), [("cancel", "CANCELLED"), ("requeue", "PENDING"), ("", "COMPLETED")]
+)
+def test_what_is_stopped_ends_as_what_runs(rooms, asked, state):
+    job = rooms.running()
+    rooms.ask("signal", job.job_id, ALICE, SIGSTOP, "all")
+    if asked:
+        rooms.ask(asked, job.job_id)
+        assert rooms.state(job) == "COMPLETING"
+    rooms.finish(job, signal=15 if asked else 0)
+    assert rooms.state(job) == state
+
+
+def test_what_is_stopped_can_be_suspended_and_goes_on_when_it_is_resumed(rooms):
+    job = rooms.running()
+    rooms.ask("signal", job.job_id, ALICE, SIGSTOP, "all")
+    rooms.ask("suspend", job.job_id, ROOT)
+    assert rooms.state(job) == "SUSPENDED"
+    rooms.ask("resume", job.job_id, ROOT)
+    assert rooms.state(job) == "RUNNING"
+
+
+def test_a_special_exit_holds_what_is_requeued_until_it_is_released(rooms):
+    job = rooms.running()
+    rooms.ask("requeue", job.job_id, special=True)
+    rooms.finish(job, signal=15)
+    held = rooms.active(job.job_id)
+    assert (held.state, held.hold, held.reason) == (
+        JobState.PENDING, Hold.SPECIAL, "job requeued in held state",
+    )  # fmt: skip
+    rooms.ask("release", job.job_id)
+    assert (held.hold, held.restarts) == (Hold.NONE, 1)
+    assert held.reason != "job requeued in held state"
 
 
 def test_a_pause_stops_the_processes_and_does_not_count(rooms):

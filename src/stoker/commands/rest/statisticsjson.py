@@ -6,7 +6,7 @@ Source: openapi v0.0.38, "diag"; sdiag(1).
 from __future__ import annotations
 
 from stoker.commands.documents import Value
-from stoker.core.enums import JobState
+from stoker.core.enums import ONGOING, JobState
 from stoker.worker.controller import Controller
 from stoker.worker.statistics import Calls, Cycles, Statistics
 
@@ -29,7 +29,7 @@ def statistics_document(controller: Controller) -> dict[str, Value]:
         **_main_cycles(found.cycles, now - found.since, waiting),
         **_jobs(found),
         "jobs_pending": waiting,
-        "jobs_running": states.count(JobState.RUNNING),
+        "jobs_running": sum(state in ONGOING for state in states),
         "job_states_ts": int(now),
         **_backfill(found, waiting),
         "rpcs_by_message_type": [

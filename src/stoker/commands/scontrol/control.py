@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from stoker.commands.errors import code_of, strerror
-from stoker.commands.scontrol.words import Line, job_refs
+from stoker.commands.scontrol.words import Line, failure, job_refs
 from stoker.core.enums import JobState
 from stoker.core.errors import NotAllowed, StokerError, UnknownJob
 from stoker.core.models import NO_TASK, Job
@@ -52,11 +52,14 @@ def requeue(line: Line, words: Sequence[str]) -> Answer:
 
 def requeue_and_hold(line: Line, words: Sequence[str]) -> Answer:
     """Let jobs wait again, held."""
-    ids = [word for word in words if not word.lower().startswith("state=")]
+    wanted = [word for word in words if word.lower().startswith("state=")]
+    for word in wanted:
+        if word.partition("=")[2].lower() != "specialexit":
+            return failure(f"scontrol: error: Invalid state specification {word}")
     return _each(
         line,
-        ids,
-        lambda ref: line.controller.requeue(ref, line.call.owner, hold=True),
+        [word for word in words if word not in wanted],
+        lambda ref: line.controller.requeue(ref, line.call.owner, hold=True, special=bool(wanted)),
         takes_ended=True,
     )
 

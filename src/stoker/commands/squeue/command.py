@@ -17,7 +17,7 @@ from stoker.commands.errors import describe
 from stoker.commands.formats import Layout, parse_long, parse_short
 from stoker.commands.headings import UnknownCluster, clock_line, cluster_heading
 from stoker.commands.jobjson import job_document
-from stoker.commands.jobview import JobView, Scene, views_of, with_last_allocations
+from stoker.commands.jobview import JobView, Scene, is_special, views_of, with_last_allocations
 from stoker.commands.options import EarlyAnswer
 from stoker.commands.records import rendered
 from stoker.commands.squeue import fields
@@ -32,7 +32,7 @@ from stoker.commands.squeue.request import (
 )
 from stoker.commands.squeue.rows import Key, UnknownKey, needs_starts, read_keys, rows
 from stoker.commands.squeue.steps import list_steps
-from stoker.core.enums import ENDED
+from stoker.core.enums import ENDED, JobState
 from stoker.core.errors import UnknownJob
 from stoker.core.models import Job
 from stoker.core.units import JobRef, NotationError, expand_hosts, is_time_style
@@ -185,9 +185,17 @@ def _tasks(job: Job, tasks: Iterable[int]) -> Iterator[Job]:
             yield job
 
 
+def _test_of_states(states: frozenset[JobState]) -> Test:
+    """Return a test for those in these states; what is stopped runs, and special ones wait."""
+    if JobState.RUNNING in states:
+        states |= {JobState.STOPPED}
+    if JobState.SPECIAL_EXIT in states and JobState.PENDING not in states:
+        return lambda job: job.state in states or is_special(job)
+    return lambda job: job.state in states
+
+
 def _tests(request: Request, call: Call, controller: Controller) -> tuple[list[Test], list[str]]:
-    states = request.states
-    tests: list[Test] = [lambda job: job.state in states]
+    tests: list[Test] = [_test_of_states(request.states)]
     complaints: list[str] = []
     if request.users is not None:
         complaints = _unknown_users(request.users, call, controller)
