@@ -126,6 +126,9 @@ class UserAccess:
         with ExitStack() as stack:
             place = os.open(self._users, _STEP | os.O_DIRECTORY)
             stack.callback(os.close, place)
+            theirs = os.stat(str(self._user_id), dir_fd=place, follow_symlinks=False)
+            if self._is_nobodys_yet(theirs):
+                raise ConnectionRefusedError(errno.ECONNREFUSED, "it was never given to the user")
             for name in (str(self._user_id), "run"):
                 place = os.open(name, _STEP | os.O_DIRECTORY, dir_fd=place)
                 stack.callback(os.close, place)
@@ -136,6 +139,10 @@ class UserAccess:
             if not stat.S_ISSOCK(os.fstat(place).st_mode):
                 raise ConnectionRefusedError(errno.ECONNREFUSED, "it is no socket")
             connecting.connect(f"/proc/self/fd/{place}")
+
+    def _is_nobodys_yet(self, directory: os.stat_result) -> bool:
+        """Whether a user's directory was made and not given to them: we died in between."""
+        return directory.st_uid == os.geteuid() != self._user_id
 
     def _check_owner(self, place: int, name: str) -> None:
         owner = os.fstat(place).st_uid
@@ -195,7 +202,6 @@ class UserAccess:
                 os.mkdir(name, 0o700, dir_fd=users)
             made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=users)
             stack.callback(os.close, made)
-            if os.fstat(made).st_uid == os.geteuid():
-                # Nobody but us has ever been in it.
+            if self._is_nobodys_yet(os.fstat(made)):
                 os.fchown(made, self._user_id, group_id)
             self._check_owner(made, "what is")
