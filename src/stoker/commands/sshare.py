@@ -182,7 +182,7 @@ def _left(job: Job, now: float) -> Counter[str]:
         "billing": job.allocation.cpus,
     }
     if job.time_limit_s is None:
-        return Counter(dict.fromkeys(held, _ENDLESS_MIN))
+        return Counter({name: count * _ENDLESS_MIN for name, count in held.items()})
     passed_s = max(0.0, now - job.start_at) if job.start_at else 0.0
     left_s = max(0.0, job.time_limit_s - passed_s)
     return Counter({name: ceil(count * left_s / 60) for name, count in held.items()})

@@ -547,3 +547,9 @@ def test_use_can_only_be_set_to_nothing(peopled: Desk) -> None:
     assert "RawUsage can only be set to 0" in peopled.do("modify user bob set rawusage=5").err
     assert peopled.do("modify user nobody set rawusage=0").code == 1
     assert peopled.controller.called("forget_usage") == []
+
+
+def test_there_is_nothing_to_roll_up_and_anybody_may_say_so(desk: Desk) -> None:
+    heard = desk.ask("-i rollup")
+    assert (heard.out, heard.err, heard.code) == ("", "", 0)
+    assert desk.ask("shutdown").code == 1

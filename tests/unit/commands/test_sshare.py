@@ -120,8 +120,8 @@ def test_what_running_jobs_may_still_use_counts_for_all_above_them() -> None:
     cluster = Cluster(None, running(ALICE, limit_s=3600.0), running(BOB))
     lines = ask("-nP -a -o user,tresrunmins", cluster).out.splitlines()
     assert lines[3].startswith("alice|cpu=240,mem=240000,energy=0,node=60,billing=240,")
-    assert lines[5].startswith("bob|cpu=4294967295,mem=4294967295,energy=0,node=4294967295,")
-    assert lines[0].startswith("|cpu=4294967535,mem=4295207295,")
+    assert lines[5].startswith("bob|cpu=17179869180,mem=17179869180000,energy=0,node=4294967295,")
+    assert lines[0].startswith("|cpu=17179869420,mem=17179869420000,")
 
 
 @pytest.mark.parametrize("line", ["-o nope", "-o account,nope%5"])

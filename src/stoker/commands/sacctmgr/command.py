@@ -150,7 +150,9 @@ def _command(words: Sequence[str], desk: Desk) -> Talk:
         desk.say(f"{VERSION}\n")
     elif word == "help":
         _help(desk)
-    elif word in ("archive", "clear", "reconfigure", "rollup", "shutdown"):
+    elif word == "rollup":
+        return  # Reports read what has just ended: there is nothing to bring up to date.
+    elif word in ("archive", "clear", "reconfigure", "shutdown"):
         desk.complain(_UNSUPPORTED if desk.may_administer else NO_PRIVILEGE)
 
 
