@@ -47,7 +47,7 @@ class Replay:
     def _first_id(self) -> int:
         """Return the id that the recording's first job of this group had, as far as we can tell."""
         if ids := [step.job_id for step in self.steps if step.job_id]:
-            return ids[0]
+            return max(1, ids[0] - len(earlier_jobs(self.group)))
         for case in self.group.cases:
             if match := re.search(r"Submitted batch job (\d+)", case.raw["stdout"]):
                 return int(match[1])
