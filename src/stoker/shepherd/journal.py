@@ -191,12 +191,10 @@ class Journal:
         return self.trouble is None
 
     def _append(self) -> None:
-        content = bytes(self._pending)
-        self._pending.clear()
-        while content:
-            written = os.write(self._descriptor, content)
+        while self._pending:
+            written = os.write(self._descriptor, self._pending)
             self.size += written
-            content = content[written:]
+            del self._pending[:written]
 
     def _fall_ill(self, error: OSError) -> None:
         self.trouble = error

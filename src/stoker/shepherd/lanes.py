@@ -26,6 +26,7 @@ class Lanes:
         """Open none."""
         self.ready: deque[Unit] = deque()
         self._lanes: dict[str, Lane] = {}
+        self._waiting = 0
 
     def join(self, unit: Unit) -> None:
         """Let a queued unit be spawned when its turn comes."""
@@ -36,6 +37,7 @@ class Lanes:
         if lane is None:
             lane = self._lanes[unit.lane] = Lane()
         lane.waiting.append(unit)
+        self._waiting += 1
         self._advance(unit.lane, lane)
 
     def leave(self, unit: Unit) -> None:
@@ -52,6 +54,7 @@ class Lanes:
         """Ready the next unit of a lane whose last one has gone."""
         while lane.busy is None and lane.waiting:
             unit = lane.waiting.popleft()
+            self._waiting -= 1
             if unit.state == QUEUED:
                 lane.busy = unit
                 self.ready.append(unit)
@@ -61,7 +64,7 @@ class Lanes:
     @property
     def has_followers(self) -> bool:
         """Whether somebody will be spawned as soon as another has gone."""
-        return any(lane.waiting for lane in self._lanes.values())
+        return self._waiting > 0
 
     def is_in_a_row(self, unit: Unit) -> bool:
         """Whether units run one after the other here: then a fork would cost as much as they do."""

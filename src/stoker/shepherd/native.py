@@ -44,17 +44,17 @@ class Environment:
         self.variables = variables
         self._places = {name: place for place, name in enumerate(variables)}
         self._kind = ctypes.c_char_p * (len(variables) + _ROOM + 1)
-        self._array: Array = self._kind(*map(_entry, variables, variables.values()))
+        self._array: Array = self._kind(*_entries(variables))
 
     def array(self, own: Mapping[str, str | None]) -> Array:
         """Return the array for one process, with its *own* variables; a None takes one away."""
         if len(own) > _ROOM or None in own.values():
-            return words([_entry(*each) for each in self.mapping(own).items()])
+            return words(_entries(self.mapping(own)))
         array = self._kind.from_buffer_copy(self._array)
         end = len(self._places)
-        for name, value in own.items():
+        for name, entry in zip(own, _entries(own), strict=True):
             place = self._places.get(name, end)
-            array[place] = _entry(name, value)
+            array[place] = entry
             end += place == end
         return array
 
@@ -64,10 +64,15 @@ class Environment:
         return {name: value for name, value in merged.items() if value is not None}
 
 
-def _entry(name: str, value: str | None) -> bytes:
-    if "=" in name:
-        raise ValueError(f"{name!r} cannot be a variable's name")
-    return _bytes(f"{name}={value}")
+def _entries(variables: Mapping[str, str | None]) -> list[bytes]:
+    """Return variables as they stand in an environment; many are looked at in one go."""
+    if not variables:
+        return []
+    text = "\0".join([f"{name}={value}" for name, value in variables.items()])
+    entries = text.encode("utf-8", "surrogateescape").split(b"\0")
+    if "=" in "".join(variables) or len(entries) != len(variables):
+        raise ValueError("there is a variable whose name has a '=', or one with a NUL")
+    return entries
 
 
 def _bytes(text: str) -> bytes:

@@ -232,10 +232,11 @@ class Unit:
 
     def close(self) -> None:
         """Close the descriptors that came for it."""
-        for descriptor in self.descriptors:
-            if descriptor >= 0:
-                os.close(descriptor)
-        self.descriptors = []
+        if self.descriptors:
+            for descriptor in self.descriptors:
+                if descriptor >= 0:
+                    os.close(descriptor)
+            self.descriptors = []
 
     def notice(self, why: str | None) -> str:
         """Return what its output is told when it is ended for that reason; "" for nothing."""
