@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 
 from stoker.core.models import Owner
 
@@ -66,7 +67,13 @@ def read_export_file(content: bytes) -> dict[str, str]:
 
 def entries(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Return ``NAME=VALUE`` entries, in an order that makes equal environments equal contents."""
-    return tuple(f"{name}={value}" for name, value in sorted(environment.items()))
+    return _entries(tuple(environment.items()))
+
+
+@lru_cache(maxsize=1)
+def _entries(variables: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    """Return the same; who submits thousands of jobs in a row submits one environment."""
+    return tuple([f"{name}={value}" for name, value in sorted(variables)])
 
 
 def _pairs(words: Iterable[str]) -> Iterator[tuple[str, str]]:
