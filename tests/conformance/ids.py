@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+_BY_TIMING = re.compile(r"^salloc: Job allocation \d+ has been revoked\.\n", re.MULTILINE)
+"""What comes or not: it would set the numbers behind it off."""
 _TOLD = re.compile(r"(?:\bSTEP |StepId=|SLURM_JOB_ID=|JobId=|\b[Jj]ob |allocation )(\d+)")
 _NUMBER = re.compile(r"\d+")
 _IN_DOCUMENT = re.compile(r"\"job_id\": (\d+)")
@@ -41,6 +43,7 @@ def translated_argv(argv: list[str], ids: Mapping[int, int]) -> list[str]:
 
 def learnt(theirs: str, ours: str, ours_given: range) -> dict[int, int]:
     """Return ids that correspond in two texts; ours are among *ours_given*."""
+    theirs, ours = (_BY_TIMING.sub("", text) for text in (theirs, ours))
     pattern = _IN_DOCUMENT if theirs.startswith("HTTP/") else _NUMBER
     left, right = pattern.findall(theirs), pattern.findall(ours)
     found = {}

@@ -24,6 +24,7 @@ from conformance.ids import learnt, translated, translated_argv
 
 _SUBMIT = "sbatch"
 _POST = "POST "
+_GIVEN = re.compile(r"(?:Submitted batch job|Granted job allocation|STEP|StepId=) ?(\d+)")
 _KILLED = re.compile(r"still running after (\d+) s")
 
 
@@ -49,7 +50,7 @@ class Replay:
         if ids := [step.job_id for step in self.steps if step.job_id]:
             return max(1, ids[0] - len(earlier_jobs(self.group)))
         for case in self.group.cases:
-            if match := re.search(r"Submitted batch job (\d+)", case.raw["stdout"]):
+            if match := _GIVEN.search(case.raw["stdout"] + case.raw["stderr"]):
                 return int(match[1])
         return 1
 
@@ -325,7 +326,7 @@ def _patience(case: Mapping[str, Any]) -> float:
     """Return how long a case may take: longer if it sleeps, or waits for a limit to strike."""
     text = json.dumps([case["cmd"], case.get("script", "")])
     sleeps_s = sum(map(float, re.findall(r"\bsleep (\d+)\b", text)))
-    limits_s = 60.0 * len(re.findall(r"-t ?1\b", text))
+    limits_s = 60.0 * len(re.findall(r"-t\W*1\b", text))
     return _limit(case["rc"]) + min(sleeps_s, 120.0) + limits_s
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conformance.cases import load
+from conformance.cases import Case, load
 from conformance.ids import learnt, translated, translated_argv
 from conformance.normalise import RECORDED, Side, same
 from conformance.verdicts import accepted_reasons, judge
@@ -137,6 +137,23 @@ def test_commands_are_said_with_our_ids_where_ids_stand() -> None:
 def test_ids_are_learnt_from_what_both_printed() -> None:
     assert learnt("Submitted batch job 57\n", "Submitted batch job 12\n", range(12, 13)) == {57: 12}
     assert learnt("Submitted batch job 57\n", "error: no\n", range(12, 13)) == {}
+
+
+def test_a_line_that_comes_or_not_does_not_set_ids_off() -> None:
+    granted = "salloc: Granted job allocation {}\nsalloc: Granted job allocation {}\n"
+    theirs = granted.format(33, 34) + "salloc: Job allocation 34 has been revoked.\n"
+    assert learnt(theirs, granted.format(1, 2), range(1, 3)) == {33: 1, 34: 2}
+
+
+def test_what_a_job_and_its_steps_write_at_once_is_compared_line_by_line_in_any_order() -> None:
+    script = "#!/bin/sh\nsrun sleep 9\n"
+    raw = {"cmd": "sbatch job.sh", "stdout": "", "stderr": "", "rc": 0}
+    case = Case("srun", "srun-x", "srun", (), {**raw, "script": script, "files": {"out": "a\nb\n"}})
+    result = {**raw, "then": [], "directory": "/home/alice/srun", "home": "/srv/home"}
+    for said, kind in (("b\na\n", "match"), ("b\nb\n", "differ"), ("a\n", "differ")):
+        assert judge(case, {**result, "files": {"out": said}}, {}).kind == kind
+    alone = Case("srun", "srun-x", "srun", (), {**case.raw, "script": "#!/bin/sh\n"})
+    assert judge(alone, {**result, "files": {"out": "b\na\n"}}, {}).kind == "differ"
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
