@@ -329,8 +329,8 @@ class StepRun:
     def _force(self, job: Job, step: Step, signal: int) -> str:
         self._forced_by = signal
         self._send(job, step, signal)
-        text = "srun: forcing job termination\n" + self._abort()
-        return text + self._announce(self.job(job), step)
+        # What is behind it, a time limit maybe, is not yet known: the supervisor's line waits.
+        return "srun: forcing job termination\n" + self._abort()
 
     def _send(self, job: Job, step: Step, signal: int) -> None:
         try:
@@ -343,6 +343,8 @@ class StepRun:
     ) -> str:
         """Return what is said of a step that has ended, and of one that did not end by itself."""
         lines = self._what_ends_it(job, step)
+        if self._forced_by:
+            lines += self._announce(self.job(job), step)
         if self._forced_by == SIGINT:
             return lines
         untold = [end for end in ends if end.task not in self._told]
