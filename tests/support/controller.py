@@ -25,6 +25,7 @@ from stoker.core.models import (
     Step,
 )
 from stoker.core.notices import Trigger
+from stoker.core.reservations import Reservation, ReservationWish
 from stoker.core.settings import Machine, Settings
 from stoker.core.units import JobRef
 from stoker.scheduling.fairshare import Standing
@@ -65,6 +66,33 @@ MACHINE = Machine(
 """The cluster of the recordings."""
 
 
+class FakeDesk:
+    """Reservations that are there, and what was asked of them."""
+
+    def __init__(self) -> None:
+        self.there: list[Reservation] = []
+        self.calls: list[tuple[str, object]] = []
+
+    def listed(self) -> Sequence[Reservation]:
+        return self.there
+
+    def create(self, wish: ReservationWish, by: Owner) -> str:
+        self.calls.append(("create", wish))
+        return wish.name or "made"
+
+    def update(self, wish: ReservationWish, by: Owner) -> None:
+        self._check(wish.name)
+        self.calls.append(("update", wish))
+
+    def delete(self, name: str, by: Owner) -> None:
+        self._check(name)
+        self.calls.append(("delete", name))
+
+    def _check(self, name: str) -> None:
+        if name not in [each.name for each in self.there]:
+            raise InvalidSpec(f"there is no {name}", "ESLURM_RESERVATION_INVALID")
+
+
 class FakeController:
     """The queue as commands see it, without scheduler, database and engine."""
 
@@ -76,6 +104,7 @@ class FakeController:
         self.moment = now
         self.jobs: dict[int, Job] = {}
         self.step_records: dict[int, list[Step]] = {}
+        self.reservations = FakeDesk()
         self.submissions: list[Submission] = []
         self.calls: list[tuple[Any, ...]] = []
         self.refusals: dict[str, Exception] = {}

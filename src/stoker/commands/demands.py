@@ -57,7 +57,8 @@ def check_names(spec: JobSpec, controller: Controller) -> None:
     if not all(name.split(":")[0] in known for name, _ in parse_gres(spec.gres)):
         raise refused("ESLURM_INVALID_GRES")
     check_licenses(spec.licenses, controller)
-    if spec.reservation:
+    there = {each.name for each in controller.reservations.listed()} if spec.reservation else set()
+    if spec.reservation and not set(spec.reservation.split(",")) <= there:
         raise refused("ESLURM_RESERVATION_INVALID")
 
 

@@ -87,7 +87,13 @@ _TEXTS = {
     "ESLURM_RESERVATION_ACCESS": (2052, "Access denied to requested reservation"),
     "ESLURM_RESERVATION_INVALID": (2053, "Requested reservation is invalid"),
     "ESLURM_INVALID_TIME_VALUE": (2054, "Invalid time specified"),
+    "ESLURM_RESERVATION_BUSY": (2055, "Requested reservation is in use"),
+    "ESLURM_RESERVATION_NOT_USABLE": (2056, "Requested reservation not usable now"),
     "ESLURM_INVALID_WCKEY": (2057, "Invalid wckey specification"),
+    "ESLURM_RESERVATION_OVERLAP": (
+        2058,
+        "Requested reservation overlaps with another reservation",
+    ),
     "ESLURM_INVALID_QOS": (2066, "Invalid qos specification"),
     "ESLURM_INVALID_CPU_COUNT": (2069, "CPU count specification invalid"),
     "ESLURM_PARTITION_NOT_AVAIL": (

@@ -51,7 +51,7 @@ def _standing(status: NodeStatus, partitions: list[Partition], host: Host) -> di
     cpus, memory = status.allocated_cpus, status.allocated_memory_mib
     return {
         "state": state.base,
-        "state_flags": ["DRAIN"] if state.is_draining else [],
+        "state_flags": state.flags,
         "next_state_after_reboot_flags": [],
         "operating_system": host.system,
         "owner": None,

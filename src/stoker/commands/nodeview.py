@@ -5,6 +5,7 @@ Source: sinfo(1) "NODE STATE CODES", scontrol(1) "show node"; the rest as record
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -18,23 +19,34 @@ _COMPACT: Final = {
     "drained": "drain",
     "draining": "drng",
     "idle": "idle",
+    "maint": "maint",
     "mixed": "mix",
+    "reserved": "resv",
+}
+_KEPT: Final[Mapping[str, Sequence[str]]] = {
+    "maint": ("MAINT", "RESERVED"),
+    "reserved": ("RESERVED",),
 }
 _RANKS: Final = ("unknown", "down", "idle", "allocated", "error", "mixed", "future")
 """Slurm's base states in the order of their numbers; one that drains ranks above all."""
 
 
 class NodeState(msgspec.Struct, frozen=True):
-    """A node's base state in lower case, and whether it drains."""
+    """A node's base state in lower case, whether it drains, and for what it is reserved.
+
+    ``kept`` is ``reserved``, ``maint`` or "".
+    """
 
     base: str
     is_draining: bool
+    kept: str = ""
 
     @classmethod
     def of(cls, status: NodeStatus) -> NodeState:
         """Read it off a status."""
-        base, _, flags = status.state.partition("+")
-        return cls(base.lower(), "DRAIN" in flags)
+        base, *flags = status.state.lower().split("+")
+        kept = next((flag for flag in ("maint", "reserved") if flag in flags), "")
+        return cls(base, "drain" in flags, kept)
 
     @property
     def has_jobs(self) -> bool:
@@ -51,7 +63,7 @@ class NodeState(msgspec.Struct, frozen=True):
         """Return the word of ``sinfo %T``: ``drained``, ``draining``, ``mixed``."""
         if self.is_draining:
             return "draining" if self.has_jobs else "drained"
-        return self.base
+        return self.kept if self.kept and self.base == "idle" else self.base
 
     @property
     def compact(self) -> str:
@@ -61,7 +73,12 @@ class NodeState(msgspec.Struct, frozen=True):
     @property
     def complete(self) -> str:
         """Return base and flags: ``idle+drain``."""
-        return f"{self.base}+drain" if self.is_draining else self.base
+        return "+".join([self.base, *self.flags]).lower()
+
+    @property
+    def flags(self) -> list[str]:
+        """Return the flags: ``DRAIN``, ``MAINT``, ``RESERVED``."""
+        return [*(["DRAIN"] if self.is_draining else []), *_KEPT.get(self.kept, ())]
 
     @property
     def rank(self) -> int:
@@ -78,6 +95,10 @@ class NodeState(msgspec.Struct, frozen=True):
                 return self.is_draining
             case "drained" | "draining":
                 return self.long == word
+            case "reserved":
+                return bool(self.kept)
+            case "maint":
+                return self.kept == word
         return self.base == word
 
 

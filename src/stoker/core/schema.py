@@ -3,9 +3,10 @@
 ``jobs`` has a row for each `Job` record: a job, a started array task, an array's waiting rest.
 ``allocations`` has a row for each attempt. What many jobs share stands once, by digest: ``specs``
 (what was asked for) and ``contents`` (scripts, environments). ``nodes`` has a row for each node of
-which an operator said something, ``account_book`` one for each entry of `core.accounts.Book`,
-``association_usage`` one for each association that has used anything of late. ``notices`` has a row
-for each event that a program is to hear of, also, for a while, after it has (``due_at`` 0).
+which an operator said something, ``reservations`` one for each of them, ``account_book`` one for
+each entry of `core.accounts.Book`, ``association_usage`` one for each association that has used
+anything of late. ``notices`` has a row for each event that a program is to hear of, also, for a
+while, after it has (``due_at`` 0).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA_VERSION = "0004"
+SCHEMA_VERSION = "0005"
 """The newest migration; a database with another one is migrated, or refused if it is newer."""
 
 APPLICATION_ID = 0x53746F6B
@@ -151,6 +152,14 @@ nodes = Table(
     Column("reason", String, nullable=False),
     Column("reason_at", Float, nullable=False),
     Column("reason_user", String, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
 

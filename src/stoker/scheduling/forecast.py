@@ -15,6 +15,7 @@ from stoker.core.models import FOREVER
 from stoker.scheduling.lines import Line, Lines
 from stoker.scheduling.placement import Room
 from stoker.scheduling.plan import DEPTH, Pass, Start
+from stoker.scheduling.reservations import Fences
 from stoker.scheduling.snapshot import Queue, Running, Snapshot
 
 LIMIT: Final = 200
@@ -75,6 +76,7 @@ class _Future:
         self.at = now
         self._room = Room(snapshot.free)
         self._running = sorted(snapshot.running, key=_ends_at)
+        self._reservations = snapshot.reservations
         # Who is at a limit may wait for longer than anything here could tell.
         self._lines = [
             Line(queue) for queue in snapshot.queues if not _is_at_limit(snapshot, queue)
@@ -82,7 +84,9 @@ class _Future:
 
     def start(self) -> list[Start]:
         """Let everything start that does at this time, and return it."""
-        done = Pass(Lines((), self._lines), self._room, self._running, self.at, DEPTH)
+        fences = Fences(self._reservations, self._running, self.at)
+        lines = Lines((), self._lines)
+        done = Pass(lines, self._room, self._running, self.at, DEPTH, fences=fences)
         done.run(sys.maxsize)
         self._lines = [line for line in self._lines if not line.is_over]
         self._running = sorted(done.running, key=_ends_at)
@@ -90,15 +94,25 @@ class _Future:
 
     def go_on(self, until: float) -> bool:
         """Go to the next believed end by *until*; False if there is none, or nobody waits."""
-        ends_at = self._running[0].ends_at if self._running else FOREVER
-        if not self._lines or ends_at > until or ends_at == FOREVER:
+        at = min(self._next_end_at, self._next_turning_point)
+        if not self._lines or at > until or at == FOREVER:
             return False
-        self.at = max(self.at, ends_at)
+        self.at = max(self.at, at)
         ended = bisect_right(self._running, self.at, key=_ends_at)
         for job in self._running[:ended]:
             self._room.give(job.shares)
         del self._running[:ended]
         return True
+
+    @property
+    def _next_end_at(self) -> float:
+        return self._running[0].ends_at if self._running else FOREVER
+
+    @property
+    def _next_turning_point(self) -> float:
+        """Return when a reservation begins or ends next."""
+        times = (at for each in self._reservations for at in (each.start_at, each.end_at))
+        return min((at for at in times if at > self.at), default=FOREVER)
 
 
 def _is_at_limit(snapshot: Snapshot, queue: Queue) -> bool:

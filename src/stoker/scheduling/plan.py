@@ -22,6 +22,7 @@ from stoker.core.models import NodeShare
 from stoker.scheduling.backfill import Shadow, lowest, shadow
 from stoker.scheduling.lines import Line, Lines
 from stoker.scheduling.placement import Level, Room, level_of, spread
+from stoker.scheduling.reservations import Fences
 from stoker.scheduling.snapshot import Allowance, Running, Shape, Snapshot
 
 DEPTH: Final = 200
@@ -53,6 +54,7 @@ class Pass:
         now: float,
         depth: int,
         quotas: Allowance | None = None,
+        fences: Fences | None = None,
     ) -> None:
         self.starts: list[Start] = []
         self.heads: dict[str, int] = {}
@@ -61,6 +63,8 @@ class Pass:
         self.is_cut = False
         self.backfilled = 0
         self.quotas = quotas
+        self.fenced: set[Shape] = set()
+        self._fences = fences
         self._lines = lines
         self._room = room
         self.running = list(running)
@@ -99,17 +103,26 @@ class Pass:
     def _fit(self, line: Line) -> tuple[NodeShare, ...] | None:
         """Return what the first job of the line may take now; None if it waits."""
         shape = line.shape
+        left = self._fences.levels(self._room.levels, shape) if self._fences is not None else None
         shares = None
         if shape.tasks * shape.cpus_per_task <= self._cpus:
-            shares = self._room.place(shape)
-        if shares is None:
+            shares = self._room.place(shape, left)
+        if shares is None and left is not None and self._is_fenced(shape):
+            # What a reservation keeps from it, it may keep from nobody: it is no head.
+            self.fenced.add(shape)
+            self._depth -= 1
+        elif shares is None:
             self._make_head(line)
         elif self.heads and (in_the_way := self._in_the_way(shape)):
-            shares = self._room.place(shape, lowest(self._room.levels, in_the_way))
+            shares = self._room.place(shape, lowest(left or self._room.levels, in_the_way))
             if shares is None:
                 self._depth -= 1
                 self.stuck.add(shape.partition)
         return shares
+
+    def _is_fenced(self, shape: Shape) -> bool:
+        """Whether it is reservations that keep a job from starting now, not want of room."""
+        return bool(shape.reservation) or self._room.place(shape) is not None
 
     def _make_head(self, line: Line) -> None:
         """Note that the line's first job does not fit; give it a reservation if it is a head."""
@@ -146,10 +159,13 @@ class Pass:
         self._room.take(shares)
         if self.quotas is not None:
             self.quotas.start(shape, shares)
+        if self._fences is not None:
+            self._fences.use(shape.reservation, shares)
         self._cpus -= sum([len(share.cpus) for share in shares])
-        self.running.append(Running(job.job_id, shares, self._now + shape.time_limit_s))
+        ends_at = self._now + shape.time_limit_s
+        self.running.append(Running(job.job_id, shares, ends_at, reservation=shape.reservation))
         for each in self._shadows:
-            if not each.admits(self._now + shape.time_limit_s):
+            if not each.admits(ends_at):
                 each.use(shares)
         line.use()
         if line.first.count < 1:
@@ -179,7 +195,7 @@ def idle_levels(levels: Sequence[Level], running: Sequence[Running]) -> list[Lev
 class Plan:
     """What starts, in order, and why the others wait; it keeps nothing of the queues."""
 
-    def __init__(self, snapshot: Snapshot, done: Pass) -> None:
+    def __init__(self, snapshot: Snapshot, done: Pass, fences: Fences) -> None:
         self.starts: Sequence[Start] = done.starts
         self.is_cut = done.is_cut
         """Whether more could start: ask again."""
@@ -190,6 +206,8 @@ class Plan:
         self._stuck = done.stuck
         self._limited = done.limited
         self._quotas = done.quotas
+        self._fenced = done.fenced
+        self._fences = fences
         self._snapshot = Snapshot((), snapshot.running, snapshot.free)
         self._is_whole = all(node.accepts for node in snapshot.free)
 
@@ -205,6 +223,8 @@ class Plan:
             return Reason.JOB_ARRAY_TASK_LIMIT
         if self._quotas is not None and (refusal := self._quotas.refusal(shape)):
             return refusal
+        if shape in self._fenced or (shape.reservation and shape.partition not in self._stuck):
+            return self._fences.reason(shape)
         if not self._is_whole and spread(shape, self._idle) is None:
             return Reason.REQ_NODE_NOT_AVAIL
         if shape.partition not in self._stuck:
@@ -244,6 +264,7 @@ def plan(
     """
     lines = Lines(snapshot.queues)
     quotas = snapshot.quotas.copy() if snapshot.quotas is not None else None
-    done = Pass(lines, Room(snapshot.free), snapshot.running, now, depth, quotas)
+    fences = Fences(snapshot.reservations, snapshot.running, now)
+    done = Pass(lines, Room(snapshot.free), snapshot.running, now, depth, quotas, fences)
     done.run(starts_max)
-    return Plan(snapshot, done)
+    return Plan(snapshot, done, fences)

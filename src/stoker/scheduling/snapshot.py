@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from stoker.core.models import FOREVER, NodeShare
+from stoker.core.reservations import Reservation
 
 
 class Shape(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
@@ -18,7 +19,7 @@ class Shape(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     and ``nodes_min`` counts them. ``gres`` is per node, sorted. ``licenses`` are
     counted over all nodes. ``time_limit_s`` may be `FOREVER`.
     ``association`` and ``qos`` say under what it runs, where limits are enforced; ``owner`` whose
-    it is, where many users are served.
+    it is, where many users are served; ``reservation`` in which it is to run.
     """
 
     partition: str
@@ -40,6 +41,7 @@ class Shape(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     association: int = 0
     qos: str = ""
     owner: int | None = None
+    reservation: str = ""
 
 
 class FreeNode(msgspec.Struct, frozen=True, gc=False):
@@ -78,13 +80,14 @@ class Queue(NamedTuple):
 class Running(msgspec.Struct, frozen=True, gc=False):
     """What a running job holds, and when it ends at the latest (epoch seconds, or `FOREVER`).
 
-    ``exclusive``: it shares its nodes with nobody.
+    ``exclusive``: it shares its nodes with nobody. ``reservation``: in which it runs.
     """
 
     job_id: int
     shares: tuple[NodeShare, ...]
     ends_at: float
     exclusive: bool = False
+    reservation: str = ""
 
 
 class Allowance(Protocol):
@@ -106,15 +109,17 @@ class Allowance(Protocol):
 class Snapshot(msgspec.Struct, frozen=True):
     """The state of the machine; ``queues`` are sorted by the order of their first job.
 
-    ``quotas`` are what limits of the account book leave, None where none are enforced.
+    ``quotas`` are what limits of the account book leave, None where none are enforced;
+    ``reservations`` keep something for some, now or later.
     """
 
     queues: Sequence[Queue]
     running: Sequence[Running]
     free: Sequence[FreeNode]
     quotas: Allowance | None = None
+    reservations: Sequence[Reservation] = ()
 
     def with_waiting(self, shape: Shape, job: Waiting) -> Snapshot:
         """Return the same with one more job, to ask what would become of it."""
         queues = sorted([*self.queues, Queue(shape, (job,))], key=lambda each: each.jobs[0].order)
-        return Snapshot(queues, self.running, self.free, self.quotas)
+        return msgspec.structs.replace(self, queues=queues)

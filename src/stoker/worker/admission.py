@@ -16,6 +16,7 @@ from stoker.core.accounts import first_book
 from stoker.core.enums import Hold, Reason
 from stoker.core.errors import Infeasible, InvalidSpec
 from stoker.core.models import FOREVER, Job, JobSpec, Node, Partition
+from stoker.core.reservations import Reservation
 from stoker.core.settings import Machine, Settings
 from stoker.core.units import NotationError, expand_hosts, parse_gres, parse_licenses
 from stoker.scheduling.placement import could_ever_fit, could_host_task
@@ -47,6 +48,8 @@ class Admission:
         self.rules = rules or AccountRules(settings, first_book)
         self.rights = Rights(settings, self.rules.book)
         self.partitions: dict[str, Partition] = {each.name: each for each in machine.partitions}
+        self.reservations: dict[str, Reservation] = {}
+        """By name: what is kept for some, now or later."""
         self.default_partition = next(each for each in machine.partitions if each.is_default)
         self._idle = {node.name: _idle(node) for node in machine.nodes}
         self._shapes: dict[_Like, Shape] = {}
@@ -140,6 +143,7 @@ class Admission:
         self.rules.check(job, self.shape(job))
         self._check_names(job.spec, partition)
         self._check_licenses(job.spec)
+        self._check_reservation(job)
         if job.hold is Hold.NONE and not self._fits_some_node(job):
             raise Infeasible("Requested node configuration is not available")
 
@@ -199,6 +203,18 @@ class Admission:
                     "ESLURM_INVALID_LICENSES",
                 )
 
+    def _check_reservation(self, job: Job) -> None:
+        """Refuse reservations that there are not, or in which the job may not run."""
+        names = job.spec.reservation.split(",") if job.spec.reservation else ()
+        for name in names:
+            if name not in self.reservations:
+                raise InvalidSpec(f"there is no reservation {name!r}", "ESLURM_RESERVATION_INVALID")
+            if not self.reservations[name].admits(job.owner, job.spec.account):
+                raise InvalidSpec(
+                    f"reservation {name} is not for {job.owner.user_name}",
+                    "ESLURM_RESERVATION_ACCESS",
+                )
+
     def _fits_some_node(self, job: Job) -> bool:
         """Whether one node could give a task its part; totals over nodes do not count here."""
         shape = self.shape(job)
@@ -237,6 +253,7 @@ class Admission:
             association=grip[0],
             qos=grip[1],
             owner=owner,
+            reservation=spec.reservation,
         )
 
     def _memory(self, spec: JobSpec, partition: Partition) -> tuple[int | None, int | None]:

@@ -44,6 +44,7 @@ from stoker.worker.looking import look_into, look_through
 from stoker.worker.nodes import NodeKeeper
 from stoker.worker.priorities import Priorities
 from stoker.worker.queue import JobQueue
+from stoker.worker.reservationdesk import ReservationDesk
 from stoker.worker.samples import cpu_frequency_khz, samples_of
 from stoker.worker.scheduler import ResourceScheduler
 from stoker.worker.selection import Selection, was_dropped
@@ -84,6 +85,7 @@ class Control:
         updates: Updates,
         steps: StepKeeper,
         nodes: NodeKeeper,
+        reservations: ReservationDesk,
         scheduler: ResourceScheduler,
         triggers: TriggerKeeper,
         crontabs: CrontabKeeper,
@@ -103,6 +105,7 @@ class Control:
         self._updates = updates
         self._steps = steps
         self._nodes = nodes
+        self.reservations = reservations
         self._tokens = tokens
         self._scheduler = scheduler
         self._triggers = triggers

@@ -18,6 +18,7 @@ from stoker.core.units import ArraySpec, Dependency, JobRef
 from stoker.scheduling.fairshare import Standing
 from stoker.scheduling.priority import Factors, Weights
 from stoker.scheduling.snapshot import Shape
+from stoker.worker.reservationdesk import ReservationDesk
 from stoker.worker.rights import Rights
 from stoker.worker.statistics import Statistics
 
@@ -167,7 +168,9 @@ class StepRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Controller(Protocol):
-    """Seen by commands."""
+    """Seen by commands; ``reservations`` are a desk of their own."""
+
+    reservations: ReservationDesk
 
     @property
     def rights(self) -> Rights:

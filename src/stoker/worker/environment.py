@@ -43,6 +43,7 @@ _OF_OTHERS: Final = (
     "SLURM_GPUS_ON_NODE",
     "SLURM_JOB_GPUS",
     "SLURM_JOB_ACCOUNT",
+    "SLURM_JOB_RESERVATION",
 )
 """What an outer job's environment may bring in and would be a lie here, unless set anew."""
 
@@ -139,6 +140,8 @@ def allocation_variables(
         found["SLURM_JOB_NAME"] = job.name
     if job.spec.account:
         found["SLURM_JOB_ACCOUNT"] = job.spec.account
+    if job.spec.reservation:
+        found["SLURM_JOB_RESERVATION"] = job.spec.reservation
     if job.restarts:
         found["SLURM_RESTART_COUNT"] = str(job.restarts)
     return found

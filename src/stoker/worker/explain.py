@@ -25,6 +25,13 @@ _WAITING: Mapping[str, str] = {
     Reason.PARTITION_DOWN: "Its partition is down: jobs are taken in, none is started.",
     Reason.PARTITION_INACTIVE: "Its partition is inactive.",
     Reason.REQ_NODE_NOT_AVAIL: "A node that it needs is drained or down.",
+    Reason.RESERVED_FOR_MAINTENANCE: "It would still run when a maintenance begins: a shorter time "
+    "limit, where that is possible, lets it start before.",
+    Reason.RESERVED_FOR_OTHERS: "What it asks for is reserved for others before it could end: a "
+    "shorter time limit, where that is possible, lets it start before.",
+    Reason.RESERVATION: "Its reservation has not begun.",
+    Reason.RESERVATION_DELETED: "Its reservation is over, or was deleted: it waits until it is "
+    "taken out of it, with `scontrol update jobid=ID reservationname=`.",
     Reason.BAD_CONSTRAINTS: "No node has the features that it asks for.",
     Reason.DEADLINE: "It cannot end before its deadline any more.",
     Reason.NODE_DOWN: "A node that it needs is down.",

@@ -6,7 +6,7 @@ What an operator set is on record and outlives restarts; the rest is read off th
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from stoker.core.errors import InvalidSpec
@@ -38,6 +38,8 @@ class NodeKeeper:
         self._tracker = tracker
         self._repository = repository
         self._states: dict[str, NodeState] = {}
+        self.kept: Callable[[], Mapping[str, str]] = dict
+        """Says of nodes that are reserved now for what: RESERVED, MAINT+RESERVED."""
 
     def load(self) -> None:
         """Take the states from the record."""
@@ -51,8 +53,11 @@ class NodeKeeper:
 
     def statuses(self) -> list[NodeStatus]:
         """Return every node as it stands now, in the machine's order."""
-        memory, load = _free_memory_mib(), os.getloadavg()[0]
-        return [self._status(free, memory, load) for free in self._tracker.free_nodes()]
+        memory, load, kept = _free_memory_mib(), os.getloadavg()[0], self.kept()
+        return [
+            self._status(free, memory, load, kept.get(free.name, ""))
+            for free in self._tracker.free_nodes()
+        ]
 
     def update(self, turn: Turn, name: str, by: Owner, state: str, reason: str) -> None:
         """Set what an operator says of a node.
@@ -75,13 +80,13 @@ class NodeKeeper:
             raise InvalidSpec("Invalid node state specified", "ESLURM_INVALID_NODE_STATE")
         self._tracker.accept(name, accepts=name not in self._states)
 
-    def _status(self, free: FreeNode, memory_mib: int, load: float) -> NodeStatus:
+    def _status(self, free: FreeNode, memory_mib: int, load: float, kept: str) -> NodeStatus:
         node = self._nodes[free.name]
         said = self._states.get(free.name)
         used = node.cpus - len(free.cpus)
         return NodeStatus(
             node=node,
-            state=_word(used, node.cpus, said),
+            state=_word(used, node.cpus, said) + (f"+{kept}" if kept else ""),
             allocated_cpus=used,
             allocated_memory_mib=node.memory_mib - free.memory_mib,
             reason=said.reason if said else "",

@@ -23,6 +23,7 @@ from stoker.scheduling.placement import place
 from stoker.scheduling.plan import Plan, plan
 from stoker.scheduling.policy import Order
 from stoker.scheduling.quotas import Quotas
+from stoker.scheduling.reservations import Fences
 from stoker.scheduling.snapshot import Allowance, Queue, Running, Shape, Snapshot, Waiting
 from stoker.worker.clockset import ClockWatch
 from stoker.worker.launching import BATCH, Launcher
@@ -98,6 +99,10 @@ class ResourceScheduler:
         """Called when something is due sooner than `next_wakeup_s` said before."""
         self.on_overdue: Callable[[Turn, Job, JobState], None] = lambda *_: None
         """Called for a job whose time is up though no process of it can tell: TIMEOUT, DEADLINE."""
+        self.on_schedule: Callable[[Turn], None] = lambda _: None
+        """Called before anything is decided: what is over by then is ended."""
+        self.other_wakeup_at: Callable[[float], float] = lambda _: FOREVER
+        """Says when after that time something begins or ends that matters to decisions."""
         self._promised_at = FOREVER
         self.run_times = RunTimes()
         self._queue = queue
@@ -125,6 +130,7 @@ class ResourceScheduler:
             log.warning("the clock was set by %+.0f s; what runs has begun as long ago", set_by_s)
             self._ledger.shift(turn, set_by_s)
         self._look_at_due(turn)
+        self.on_schedule(turn)
         if self._blocked_s > 0:
             return []
         begun = perf_counter()
@@ -168,7 +174,13 @@ class ResourceScheduler:
         running = [
             _running(table.jobs[job_id], shares) for job_id, shares in tracker.holdings().items()
         ]
-        return Snapshot(self._waiting(), running, tracker.free_nodes(), self._allowance(running))
+        return Snapshot(
+            self._waiting(),
+            running,
+            tracker.free_nodes(),
+            self._allowance(running),
+            tuple(self._ledger.admission.reservations.values()),
+        )
 
     def _waiting(self) -> Sequence[Queue]:
         """Return the queues, but for those of users whose jobs cannot be started now."""
@@ -237,6 +249,7 @@ class ResourceScheduler:
         if self._blocked_users:
             left_s = min(self._blocked_users.values()) - self._queue.monotonic()
             at.append(self._queue.now() + max(0.0, left_s))
+        at.append(self.other_wakeup_at(self._queue.now()))
         if self._ledger.lanes.has_followers:
             at.append(self._queue.now() + _OVERDUE_S)
         return min(at)
@@ -321,7 +334,13 @@ class ResourceScheduler:
             and 0 <= turn.now - since < _OVERDUE_S
             and self._ledger.admission.shape(head) == shape
             and self._ledger.tracker.accepts(head.allocation.shares)
+            and not self._is_fenced(turn, shape)
         )
+
+    def _is_fenced(self, turn: Turn, shape: Shape) -> bool:
+        """Whether reservations matter to jobs of the shape: each is then decided on by itself."""
+        reservations = tuple(self._ledger.admission.reservations.values())
+        return Fences(reservations, (), turn.now).concern(shape)
 
     def _next_of(self, shape: Shape, before: Order | None) -> Iterator[Job]:
         queues = self._ledger.table.queues
@@ -357,7 +376,13 @@ class ResourceScheduler:
 
 
 def _running(job: Job, shares: tuple[NodeShare, ...]) -> Running:
-    return Running(job.job_id, shares, ends_at(job), exclusive=job.spec.exclusive)
+    return Running(
+        job.job_id,
+        shares,
+        ends_at(job),
+        exclusive=job.spec.exclusive,
+        reservation=job.spec.reservation,
+    )
 
 
 def _key(job: Job) -> str:

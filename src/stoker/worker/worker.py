@@ -17,6 +17,7 @@ from stoker.core.models import Allocation, Job
 from stoker.core.noticestore import NoticeStore
 from stoker.core.processes import ProcessIdentity
 from stoker.core.repository import Repository
+from stoker.core.reservationstore import ReservationStore
 from stoker.core.settings import Detected, Machine, Settings
 from stoker.core.usagestore import UsageStore
 from stoker.engines.base import Engine, Evidence, Lost, UnitKey, group_key, parse_key
@@ -45,6 +46,7 @@ from stoker.worker.queue import JobQueue
 from stoker.worker.recovery import RecoveryManager, RecoveryResult
 from stoker.worker.reload import Reloaded, reloaded
 from stoker.worker.reports import Reports
+from stoker.worker.reservations import ReservationKeeper
 from stoker.worker.resources import ResourceTracker
 from stoker.worker.retention import RetentionKeeper
 from stoker.worker.rpc import ReadDraft, Rpc
@@ -106,6 +108,7 @@ class Worker:
         self.scheduler = ResourceScheduler(self.queue, self.ledger, self.launcher, engine)
         self.reports = Reports(self.queue, self.ledger, engine, self.steps, self.scheduler)
         self.nodes = NodeKeeper(machine.nodes, self.tracker, self.repository, self.admission.rights)
+        self.reservations = self._reservation_keeper()
         self.intake = Intake(
             self.queue, self.ledger, self.admission, self.priorities, self.repository
         )
@@ -141,6 +144,14 @@ class Worker:
         self.launcher.on_failure = self.reports.take
         self.scheduler.on_wakeup = self._turns.wake
 
+    def _reservation_keeper(self) -> ReservationKeeper:
+        store = ReservationStore(self.repository.database)
+        keeper = ReservationKeeper(store, self.ledger, self.admission)
+        self.nodes.kept = keeper.kept
+        self.scheduler.on_schedule = keeper.advance
+        self.scheduler.other_wakeup_at = keeper.next_at
+        return keeper
+
     def _server_of(self, service: DaemonService) -> Server:
         socket = self.home / "run" / "stokerd.sock"
         return Server(socket, service, is_shared=self.settings.shared)
@@ -148,7 +159,7 @@ class Worker:
     def _service(self, commands: Mapping[str, Command], read_draft: ReadDraft) -> DaemonService:
         selection = Selection(self.queue.table, self.repository)
         self.changes = Changes(self.ledger, selection, self.engine, self.steps)
-        self.scheduler.on_overdue = self.changes.end_running
+        self.scheduler.on_overdue = self.reservations.on_end = self.changes.end_running
         self.crontabs = CrontabKeeper(self._notices, self.ledger, self.intake, self.changes)
         self.ledger.witnesses.append(self.crontabs)
         self.control = Control(
@@ -162,6 +173,7 @@ class Worker:
             updates=Updates(self.ledger, selection, self.admission, self.priorities, self.engine),
             steps=self.steps,
             nodes=self.nodes,
+            reservations=self.reservations,
             scheduler=self.scheduler,
             accounts=self.accounts,
             usage=self.usage,
@@ -289,6 +301,7 @@ class Worker:
             self.usage.begin()
         self.triggers.load()
         self.crontabs.load()
+        self.reservations.load()
         self.ledger.rebuild()
         self.nodes.load()
         self.steps.load(list(self.queue.table))

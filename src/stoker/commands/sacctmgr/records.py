@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+from stoker.commands.nodeview import NodeState
 from stoker.commands.sacctmgr.fields import Row
 from stoker.commands.sacctmgr.limits import shown
 from stoker.core.accounts import (
@@ -197,7 +198,7 @@ def _node_event(controller: Controller, call: Call, status: NodeStatus, now: flo
     return {
         **_event(controller, call, status.reason_at, now),
         "NodeName": status.node.name,
-        "State": status.state.rpartition("+")[2],
+        "State": "DRAIN" if NodeState.of(status).is_draining else status.state.partition("+")[0],
         "Reason": status.reason,
         "User": status.reason_user,
         "Event": "Node",

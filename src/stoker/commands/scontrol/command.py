@@ -21,7 +21,7 @@ from stoker.commands.options import (
     help_text,
     parse,
 )
-from stoker.commands.scontrol import control, hosts, jobs, machine, pids, small
+from stoker.commands.scontrol import control, hosts, jobs, machine, pids, reservations, small
 from stoker.commands.scontrol.assocmgr import show_associations
 from stoker.commands.scontrol.token import give_token
 from stoker.commands.scontrol.update import update
@@ -100,7 +100,7 @@ _ENTITIES: Final[Mapping[str, Show]] = MappingProxyType(
         "l|icenses": machine.show_licenses,
         "n|odes": machine.show_nodes,
         "p|artitions": machine.show_partitions,
-        "r|eservations": _says("No reservations in the system\n"),
+        "r|eservations": reservations.show_reservations,
         "sl|urmd": _says(
             "",
             "scontrol: error: slurm_slurmd_info: Connection refused\n"
@@ -141,7 +141,7 @@ _KEYWORDS: Final[Mapping[str, _Keyword]] = MappingProxyType(
         "cancel_|reboot": _Keyword(small.unsupported),
         "cl|uster": _Keyword(_ignore),
         "comp|leting": _Keyword(small.completing),
-        "cre|ate": _Keyword(small.unsupported),
+        "cre|ate": _Keyword(small.create),
         "del|ete": _Keyword(small.delete),
         "det|ails": _Keyword(_ignore),
         "err|numstr": _Keyword(small.error_text, 1),

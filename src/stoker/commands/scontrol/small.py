@@ -1,7 +1,7 @@
 """scontrol's small words: those that look at one thing, and those that one machine refuses.
 
 What would start, stop or reconfigure daemons, and what needs things that are not here
-(reservations, licences), is refused with Slurm's text for it.
+(partitions that are made by a command), is refused with Slurm's text for it.
 
 Source: scontrol(1); the wording as recorded.
 """
@@ -15,7 +15,8 @@ from stoker.commands.errors import describe, strerror, strerror_of_number
 from stoker.commands.jobview import Scene
 from stoker.commands.options import VERSION
 from stoker.commands.scontrol.machine import ping_line
-from stoker.commands.scontrol.words import Line, failure
+from stoker.commands.scontrol.reservations import create_reservation, delete_reservation
+from stoker.commands.scontrol.words import Line, failure, meant, pair
 from stoker.core.enums import HOLDING, JobState
 from stoker.core.errors import UnknownJob
 from stoker.core.models import Job
@@ -138,12 +139,23 @@ def unsupported(_line: Line, _words: Sequence[str]) -> Answer:
     return failure(f"scontrol: error: {strerror('ESLURM_NOT_SUPPORTED')}")
 
 
-def delete(_line: Line, words: Sequence[str]) -> Answer:
-    """Refuse to delete: there are no reservations, and partitions stand in the settings."""
+def create(line: Line, words: Sequence[str]) -> Answer:
+    """Make a reservation; partitions stand in the settings."""
+    pairs = [pair(word) for word in words]
+    for each in pairs:
+        match meant(each.name, {"res|ervationname": "reservation", "par|titionname": "partition"}):
+            case "reservation":
+                return create_reservation(line, [one for one in pairs if one.value is not None])
+            case "partition":
+                break
+    return unsupported(line, words)
+
+
+def delete(line: Line, words: Sequence[str]) -> Answer:
+    """Delete a reservation; partitions stand in the settings."""
     if words and words[0].lower().startswith("res"):
-        reason = strerror("ESLURM_RESERVATION_INVALID")
-        return failure(f"slurm_delete_reservation {words[0]}: {reason}")
-    return unsupported(_line, words)
+        return delete_reservation(line, words[0])
+    return unsupported(line, words)
 
 
 def _for_root(line: Line, what: str, code: str) -> Answer:

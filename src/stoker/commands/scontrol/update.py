@@ -14,6 +14,7 @@ from typing import Final
 from stoker.commands.errors import strerror
 from stoker.commands.scontrol.control import answer, failures, named_ids
 from stoker.commands.scontrol.parameters import PARAMETERS, BadValue, Parameter
+from stoker.commands.scontrol.reservations import update_reservation
 from stoker.commands.scontrol.update_machine import update_nodes, update_partition
 from stoker.commands.scontrol.update_steps import update_steps
 from stoker.commands.scontrol.words import Line, Pair, failure, job_refs, meant, pair
@@ -52,7 +53,7 @@ def update(line: Line, words: Sequence[str]) -> Answer:
             case "partition":
                 return update_partition(line, named.value or "", others)
             case "reservation":
-                return failure(f"slurm_update error: {strerror('ESLURM_RESERVATION_INVALID')}")
+                return update_reservation(line, pairs)
             case "step":
                 return update_steps(line, named, others)
             case "debug":

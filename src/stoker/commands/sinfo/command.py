@@ -23,6 +23,7 @@ from stoker.commands.options import (
     parse,
 )
 from stoker.commands.records import rendered
+from stoker.commands.scontrol.reservations import listing
 from stoker.commands.sinfo import fields
 from stoker.commands.sinfo.parameters import parameters
 from stoker.commands.sinfo.rows import Row, rows_of
@@ -96,7 +97,9 @@ def sinfo(call: Call, controller: Controller) -> Answer:
         if parsed.has("json") or parsed.has("yaml"):
             return _document("json" if parsed.has("json") else "yaml", controller)
         if parsed.has("reservation"):
-            return Answer(out=f"{above}No reservations in the system\n")
+            there, scene = controller.reservations.listed(), Scene(call, controller)
+            table = listing(there, scene, has_header=not parsed.has("noheader"))
+            return Answer(out=f"{above}{table}")
         return _table(parsed, call, controller, above)
     except (EarlyAnswer, UnknownCluster, _Refusal) as early:
         return early.answer

@@ -1,0 +1,142 @@
+"""What a reservation is: nodes, or a part of them, kept for some for a span of time.
+
+A node is kept whole, with all of its memory and devices, or so many of its CPUs and devices. One
+that repeats (``DAILY``, ``WEEKLY``) moves on when its time is over. Times are epoch seconds.
+
+Source: scontrol(1), "RESERVATIONS - SPECIFICATIONS FOR CREATE, UPDATE, AND DELETE COMMANDS".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from math import floor
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from stoker.core.models import Owner
+
+DAY_S: Final = 86400.0
+PERIODS_S: Final[Mapping[str, float]] = MappingProxyType(
+    {"HOURLY": 3600.0, "DAILY": DAY_S, "WEEKLY": 7 * DAY_S}
+)
+"""Flags of reservations that come again, with their periods."""
+
+MAINTENANCE: Final = "MAINT"
+OVERLAP: Final = "OVERLAP"
+IGNORE_JOBS: Final = "IGNORE_JOBS"
+SPECIFIC_NODES: Final = "SPEC_NODES"
+ALL_NODES: Final = "ALL_NODES"
+FLAGS: Final = (
+    *(MAINTENANCE, OVERLAP, IGNORE_JOBS, "HOURLY", "DAILY", "WEEKLY"),
+    *(SPECIFIC_NODES, ALL_NODES),
+)
+"""The flags that are known, in the order in which Slurm lists them."""
+
+
+class Part(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What is kept of a node: all of it, or so many CPUs and devices."""
+
+    node: str
+    cpus: int
+    gres: Mapping[str, int] = {}
+    is_whole: bool = True
+
+
+class Reservation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A reservation as it stands. Names with a minus before them are kept out."""
+
+    name: str
+    start_at: float
+    end_at: float
+    parts: tuple[Part, ...] = ()
+    users: tuple[str, ...] = ()
+    accounts: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    partition: str = ""
+    flags: tuple[str, ...] = ()
+    comment: str = ""
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Return the names of its nodes, in the machine's order."""
+        return tuple(part.node for part in self.parts)
+
+    @property
+    def cpus(self) -> int:
+        """Return how many CPUs it keeps over all nodes."""
+        return sum(part.cpus for part in self.parts)
+
+    @property
+    def is_maintenance(self) -> bool:
+        """Whether its nodes are kept so that nothing need run on them."""
+        return MAINTENANCE in self.flags
+
+    @property
+    def may_overlap(self) -> bool:
+        """Whether it may keep what another reservation keeps."""
+        return self.is_maintenance or OVERLAP in self.flags
+
+    @property
+    def period_s(self) -> float:
+        """Return after how long it comes again; 0 if it does not."""
+        return next((PERIODS_S[flag] for flag in self.flags if flag in PERIODS_S), 0.0)
+
+    def is_active(self, now: float) -> bool:
+        """Whether its time has come and is not over."""
+        return self.start_at <= now < self.end_at
+
+    def meets(self, start_at: float, end_at: float) -> bool:
+        """Whether its time has a moment in common with a span."""
+        return self.start_at < end_at and start_at < self.end_at
+
+    def admits(self, owner: Owner, account: str) -> bool:
+        """Whether somebody's jobs may run in it; who is kept out is, whatever else is said."""
+        verdicts = (
+            _verdict(self.users, owner.user_name, str(owner.user_id)),
+            _verdict(self.groups, owner.group_name, str(owner.group_id)),
+            _verdict(self.accounts, account),
+        )
+        return False not in verdicts and True in verdicts
+
+    def after(self, now: float) -> Reservation | None:
+        """Return what it becomes when its time is over: the next time it comes, or nothing."""
+        if not self.period_s:
+            return None
+        by_s = self.period_s * (floor((now - self.end_at) / self.period_s) + 1)
+        return msgspec.structs.replace(
+            self, start_at=self.start_at + by_s, end_at=self.end_at + by_s
+        )
+
+
+class ReservationWish(msgspec.Struct, frozen=True, kw_only=True):
+    """What is said of a reservation; None where nothing is.
+
+    ``nodes`` is a host list, or ``ALL``. Of ``cores``, over all nodes, and ``gres``, on each, so
+    much is kept; of neither: whole nodes.
+    """
+
+    name: str = ""
+    start_at: float | None = None
+    end_at: float | None = None
+    duration_s: float | None = None
+    nodes: str | None = None
+    node_count: int | None = None
+    cores: int | None = None
+    gres: tuple[tuple[str, int], ...] | None = None
+    users: tuple[str, ...] | None = None
+    accounts: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
+    partition: str | None = None
+    flags: tuple[str, ...] | None = None
+    comment: str | None = None
+
+
+def _verdict(named: Collection[str], *words: str) -> bool | None:
+    """Return whether a list lets somebody in; None if it has nothing to say."""
+    if not named:
+        return None
+    if any(f"-{word}" in named for word in words):
+        return False
+    return any(word in named for word in words) or all(name.startswith("-") for name in named)

@@ -1,0 +1,169 @@
+"""What reservations keep from jobs, and from whom not."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stoker.core.enums import Reason
+from stoker.core.reservations import Part, Reservation
+from stoker.scheduling.forecast import forecast
+from stoker.scheduling.plan import plan
+from support.machines import free_node, running, shape, snapshot
+
+NOW = 1000.0
+TWO = [free_node(8, name="node1"), free_node(8, name="node2")]
+
+
+def reserved(start_at, end_at, *parts, name="r", **said):
+    return Reservation(name=name, start_at=start_at, end_at=end_at, parts=parts, **said)
+
+
+def whole(node="node1", cpus=8):
+    return Part(node, cpus)
+
+
+def some(cpus, node="node1", **gres):
+    return Part(node, cpus, gres, is_whole=False)
+
+
+def decide(shapes, *reservations, now=NOW, **machine):
+    asked = msgspec.structs.replace(snapshot(shapes, **machine), reservations=reservations)
+    return plan(asked, now)
+
+
+def started(decided):
+    return {start.job_id: start.shares[0].node for start in decided.starts}
+
+
+def test_a_job_starts_before_a_reservation_only_if_it_ends_by_then():
+    shapes = [shape(time_limit_s=101.0), shape(time_limit_s=100.0), shape()]
+    decided = decide(shapes, reserved(NOW + 100, NOW + 200, whole()))
+    assert started(decided) == {2: "node1"}
+    assert decided.reason(shapes[0], 1) == Reason.RESERVED_FOR_OTHERS
+    assert decided.reason(shapes[2], 3) == Reason.RESERVED_FOR_OTHERS
+
+
+def test_a_maintenance_is_told_as_one():
+    decided = decide([shape()], reserved(NOW + 100, NOW + 200, whole(), flags=("MAINT",)))
+    assert decided.reason(shape(), 1) == Reason.RESERVED_FOR_MAINTENANCE
+
+
+def test_what_waits_for_a_reservation_keeps_nobody_from_starting():
+    shapes = [shape(tasks=8), shape(tasks=8, time_limit_s=50.0)]
+    decided = decide(shapes, reserved(NOW + 100, NOW + 200, whole()))
+    assert started(decided) == {2: "node1"}
+    assert decided.heads == {}
+
+
+def test_other_nodes_are_not_kept():
+    decided = decide([shape(), shape(tasks=8)], reserved(NOW, NOW + 200, whole()), free=TWO)
+    assert started(decided) == {1: "node2"}
+    # The second waits for the first: that is no reservation's doing.
+    assert decided.reason(shape(tasks=8), 2) == Reason.RESERVED_FOR_OTHERS
+
+
+def test_those_for_whom_it_is_get_its_nodes_and_no_others():
+    inside = shape(reservation="r", tasks=8)
+    decided = decide([inside, inside], reserved(NOW, NOW + 200, whole("node2")), free=TWO)
+    assert started(decided) == {1: "node2"}
+    assert decided.reason(inside, 2) == Reason.RESOURCES
+
+
+@pytest.mark.parametrize(
+    ("start_at", "end_at", "reason"),
+    [
+        (NOW + 1, NOW + 2, Reason.RESERVATION),
+        (NOW - 2, NOW, Reason.RESERVATION_DELETED),
+    ],
+)
+def test_a_reservation_that_is_not_active_lets_nobody_start(start_at, end_at, reason):
+    inside = shape(reservation="r")
+    decided = decide([inside], reserved(start_at, end_at, whole()))
+    assert started(decided) == {}
+    assert decided.reason(inside, 1) == reason
+
+
+def test_a_job_in_a_reservation_may_ask_for_more_time_than_is_left():
+    decided = decide([shape(reservation="r")], reserved(NOW, NOW + 1, whole()))
+    assert started(decided) == {1: "node1"}
+
+
+def test_of_several_the_active_one_is_taken():
+    inside = shape(reservation="later,now")
+    there = (
+        reserved(NOW + 10, NOW + 20, whole("node1"), name="later"),
+        reserved(NOW, NOW + 5, whole("node2"), name="now"),
+    )
+    assert started(decide([inside], *there, free=TWO)) == {1: "node2"}
+
+
+def test_a_part_of_a_node_leaves_the_rest():
+    shapes = [shape(tasks=6), shape(tasks=2), shape(reservation="r", tasks=6)]
+    decided = decide(shapes, reserved(NOW, NOW + 200, some(6)))
+    assert started(decided) == {2: "node1", 3: "node1"}
+
+
+def test_what_members_hold_is_not_kept_twice():
+    member = running(90, range(4), NOW + 100)
+    member = msgspec.structs.replace(member, reservation="r")
+    free = [free_node(range(4, 8))]
+    shapes = [shape(tasks=2), shape(tasks=2), shape(reservation="r", tasks=2)]
+    decided = decide(shapes, reserved(NOW, NOW + 200, some(6)), free=free, busy=[member])
+    assert started(decided) == {1: "node1", 3: "node1"}
+
+
+def test_devices_are_kept_as_well():
+    free = [free_node(8, gres={"gpu": range(4)})]
+    wants = shape(gres=(("gpu", 3),))
+    few = shape(gres=(("gpu", 1),))
+    decided = decide([wants, few], reserved(NOW, NOW + 200, some(2, gpu=2)), free=free)
+    assert started(decided) == {2: "node1"}
+
+
+def test_who_may_overlap_does():
+    inside = shape(reservation="r")
+    there = (
+        reserved(NOW, NOW + 20, whole(), flags=("OVERLAP",)),
+        reserved(NOW, NOW + 20, whole(), name="other"),
+    )
+    assert started(decide([inside], *there)) == {1: "node1"}
+
+
+def test_a_forecast_knows_when_reservations_begin_and_end():
+    there = (reserved(NOW + 100, NOW + 200, whole()),)
+    shapes = [shape(time_limit_s=150.0), shape(reservation="r")]
+    asked = msgspec.structs.replace(snapshot(shapes), reservations=there)
+    assert forecast(asked, NOW) == {1: NOW + 200, 2: NOW + 100}
+
+
+_SPAN = st.tuples(st.integers(0, 50), st.integers(1, 50))
+_WANTED = st.tuples(st.integers(1, 8), st.one_of(st.none(), st.integers(1, 80)), st.booleans())
+
+
+@given(_SPAN, st.integers(1, 8), st.booleans(), st.lists(_WANTED, max_size=8))
+def test_nobody_takes_what_is_kept_for_others(span, kept, is_whole, wanted):
+    begins_s, length_s = span
+    part = whole() if is_whole else some(kept)
+    there = reserved(NOW + begins_s, NOW + begins_s + length_s, part)
+    shapes = [
+        shape(
+            tasks=tasks,
+            time_limit_s=float("inf") if limit is None else float(limit),
+            reservation="r" if inside else "",
+        )
+        for tasks, limit, inside in wanted
+    ]
+    decided = decide(shapes, there)
+    if not there.is_active(NOW):
+        assert not any(start.shape.reservation for start in decided.starts)
+    outside = sum(
+        len(start.shares[0].cpus)
+        for start in decided.starts
+        if not start.shape.reservation and there.meets(NOW, NOW + start.shape.time_limit_s)
+    )
+    assert outside <= 8 - (8 if is_whole else kept)
+    inside = sum(len(s.shares[0].cpus) for s in decided.starts if s.shape.reservation)
+    assert inside <= (8 if is_whole else kept)
