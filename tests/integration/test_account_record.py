@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -42,8 +41,8 @@ CHANGE = BookChange(
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with Database.at(tmp_path / "stoker.db") as opened:
+def database(database_url: str) -> Iterator[Database]:
+    with Database(database_url) as opened:
         yield opened
 
 

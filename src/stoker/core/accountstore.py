@@ -69,7 +69,9 @@ class AccountStore:
     def book(self) -> Book | None:
         """Return the book on record; None if there is none yet."""
         with self._database.reader() as connection:
-            rows = connection.execute(select(account_book.c.kind, account_book.c.body)).all()
+            entry = account_book.c
+            named = select(entry.kind, entry.body).order_by(entry.kind, entry.name)
+            rows = connection.execute(named).all()
             query = select(counters.c.name, counters.c.value)
             numbers = {row.name: row.value for row in connection.execute(query)}
         if not rows:

@@ -218,11 +218,11 @@ class Repository:
         return sorted(map(allocation_of, rows), key=lambda each: (each.job_id, each.attempt))
 
     def steps(self, job_ids: Sequence[int]) -> list[Step]:
-        """Return every step of these jobs, by job and attempt."""
+        """Return every step of these jobs, by job, attempt and name."""
         with self.database.reader() as connection:
             rows = _among(connection, steps.c.job_id, job_ids)
         found = [decode_step(row[-1]) for row in rows]
-        return sorted(found, key=lambda step: (step.job_id, step.attempt))
+        return sorted(found, key=lambda step: (step.job_id, step.attempt, step.step_id))
 
     def content(self, digest: str) -> bytes:
         """Return what is stored under *digest*; nothing is stored under ""."""

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import psycopg
-from sqlalchemy import URL, Connection, Engine, Integer, create_engine, event
+from sqlalchemy import URL, Connection, Engine, Integer, String, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import NullPool
@@ -79,6 +79,13 @@ _READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 def _as_wide_as_sqlites(*_: object, **__: object) -> str:
     """Return what an integer is here, in tables and parameters: a priority has 32 bits."""
     return "BIGINT"
+
+
+@compiles(String, "postgresql")
+def _by_its_bytes(kind: String, compiler: Any, **facts: Any) -> str:
+    """Return what a text is here: in tables it is found and ordered as SQLite does it."""
+    text = str(compiler.visit_string(kind, **facts))
+    return f'{text} COLLATE "C"' if facts.get("type_expression") is not None else text
 
 
 class PostgresStore:
@@ -246,11 +253,10 @@ class PostgresStore:
 
     def roll_back(self, connection: Connection) -> bool:
         """Roll back; return whether the connection can still be used."""
-        driver = driver_of(connection)
-        if driver.closed or driver.broken:
+        if connection.invalidated or driver_of(connection).closed:
             return False
         try:
-            driver.execute("ROLLBACK")
+            driver_of(connection).execute("ROLLBACK")
         except psycopg.Error:
             return False
         return True
