@@ -340,3 +340,25 @@ def test_two_users_together_never_hold_more_than_there_is() -> None:
             output = Path(f"/home/{user}/slurm-{job_id}.out").read_text()
             assert int(output) <= 2
         assert stoker.ok("root", "stoker", "doctor")
+
+
+# Who does not do what they should.
+
+
+@in_a_world
+def test_a_shepherd_that_hangs_is_replaced_and_its_jobs_end_as_they_do() -> None:
+    with SharedStoker() as stoker:
+        bobs, long = Waiting(stoker, "bob", 9, "--no-requeue"), stoker.sbatch("bob", "sleep 600")
+        stoker.wait_for(long, "RUNNING")
+        hung = stoker.shepherd(BOB)
+        os.kill(hung, signal.SIGSTOP)
+        stoker.kill_daemon()
+        stoker.up()
+        # It is asked three times, for ten seconds each, and then ended by root.
+        until(lambda: stoker.shepherd(BOB) not in (0, hung), lambda: stoker.log, 90)
+        running(stoker, bobs)
+        bobs.let_go()
+        # Of those that live nobody was its parent who could tell how it ended.
+        assert stoker.wait_for(bobs.job_id, "FAILED", "COMPLETED") == ["FAILED", "-999:0"]
+        stoker.ok("bob", "scancel", str(long))
+        stoker.wait_for(long, "CANCELLED")

@@ -36,7 +36,7 @@ WORLD = ("--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--moun
 """What is new in a world, in the words of unshare(1)."""
 
 _INSIDE = "STOKER_TEST_WORLD"
-_LIMIT_S = 110
+_LIMIT_S = 115
 
 
 def furnish(program: Sequence[str], *, shown: Iterable[str] = (), **variables: str) -> str:

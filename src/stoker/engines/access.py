@@ -12,8 +12,10 @@ Source: open(2), O_PATH and O_NOFOLLOW; unix(7), SO_PEERCRED.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import pwd
+import signal
 import socket
 import stat
 import struct
@@ -22,9 +24,12 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
+from stoker.core import processes
 from stoker.core.errors import EngineError
 from stoker.engines.channel import Channel, Flow, give_up_after, reach
 from stoker.engines.starting import start_shepherd
+
+log = logging.getLogger(__name__)
 
 _CREDENTIALS = struct.Struct("3i")
 _STEP: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -66,6 +71,10 @@ class Access(Protocol):
         """
         ...
 
+    def end(self, pid: int) -> None:
+        """End a shepherd that has not answered for long, so that another can take its place."""
+        ...
+
 
 class OwnAccess:
     """The way to the shepherd of whoever runs us."""
@@ -91,6 +100,9 @@ class OwnAccess:
             environment=self._environment,
             with_failpoints=with_failpoints,
         )
+
+    def end(self, pid: int) -> None:
+        """Leave it alone: who runs us sees it, and may look into it."""
 
 
 class UserAccess:
@@ -187,6 +199,16 @@ class UserAccess:
             user_id=self._user_id,
             log=self._log,
         )
+
+    def end(self, pid: int) -> None:
+        """End a shepherd that has not answered for long; its jobs go on, and fall to us.
+
+        While it hangs its user's jobs would hold what they hold, whatever their time limits say.
+        """
+        process = processes.identify(pid)
+        if process is not None and processes.real_user_of(pid) == self._user_id:
+            log.warning("shepherd %d of user %d does not answer: it is ended", pid, self._user_id)
+            processes.send_signal(process, signal.SIGKILL)
 
     def _make_home(self, group_id: int) -> None:
         """Make the user's directory, in ours, and give it to them; what is there stays.

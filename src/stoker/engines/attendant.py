@@ -45,6 +45,10 @@ class UserEngine(Engine, Protocol):
         """Whether a shepherd has been met and, as far as we know, is there."""
         ...
 
+    def prod(self) -> None:
+        """See to it that a shepherd which does not answer is met anew, or another in its place."""
+        ...
+
 
 class Launch:
     """Units to be handed on, with descriptors that are ours until then."""

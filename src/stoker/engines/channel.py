@@ -29,6 +29,7 @@ DESCRIPTORS_MAX = 240
 
 _FRAME_MAX = 1 << 30
 _HEAD = struct.Struct("!I")
+_CREDENTIALS = struct.Struct("3i")
 _TIMEVAL = struct.Struct("ll")
 _SEND_TIMEOUT_S = 20
 _RECEIVE_SIZE = 1 << 18
@@ -113,6 +114,12 @@ class Channel:
         self._received = bytearray()
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         give_up_after(connected)
+
+    @property
+    def peer_pid(self) -> int:
+        """Return the process that listens at the other end, as the kernel says; 0 for none."""
+        content = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        return int(_CREDENTIALS.unpack(content)[0])
 
     def close(self) -> None:
         """Close both ends' conversation; whoever receives must have stopped."""

@@ -35,7 +35,7 @@ from stoker.engines.base import (
     Withdrawn,
 )
 from stoker.engines.channel import Channel, encode
-from stoker.engines.messages import Event, Events, Replaced, Status, Welcome, expect, read
+from stoker.engines.messages import Event, Events, Replaced, Silence, Status, Welcome, expect, read
 from stoker.engines.orders import Orders, batches
 from stoker.engines.starting import Orphans, become_subreaper, reap
 
@@ -50,6 +50,8 @@ _ORPHANS_INTERVAL_S = 2.0
 _AGAIN_S = 1.0
 """After how long the listener is told again what it could not take."""
 _PAUSES_S = (0.0, 0.1, 0.5, 1.0, 5.0)
+_SILENCES_MAX = 3
+"""How often in a row a shepherd may say nothing, for ten seconds each time."""
 _STEADY_S = 2.0
 """A connection that lasted for less counts as a failed one: the next is not made at once."""
 
@@ -101,6 +103,7 @@ class LocalEngine:
         self._orphans = Orphans(self._access.user_id)
         self._unsettled: dict[str, Started | None] = {}
         self._untold: list[EngineEvent] = []
+        self._silences = 0
 
     # --- Open and closed.
 
@@ -167,9 +170,11 @@ class LocalEngine:
             raise _ShepherdDied(
                 f"cannot talk to the shepherd: {error or 'it went without an answer'}"
             ) from None
-        except EngineError:
+        except EngineError as error:
+            self._note_silence(channel, error)
             channel.close()
             raise
+        self._silences = 0
         if welcome.version != VERSION:
             channel.close()
             raise EngineError(
@@ -184,6 +189,13 @@ class LocalEngine:
         self._orders.clear()
         self.on_meeting()
         return welcome
+
+    def _note_silence(self, channel: Channel, error: EngineError) -> None:
+        """Have a shepherd ended that is there and has said nothing for long."""
+        self._silences += isinstance(error, Silence)
+        if self._silences >= _SILENCES_MAX:
+            self._silences = 0
+            self._access.end(channel.peer_pid)
 
     @property
     def is_connected(self) -> bool:
@@ -392,6 +404,12 @@ class LocalEngine:
             return self._ask("status", Status).status
         except EngineError as error:
             return {"pid": 0, "trouble": str(error)}
+
+    def prod(self) -> None:
+        """See to it that a shepherd which does not answer is met anew, or another in its place."""
+        channel = self._channel
+        if channel is not None and not self.status().get("pid"):
+            channel.break_off()
 
     def _ask(self, kind: str, answer: type[_T]) -> _T:
         """Ask over a connection of its own: the kept one may be busy telling, for a long time."""

@@ -16,6 +16,10 @@ _T = TypeVar("_T")
 Event: TypeAlias = Started | Failed | Ended | Withdrawn | Lost
 
 
+class Silence(EngineError):
+    """The shepherd is there, and says nothing."""
+
+
 class Events(msgspec.Struct, tag_field="type", tag="events"):
     """What happened."""
 
@@ -81,12 +85,13 @@ def expect(channel: Channel, kind: type[_T]) -> _T:
     """Wait for the next message, which must be of *kind*.
 
     Raises:
-        EngineError: It does not come, or says something else.
+        Silence: It does not come.
+        EngineError: It says something else.
         EOFError: The shepherd has gone.
     """
     frame = channel.receive(_ANSWER_TIMEOUT_S)
     if frame is None:
-        raise EngineError("cannot talk to the shepherd: it does not answer; look into its log")
+        raise Silence("cannot talk to the shepherd: it does not answer; look into its log")
     message = read(frame)
     if not isinstance(message, kind):
         raise EngineError(f"cannot talk to the shepherd: it answers {message!r}")

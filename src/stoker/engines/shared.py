@@ -248,6 +248,10 @@ class SharedEngine:
             attendant.credence.forget(theirs)
             attendant.put(partial(_acknowledge, keys=theirs))
 
+    def prod(self, user_id: int) -> None:
+        """See to it that a user's shepherd is there: its jobs should have ended, or begun."""
+        self._attendant(user_id).put(lambda engine: engine.prod())
+
     # --- What is asked.
 
     def survey(self) -> Evidence:

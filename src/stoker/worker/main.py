@@ -36,10 +36,12 @@ from stoker.core.settings import (
 )
 from stoker.engines.local import LocalEngine
 from stoker.engines.shared import SharedEngine
+from stoker.worker.bailiff import Bailiff
 from stoker.worker.failpoints import arm
 from stoker.worker.homelock import only_daemon
 from stoker.worker.layout import check_is_root, lay_out_shared
 from stoker.worker.localdisk import check_is_local
+from stoker.worker.probe import Probe, runs_as_owner
 from stoker.worker.rpc import ReadDraft
 from stoker.worker.service import Command
 from stoker.worker.signal_handler import RELOAD_SIGNAL, SignalHandler
@@ -122,12 +124,28 @@ def _prepare(
         read_draft=read_draft,
     )
     if isinstance(engine, SharedEngine):
-        worker.on_recovered = partial(engine.follow, worker.recover_user)
+        worker.on_recovered = partial(_begin_to_share, stack, engine, worker)
     # Hundreds of thousands of waiting jobs hold no cycles: looking for some would stall a turn.
     gc.set_threshold(50_000, 20, 100)
     # A turn lets other threads run at each statement; a listing must give way again at once.
     sys.setswitchinterval(0.0005)
     return worker
+
+
+def _begin_to_share(stack: ExitStack, engine: SharedEngine, worker: Worker) -> None:
+    """Recover the jobs of users whose shepherd is met late; end what none of them ends."""
+    engine.follow(worker.recover_user)
+    probe = Probe(is_theirs=runs_as_owner, kill_wait_s=0.0)
+    stack.enter_context(
+        Bailiff(
+            worker.ledger,
+            worker.steps,
+            probe,
+            engine,
+            prod=engine.prod,
+            report=worker.reports.take,
+        )
+    )
 
 
 def _take_descriptors() -> None:

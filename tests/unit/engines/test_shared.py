@@ -59,6 +59,9 @@ class Wilful(FakeEngine):
         for own in descriptors.values():
             self.passed += [os.read(number, 10) for number in own]
 
+    def prod(self) -> None:
+        self._note("prod")
+
     def survey(self) -> Evidence:
         self._note("survey")
         return super().survey()
@@ -314,6 +317,15 @@ def test_who_has_nothing_to_do_is_let_go_and_met_again(
     saw(house.users[ALICE], "launch", ("11.0.batch",), {"11.0.batch": []})
     assert len(house.users[ALICE].named("open")) == 2
     house.engine.close()
+
+
+def test_a_shepherd_is_prodded_if_it_is_there(house: House) -> None:
+    house.open()
+    house.engine.prod(BOB)
+    house.run("2.0.batch", "1.0.batch")
+    house.engine.prod(BOB)
+    saw(house.users[BOB], "prod")
+    assert not house.users[ALICE].named("prod")
 
 
 # Who hangs, hangs alone.
