@@ -3,8 +3,8 @@
 `cli.thin` turns to it where that is asked for. Like `thin` it imports nothing of ours, so that it
 can be loaded from its folder alone, and handles names as bytes.
 
-Always holds: of a file that could not be copied whole nothing is left, unless it replaced one; a
-program's end is told only when it has ended.
+Always holds: only our own stokerd, or root's, is obeyed; of a file that could not be copied whole
+nothing is left, unless it replaced one; a program's end is told only when it has ended.
 """
 
 import _signal  # type: ignore[import-not-found]  # builtin, as in `thin`
@@ -15,6 +15,7 @@ from contextlib import suppress
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import NoReturn
 
 _CHUNK = 1 << 20
 _UNKNOWN = 5
@@ -95,6 +96,13 @@ class Child:
 
     def _note(self, number: int, _: object) -> None:
         self._interrupt = number
+
+
+def refuse(program: str, stranger: int) -> "NoReturn":
+    """Do nothing for another user's stokerd: it could have us do it in our name, or root's."""
+    why = f"it is user {stranger}'s, neither yours nor root's"
+    os.write(2, f"{program}: error: cannot do what stokerd asks: {why}\n".encode())
+    os._exit(1)  # nothing of ours is to be cleaned up
 
 
 def copied(request: bytes) -> bytes:

@@ -59,6 +59,9 @@ _OF_SHELLS = (2, 3)
 _INTERACTIVE = ("srun", "salloc")
 _BADF, _AGAIN = 9, 11
 _SHARED_HOME = b"/var/lib/stoker"
+_OF_TRUST = (b"R", b"A", b"P", b"T", b"L", b"Y")
+"""Orders to do something in our name: only our own stokerd, or root's, gives them."""
+_SO_PEERCRED = 17
 
 
 def main() -> "NoReturn":
@@ -110,6 +113,7 @@ class Caller:
         self._forwarded: list[int] = []
         self._done: dict[bytes, bytes] = {}
         self._buffer = b""
+        self._stranger = 0
         self._child: Child | None = None
         self._unanswered = 0
         self._pump: Pump | Follower | None = None
@@ -130,6 +134,7 @@ class Caller:
         except OSError as error:
             self.absence = error
             return None
+        self._stranger = _stranger(self._socket)
         self._frame = self._frame or self._call()
         mask = self._defer_end()
         self._send(self._frame)
@@ -195,6 +200,8 @@ class Caller:
         elif kind == b"E":
             self._show(2, payload)
         elif do := self._ORDERS.get(kind):
+            if self._stranger and kind in _OF_TRUST:
+                _errands().refuse(self.program, self._stranger)
             do(self, payload)
 
     def _end(self, status: bytes) -> None:
@@ -356,9 +363,8 @@ def home_directory() -> bytes:
 def _is_roots(home: bytes) -> bool:
     """Whether root has a Stoker there, as `core.homes.is_shared_home` has it."""
     try:
-        return posix.lstat(home + b"/run").st_mode & 0o170000 == 0o040000 and (
-            posix.lstat(home).st_uid == 0
-        )
+        is_there = posix.lstat(home + b"/run").st_mode & 0o170000 == 0o040000
+        return is_there and posix.lstat(home).st_uid == 0
     except OSError:
         return False
 
@@ -408,6 +414,12 @@ def _connect(connecting: _socket.socket, home: bytes) -> None:
         connecting.connect(b"/proc/self/fd/%d/stokerd.sock" % directory)
     finally:
         posix.close(directory)
+
+
+def _stranger(connected: _socket.socket) -> int:
+    """Return who serves us if that is neither root nor ourselves; else 0."""
+    found = connected.getsockopt(_socket.SOL_SOCKET, _SO_PEERCRED, 12)[4:8]
+    return (user_id := int.from_bytes(found, sys.byteorder)) * (user_id != posix.geteuid())
 
 
 def _environment() -> list[bytes]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
+import tempfile
 import time
 from errno import EACCES
 from pathlib import Path
@@ -14,7 +17,7 @@ from stoker.cli import names, thin
 from stoker.cli.people import service
 from stoker.cli.people.group import run
 from stoker.client import daemon
-from stoker.core import homes
+from stoker.core import errands, homes, wire
 from stoker.core.errors import DaemonUnavailable, UserError
 from stoker.core.homes import SHARED_HOME
 from stoker.core.settings import load_settings
@@ -90,6 +93,63 @@ def test_the_names_in_anothers_home_are_used_as_they_are(anothers):
 def test_the_names_that_root_makes_can_be_run_by_all(tmp_path):
     path = names.ensure_names(tmp_path) / "sbatch"
     assert stat.S_IMODE(path.stat().st_mode) == 0o755
+
+
+# Another user's daemon.
+
+_SERVER = """if True:
+    import os, socket, sys
+    os.setuid(65534)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(sys.argv[1])
+    listener.listen()
+    print("listens", flush=True)
+    connection = listener.accept()[0]
+    connection.recv(65536)
+    connection.send(bytes.fromhex(sys.argv[2]))
+    connection.recv(65536)
+"""
+
+
+@as_root
+@pytest.mark.parametrize(
+    ("frame", "out", "err"),
+    [
+        (wire.encode(b"O", b"shown\n") + wire.encode(b"X", b"0"), b"shown\n", b""),
+        (errands.encode_program("/", ("/bin/touch", "MARK"), ()), b"", b"cannot do what stokerd"),
+        (errands.encode_write("MARK", b"x", 0o600), b"", b"it is user 65534's"),
+        (errands.encode_read("/etc/shadow", 9999), b"", b"neither yours nor root's"),
+    ],
+)
+def test_root_does_nothing_for_another_users_daemon_but_to_show_text(frame, out, err):
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        home.chmod(0o755)
+        (home / "run").mkdir()
+        os.chown(home / "run", 65534, 65534)
+        mark = home / "mark"
+        data = frame.replace(b"MARK", os.fsencode(mark))
+        data = data[:1] + (len(data) - 5).to_bytes(4, "big") + data[5:] if err else data
+        server = subprocess.Popen(
+            [sys.executable, "-c", _SERVER, str(home / "run" / "stokerd.sock"), data.hex()],
+            stdout=subprocess.PIPE,
+        )
+        assert server.stdout is not None
+        assert server.stdout.readline() == b"listens\n"
+        done = subprocess.run(
+            [names.ensure_names(home) / "squeue"],
+            env={"STOKER_HOME": name, "STOKER_AUTOSTART": "0"},
+            capture_output=True,
+            timeout=20,
+            check=False,
+        )
+        server.kill()
+        server.wait()
+        server.stdout.close()
+        assert not mark.exists()
+    assert done.stdout == out
+    assert err in done.stderr
+    assert done.returncode == (1 if err else 0)
 
 
 # The service for all users.
