@@ -16,6 +16,7 @@ from stoker.core.errors import EngineError
 from stoker.core.processes import identify
 from stoker.engines.base import Unit
 from stoker.engines.local import LocalEngine
+from support.daemon import PrivateStoker
 from support.engine import Events, lines, local_engine, unit, until
 
 _EVERY_S = 0.05
@@ -133,3 +134,19 @@ def _pid_of_shepherd(local: LocalEngine) -> int | None:
         pid: int = local.status()["pid"]
         return pid
     return None
+
+
+def test_sacct_tells_of_a_batch_job_that_held_too_much() -> None:
+    """As a real Slurm with OverMemoryKill did: the job FAILED, its script cancelled by root."""
+    with PrivateStoker(job_acct_gather_frequency_s=0.2) as stoker:
+        hold = f"{sys.executable} -I -S -c '{_HOLD}'"
+        job_id = stoker.sbatch("--mem=60M", "-o", "out", "--wrap", hold)
+        assert stoker.wait_for(job_id) == "FAILED"
+        rows = stoker.ok("sacct", "-nPj", str(job_id), "-o", "JobID,State,ExitCode")
+        assert rows == f"{job_id}|FAILED|0:9\n{job_id}.batch|CANCELLED by 0|0:9\n"
+        told = (stoker.directory / "out").read_text()
+        assert f"error: StepId={job_id}.batch exceeded memory limit (" in told
+        assert "slurmstepd: error: Exceeded job memory limit\n" in told
+        assert "it held more memory than its limit of 60 MiB" in stoker.ok(
+            "stoker", "why", str(job_id)
+        )

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from stoker.commands.rest import slurmrestd
 from stoker.commands.rest.routes import ROUTES
 from stoker.core.models import Owner
+from stoker.core.reservations import Part, Reservation
 from stoker.worker.call import Call
 from support.controller import ALICE, BOB, MACHINE, ROOT, FakeController, converse
 
@@ -254,6 +255,22 @@ def test_where_all_are_served_a_token_of_another_asks_as_that_user() -> None:
     assert submission.owner == BOB
     nobodys = {"REST_TOKEN": controller.issue_token("carol", 60), "REST_USER": "carol"}
     assert ask("POST", SUBMIT, job(), facts=nobodys, controller=controller).status == 500
+
+
+def test_reservations_are_listed_and_found_by_name() -> None:
+    controller = FakeController()
+    controller.reservations.there = [
+        Reservation(
+            name="r", start_at=10.0, end_at=20.0, parts=(Part("node1", 8),), users=("a", "b")
+        )
+    ]
+    [told] = ask("GET", "/slurm/v0.0.38/reservations", controller=controller).json["reservations"]
+    assert (told["name"], told["users"], told["tres"]) == ("r", "a,b", "cpu=8")
+    assert (told["start_time"], told["end_time"], told["node_list"]) == (10, 20, "node1")
+    heard = ask("GET", "/slurm/v0.0.38/reservation/r", controller=controller)
+    assert heard.json["reservations"] == [told]
+    heard = ask("GET", "/slurm/v0.0.38/reservation/none", controller=controller)
+    assert (heard.status, heard.json["reservations"]) == (500, [])
 
 
 def test_licences_are_counted_as_scontrol_counts_them() -> None:

@@ -12,7 +12,9 @@ from stoker.commands.nodejson import node_document
 from stoker.commands.rest.replies import Refusal, Reply, controller_reply, record_error
 from stoker.commands.rest.requests import Request
 from stoker.commands.rest.statisticsjson import statistics_document
+from stoker.commands.scontrol.reservations import tres_of
 from stoker.core.models import Partition
+from stoker.core.reservations import FLAGS, Reservation
 from stoker.core.units import compress_hosts, format_memory
 from stoker.worker.controller import NodeStatus
 
@@ -49,15 +51,44 @@ def licenses(request: Request) -> Reply:
     return controller_reply({"licenses": known})
 
 
-def reservations(_: Request) -> Reply:
-    """List reservations: there are none."""
-    return controller_reply({"reservations": []})
+def reservations(request: Request) -> Reply:
+    """List all reservations."""
+    there = request.controller.reservations.listed()
+    return controller_reply({"reservations": [_reservation(each) for each in there]})
 
 
-def reservation(_: Request, _name: str) -> Reply:
-    """Say that there is no such reservation."""
-    problem = record_error("ESLURM_RESERVATION_INVALID")
-    return controller_reply({"reservations": []}, [problem], 500)
+def reservation(request: Request, name: str) -> Reply:
+    """Show one reservation."""
+    there = request.controller.reservations.listed()
+    found: list[Value] = [_reservation(each) for each in there if each.name == name]
+    if not found:
+        problem = record_error("ESLURM_RESERVATION_INVALID")
+        return controller_reply({"reservations": []}, [problem], 500)
+    return controller_reply({"reservations": found})
+
+
+def _reservation(each: Reservation) -> Value:
+    return {
+        "accounts": ",".join(each.accounts),
+        "burst_buffer": "",
+        "core_count": each.cpus,
+        "core_spec_cnt": 0,
+        "end_time": int(each.end_at),
+        "features": "",
+        "flags": [flag for flag in FLAGS if flag in each.flags],
+        "groups": ",".join(each.groups),
+        "licenses": "",
+        "max_start_delay": 0,
+        "name": each.name,
+        "node_count": len(each.parts),
+        "node_list": compress_hosts(each.nodes),
+        "partition": each.partition,
+        "purge_completed": {"time": 0},
+        "start_time": int(each.start_at),
+        "watts": 0,
+        "tres": tres_of(each),
+        "users": ",".join(each.users),
+    }
 
 
 def nodes(request: Request) -> Reply:

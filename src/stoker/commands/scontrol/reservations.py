@@ -67,7 +67,7 @@ def _lines(each: Reservation, scene: Scene) -> Iterator[str]:
         f"Features=(null) PartitionName={each.partition or _NOBODY} "
         f"Flags={','.join(flag for flag in FLAGS if flag in each.flags)}"
     )
-    yield f"TRES={_tres(each)}"
+    yield f"TRES={tres_of(each)}"
     yield (
         f"Users={_names(each.users)} Groups={_names(each.groups)} Accounts={_names(each.accounts)} "
         f"Licenses=(null) State={state_of(each, scene.now)} BurstBuffer=(null) Watts=n/a"
@@ -81,7 +81,8 @@ def _names(names: Sequence[str]) -> str:
     return ",".join(names) or _NOBODY
 
 
-def _tres(each: Reservation) -> str:
+def tres_of(each: Reservation) -> str:
+    """Return what a reservation keeps, as trackable resources."""
     gres: dict[str, int] = {}
     for part in each.parts:
         for name, count in part.gres.items():
