@@ -93,7 +93,7 @@ class PostgresStore:
 
     def __init__(self, url: URL, home: Path | None) -> None:
         """Name the database at *url*, which is to hold the jobs of *home*."""
-        self.place = url.render_as_string()
+        self.place = url.set(drivername="postgresql").render_as_string()
         self._url = url
         self._home = home
         self._mark = ""
@@ -317,8 +317,8 @@ def _away(place: str, error: psycopg.Error) -> str:
 
 
 def _words(error: psycopg.Error) -> str:
-    """Return what the server or the driver says, on one line."""
-    return " ".join((error.diag.message_primary or str(error)).split())
+    """Return what the server says, or the first line of what the driver does."""
+    return error.diag.message_primary or str(error).partition("\n")[0].strip()
 
 
 def _write_mark(part: Path) -> None:

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Final
 
 from stoker.core.errands import decode_ending, decode_file
+from stoker.core.errors import StoreRefused
 from stoker.core.rpcwire import decode_request
 from stoker.core.wire import Frame, WireError, decode_call, decode_number
 from stoker.worker.call import (
@@ -154,7 +155,9 @@ class Conductor:
                         late = set(unserved)
                         break
         except Exception as error:  # noqa: BLE001 - the top of a turn
-            _log.exception("a turn with %d calls was not committed", len(self._touched))
+            text = "a turn with %d calls was not committed: %s"
+            has_trace = not isinstance(error, StoreRefused)
+            _log.error(text, len(self._touched), error, exc_info=has_trace)
             for connection in unserved:
                 if connection not in late:
                     self._open_in_vain(connection)

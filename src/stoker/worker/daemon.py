@@ -13,6 +13,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, Self
 
+from stoker.core.errors import StoreRefused
+
 log = logging.getLogger(__name__)
 
 STATS_INTERVAL_S = 60.0
@@ -113,6 +115,8 @@ class DaemonThread(ABC):
             run.is_woken.clear()
             try:
                 self.do_work()
+            except StoreRefused as error:
+                log.warning("%s does its work later: %s", self.name, error)
             except Exception:
                 log.exception("a turn of work of %s failed; the next one comes", self.name)
             run.is_woken.wait(self.check_interval)
