@@ -478,6 +478,17 @@ def test_a_script_is_written_by_the_caller_or_to_standard_output(queue: Recorded
     assert denied.err == ("scontrol: error: failed to open file `slurm-1.sh`: Permission denied\n")
 
 
+def test_a_name_means_ones_own_jobs_unless_it_is_said_whose(queue: RecordedQueue) -> None:
+    def updated(*words: str, owner: Owner) -> int:
+        before = len(queue.called("update"))
+        assert heard_of(queue, "update", "JobName=waits", "Nice=5", *words, owner=owner).code == 0
+        return len(queue.called("update")) - before
+
+    alice = call_of("scontrol").owner
+    assert [updated(owner=each) for each in (alice, BOB, ROOT)] == [1, 0, 1]
+    assert [updated(f"UserId={each}", owner=ROOT) for each in ("alice", "2001", "bob")] == [1, 1, 0]
+
+
 def test_the_script_of_another_is_not_written_for_everybody(queue: RecordedQueue) -> None:
     heard = heard_of(queue, "write", "batch_script", "1", "-", owner=BOB)
     assert (heard.out, heard.err) == ("", "job script retrieval failed: Invalid user id\n")

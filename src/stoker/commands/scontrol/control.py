@@ -87,7 +87,8 @@ def resume(line: Line, words: Sequence[str]) -> Answer:
 def top(line: Line, words: Sequence[str]) -> Answer:
     """Put jobs before all others of their owner, the first of them first."""
     refs = [ref for _, ref in job_refs(words)]
-    mine = [job for job in line.controller.active_jobs() if job.owner == line.call.owner]
+    own = line.call.owner.user_id
+    mine = [job for job in line.controller.active_jobs() if job.owner.user_id == own]
     highest = max((job.priority for job in mine if job.state is JobState.PENDING), default=0)
     ranks = {ref.job_id: highest + len(refs) - at for at, ref in enumerate(refs) if ref}
 
@@ -207,7 +208,16 @@ def _ids(line: Line, words: Sequence[str]) -> Iterator[str]:
             yield from (text for text, _ in job_refs([word]))
 
 
-def named_ids(line: Line, name: str) -> list[str]:
-    """Return the ids of the jobs of that name that have not ended; arrays are named once."""
-    jobs = (job for job in line.controller.active_jobs() if job.name == name)
+def named_ids(line: Line, name: str, user: str = "") -> list[str]:
+    """Return the ids of the jobs of that name that have not ended; arrays are named once.
+
+    Those of *user* are meant, a name or a number; by default the caller's, and root's are all.
+    """
+    own = line.call.owner
+    whose = {user} if user else {own.user_name, str(own.user_id)} if own.user_id else set()
+    jobs = (
+        job
+        for job in line.controller.active_jobs()
+        if job.name == name and (not whose or whose & {job.owner.user_name, str(job.owner.user_id)})
+    )
     return list(dict.fromkeys(str(job.array_job_id or job.job_id) for job in jobs))

@@ -66,7 +66,9 @@ def _update_by_name(line: Line, pairs: Sequence[Pair]) -> Answer:
     for named in pairs:
         if named.name.lower() in ("jobname", "name"):
             others = [each for each in pairs if each is not named]
-            return _update_job(line, named_ids(line, named.value or ""), others)
+            users = (each.value for each in pairs if each.name.lower() in ("userid", "uid"))
+            ids = named_ids(line, named.value or "", next(users, None) or "")
+            return _update_job(line, ids, others)
     return failure(_NO_ENTITY)
 
 
