@@ -46,7 +46,7 @@ max_time = "7-0"
 default_time = "1-0"
 """
 SETTINGS: Mapping[str, Mapping[str, str]] = {
-    "jobenv": {"gres": "gpu:2"},
+    "jobenv": {"gres": "gpu:2", "job_acct_gather_frequency_s": "1"},
     "scontrol": {
         "gres": "gpu:2",
         "administrators": "root",

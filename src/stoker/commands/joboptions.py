@@ -62,7 +62,7 @@ def _refused(programs: str, name: str, argument: str, text: str) -> _Row:
 
 _ROWS: Final = (
     _row("bsa", "-A account", "NAME", "account to charge"),
-    _idle("bsa", "acctg-freq", "DATATYPE=SECONDS", "how often use is sampled: the kernel counts"),
+    _row("bsa", "acctg-freq", "[task=]SECONDS", "how often to look at the memory that it holds"),
     _row("b", "-a array", "INDEXES", "run one task for each index, as in 0-9%2"),
     _idle("bsa", "batch", "LIST", "features of the node that runs the script"),
     _row("s", "bcast", "[PATH]", "copy the program there and run the copy"),

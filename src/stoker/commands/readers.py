@@ -294,6 +294,10 @@ def _account_frequency(wishes: Wishes, value: str) -> None:
     pattern = r"(?:\d+|(?:task|energy|network|filesystem)=\d+)(?:,(?:\w+=)?\d+)*"
     if re.fullmatch(pattern, value, re.ASCII) is None:
         wishes.fail(f"error: Invalid --acctg-freq specification: {value}", 255)
+    for part in value.split(","):
+        kind, _, seconds = part.rpartition("=")
+        if kind in ("", "task"):
+            wishes.spec["sample_every_s"] = float(seconds[:9])
 
 
 def _cpu_frequency(wishes: Wishes, value: str) -> None:

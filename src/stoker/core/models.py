@@ -113,6 +113,8 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, wea
     requeue: bool | None = None
     kill_on_invalid_dependency: bool | None = None
     signal: SignalRequest | None = None
+    sample_every_s: float | None = None
+    """How often to look at what it holds, where no control group limits that."""
     interactive: bool = False
     """Made by srun or salloc: there is no batch script, and no requeue."""
     caller: tuple[int, int, str] | None = None

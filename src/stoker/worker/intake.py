@@ -228,7 +228,20 @@ class Intake:
             raise InvalidSpec(
                 f"Job name exceeds {_NAME_MAX} characters", "ESLURM_PATHNAME_TOO_LONG"
             )
+        self._check_frequency(submission.spec)
         self._check_array_and_dependency(submission)
+
+    def _check_frequency(self, spec: JobSpec) -> None:
+        """Refuse to look at a job's memory less often than at that of others, as Slurm does."""
+        settings, every_s = self._admission.settings, spec.sample_every_s
+        if every_s is None or not settings.over_memory_kill:
+            return
+        if not 0 < every_s <= settings.job_acct_gather_frequency_s:
+            raise InvalidSpec(
+                f"cannot look at its memory every {every_s:g} s: at least every "
+                f"{settings.job_acct_gather_frequency_s:g} s",
+                "ESLURMD_INVALID_ACCT_FREQ",
+            )
 
     def _is_full(self, owner: Owner) -> bool:
         """Whether the queue has no room for this user's jobs.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from stoker.core.errors import StoreError
-from stoker.core.models import NO_TASK, Job, NodeShare
+from stoker.core.models import NO_TASK, Job, JobSpec, NodeShare
 from stoker.core.repository import Repository
 from stoker.core.settings import Detected, Machine, Settings
 from stoker.core.units import PatternFields, expand_pattern
@@ -108,7 +108,7 @@ class Launcher:
             kill_wait_s=self._admission.settings.kill_wait_s,
             warnings=warnings_of(job),
             memory_mib=allocation.memory_mib or None,
-            memory_check_s=memory_check_s(self._admission.settings),
+            memory_check_s=memory_check_s(self._admission.settings, spec),
             notices=_notices(node, allocation.memory_mib),
             pid_variable=TASK_PID,
         )
@@ -160,9 +160,11 @@ def warnings_of(job: Job) -> tuple[Warn, ...]:
     return (Warn(wanted.signal, wanted.before_end_s, wanted.shell_only),)
 
 
-def memory_check_s(settings: Settings) -> float | None:
-    """Return how often to look at what jobs hold where no control group limits it; None: never."""
-    return settings.job_acct_gather_frequency_s if settings.over_memory_kill else None
+def memory_check_s(settings: Settings, spec: JobSpec) -> float | None:
+    """Return how often to look at what a job holds where no control group limits it, if at all."""
+    if not settings.over_memory_kill:
+        return None
+    return spec.sample_every_s or settings.job_acct_gather_frequency_s
 
 
 @lru_cache

@@ -78,7 +78,7 @@ class TaskUnits:
             kill_wait_s=self._admission.settings.kill_wait_s,
             warnings=warnings_of(job) if job.spec.interactive else (),
             memory_mib=allocation.memory_mib or None,
-            memory_check_s=memory_check_s(self._admission.settings),
+            memory_check_s=memory_check_s(self._admission.settings, job.spec),
             notices={},
             pid_variable=TASK_PID,
         )

@@ -108,7 +108,6 @@ class Worker:
         self.scheduler = ResourceScheduler(self.queue, self.ledger, self.launcher, engine)
         self.reports = Reports(self.queue, self.ledger, engine, self.steps, self.scheduler)
         self.nodes = NodeKeeper(machine.nodes, self.tracker, self.repository, self.admission.rights)
-        self.reservations = self._reservation_keeper()
         self.intake = Intake(
             self.queue, self.ledger, self.admission, self.priorities, self.repository
         )
@@ -159,6 +158,7 @@ class Worker:
     def _service(self, commands: Mapping[str, Command], read_draft: ReadDraft) -> DaemonService:
         selection = Selection(self.queue.table, self.repository)
         self.changes = Changes(self.ledger, selection, self.engine, self.steps)
+        self.reservations = self._reservation_keeper()
         self.scheduler.on_overdue = self.reservations.on_end = self.changes.end_running
         self.crontabs = CrontabKeeper(self._notices, self.ledger, self.intake, self.changes)
         self.ledger.witnesses.append(self.crontabs)

@@ -29,6 +29,14 @@ def spec_of(words: str) -> JobSpec:
 
 
 @pytest.mark.parametrize(
+    ("words", "every_s"),
+    [("5", 5.0), ("task=7,energy=1", 7.0), ("energy=1,task=0", 0.0), ("network=3", None)],
+)
+def test_how_often_memory_is_looked_at_is_the_frequency_of_tasks(words, every_s) -> None:
+    assert spec_of(f"--acctg-freq={words}").sample_every_s == every_s
+
+
+@pytest.mark.parametrize(
     ("words", "tasks", "gres", "told"),
     [
         ("--gpus=2", 1, "gpu:2", {"TresPerJob": "gres:gpu:2"}),

@@ -29,6 +29,24 @@ def test_ids_grow_and_priorities_fall_so_that_who_comes_first_goes_first(rooms):
     assert rooms.submit(nice=100).priority < two.priority - 100
 
 
+@pytest.mark.parametrize("every_s", [0.0, 30.5])
+def test_no_jobs_memory_is_looked_at_less_often_than_that_of_others(make_rooms, every_s):
+    with pytest.raises(InvalidSpec) as refused:
+        make_rooms().submit(sample_every_s=every_s)
+    assert refused.value.code == "ESLURMD_INVALID_ACCT_FREQ"
+    # Where nobody looks it says nothing.
+    rooms = make_rooms(over_memory_kill=False)
+    rooms.running(sample_every_s=every_s)
+    assert rooms.engine.launched()[0].memory_check_s is None
+
+
+@pytest.mark.parametrize(("every_s", "looked_s"), [(None, 30.0), (5.0, 5.0)])
+def test_a_jobs_memory_is_looked_at_as_often_as_it_asks(make_rooms, every_s, looked_s):
+    rooms = make_rooms()
+    rooms.running(sample_every_s=every_s)
+    assert rooms.engine.launched()[0].memory_check_s == looked_s
+
+
 def test_whether_a_job_may_be_requeued_is_said_by_the_job_or_else_by_the_settings(make_rooms):
     rooms = make_rooms(job_requeue=False)
     jobs = [rooms.submit(requeue=wanted) for wanted in (None, True, False)]
