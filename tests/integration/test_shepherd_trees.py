@@ -282,7 +282,8 @@ def test_who_is_stopped_goes_on_to_end(engine: LocalEngine, events: Events, tmp_
     out = tmp_path / "out"
     text = "trap 'echo obeyed; exit 3' TERM; echo ready; kill -STOP $$; sleep 3600"
     engine.launch([script("13.0.batch", text, stdout=str(out))], {})
-    lines(out)
+    stat = Path(f"/proc/{events.started('13.0.batch').pid}/stat")
+    until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "a stopped script")
     engine.end("13.0", "cancelled", 60.0)
     assert events.ended("13.0.batch").exit_code == 3
     assert lines(out, 2) == ["ready", "obeyed"]

@@ -161,8 +161,12 @@ class Endings:
                 self.resume(ending.group)
 
     def _fresh(self, ending: Ending, members: list[Member]) -> list[Process]:
-        """Return the members that are to end and have not been reached; they are noted now."""
-        mine = _below(ending.unit, members)
+        """Return the members that are to end and have not been reached; they are noted now.
+
+        The leader's come first: who waits there for a step, srun, hears of it before it ends.
+        """
+        leader = ending.group.leader
+        mine = _below(ending.unit, sorted(members, key=lambda member: member[1] is not leader))
         fresh = [each for each in mine if _identity(each) not in ending.reached]
         ending.reached.update(map(_identity, fresh))
         return fresh
