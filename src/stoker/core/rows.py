@@ -75,6 +75,7 @@ _decode_shares = decoder(tuple[NodeShare, ...])
 _decode_usage = decoder(Usage)
 
 
+@lru_cache(maxsize=1024)
 def as_text(name: str) -> str:
     r"""Return *name* as a column holds it: what is no text stands as ``\udcXX``."""
     return name if name.isascii() else name.encode(errors="backslashreplace").decode()

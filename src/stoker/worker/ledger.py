@@ -8,8 +8,8 @@ the last word on states.
 from __future__ import annotations
 
 import copy
-import secrets
 from collections.abc import Hashable, Sequence
+from os import urandom
 from typing import Final
 
 from stoker.core.enums import ONGOING, REQUEUES, AllocationState, Hold, JobState, Reason
@@ -43,6 +43,7 @@ _SHARED: Final = (
 )
 """What the waiting tasks of one record have in common."""
 
+_TOKEN_SIZE: Final = 8
 _TIMES_OF_JOB: Final = ("submit_at", "eligible_at", "start_at", "suspended_at")
 _TIMES_OF_ALLOCATION: Final = ("reserved_at", "allocated_at")
 
@@ -223,7 +224,7 @@ class Ledger:
             job_id=job.job_id,
             attempt=job.restarts,
             shares=tuple(shares),
-            token=secrets.token_hex(8),
+            token=urandom(_TOKEN_SIZE).hex(),
             reserved_at=turn.now,
             lane=lane,
         )

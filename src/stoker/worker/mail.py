@@ -6,6 +6,7 @@ Source: sbatch(1), ``--mail-type``; subjects are recorded, those that are not fo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from stoker.core.enums import JobState
@@ -44,7 +45,12 @@ _GOOD_ENDS: Final = (JobState.COMPLETED, JobState.CANCELLED)
 
 def wanted(job: Job) -> frozenset[str]:
     """Return the events of which the job's user wants mail."""
-    return frozenset(filter(None, job.spec.mail_type.split(",")))
+    return _types_of(job.spec.mail_type)
+
+
+@lru_cache(maxsize=256)
+def _types_of(mail_type: str) -> frozenset[str]:
+    return frozenset(filter(None, mail_type.split(",")))
 
 
 def kind_of_end(states: Iterable[JobState], types: frozenset[str]) -> str:

@@ -42,6 +42,9 @@ class Post:
         self.on_news()
 
 
+_ENDS = frozenset({mail.END, mail.FAIL})
+
+
 class Notifier(Witness):
     """Posts mail, and notices for the hook."""
 
@@ -79,8 +82,7 @@ class Notifier(Witness):
                 self._mail(turn, job, mail.kind_of_end([state], types), state)
             elif not self._table.is_active(job.array_job_id):
                 self._sum_up(turn, job, types)
-        kind = mail.kind_of_end([state], frozenset({mail.END, mail.FAIL}))
-        self._notify(turn, job, kind, state)
+        self._notify(turn, job, mail.kind_of_end([state], _ENDS), state)
 
     def requeued(self, turn: Turn, job: Job) -> None:
         """Tell that a job waits again."""

@@ -102,6 +102,8 @@ class StepKeeper:
                 self._descriptors.pop(handle)[1].let_go()
 
     def _drop_descriptors(self, job_id: int) -> None:
+        if not self._descriptors:
+            return
         kept = self._descriptors.items()
         self.detach([handle for handle, (request, _) in kept if request.job_id == job_id])
 

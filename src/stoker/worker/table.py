@@ -86,7 +86,8 @@ class WaitingQueue(Sequence[Waiting]):
     def __getitem__(self, index: int | slice) -> Waiting | Sequence[Waiting]:
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
+        length = len(self._entries) - self._gap
+        if not -length <= index < length:
             raise IndexError(index)
         order, job_id, _ = self._entries[index if index < 0 else self._gap + index]
         return Waiting(job_id, order, self._count_of(job_id))

@@ -91,7 +91,11 @@ class TaskSet:
             raise KeyError(task)
         run = self._runs[at]
         place = run.index(task)
-        self._runs[at : at + 1] = [part for part in (run[place + 1 :], run[:place]) if part]
+        if place == 0 and len(run) > 1:
+            # The first one starts first: thousands go this way, one by one.
+            self._runs[at] = run[1:]
+        else:
+            self._runs[at : at + 1] = [part for part in (run[place + 1 :], run[:place]) if part]
         self._count -= 1
 
     def discard(self, task: int) -> None:
