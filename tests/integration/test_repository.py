@@ -360,6 +360,22 @@ def test_what_an_operator_said_of_a_node_stands_until_it_is_taken_back(repositor
     assert repository.node_states() == [msgspec.structs.replace(down, reason="fan")]
 
 
+@pytest.mark.parametrize("bad", ["a\0b", "a\udcffb", "ünï\0\udc80", "\\", "'; DROP TABLE jobs; --"])
+def test_what_is_no_text_is_recorded_all_the_same(repository, bad):
+    owner = Owner(2003, bad, 2003, bad)
+    save(repository, make(1, name=bad, partition=bad, owner=owner, message=bad, reason=bad))
+    (job,) = repository.history(HistoryFilter(names=(bad,)))
+    assert job.spec.name == bad
+    with repository.database.transaction() as connection:
+        repository.add_submissions(
+            connection, {bad.replace("\udcff", "").replace("\udc80", ""): 1}, 5.0
+        )
+        repository.save_node_state(connection, NodeState(bad, "DOWN", bad, 1.0, bad))
+    (said,) = repository.node_states()
+    assert said.state == "DOWN"
+    assert list(repository.submission_keys(1.0).values()) == [1]
+
+
 # One state.
 
 

@@ -124,7 +124,9 @@ class Repository:
 
     def save_node_state(self, connection: Connection, said: NodeState) -> None:
         """Record what an operator said of a node."""
-        _write(connection, nodes, ("name",), [msgspec.structs.astuple(said)])
+        reason, user = as_text(said.reason), as_text(said.reason_user)
+        row = (as_text(said.name), said.state, reason, said.reason_at, user)
+        _write(connection, nodes, ("name",), [row])
 
     def set_counter(self, connection: Connection, name: str, value: int) -> None:
         """Set a counter that only grows."""

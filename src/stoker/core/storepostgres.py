@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import psycopg
+from psycopg.abc import Buffer
+from psycopg.types.string import StrDumperUnknown
 from sqlalchemy import URL, Connection, Engine, Integer, String, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
@@ -81,6 +83,14 @@ def _as_wide_as_sqlites(*_: object, **__: object) -> str:
     return "BIGINT"
 
 
+class _NoNul(StrDumperUnknown):
+    """Sends texts; a NUL, which no text may have here, stands as rows write what is no text."""
+
+    def dump(self, obj: str) -> Buffer | None:
+        """Return what is sent."""
+        return super().dump(obj.replace("\0", r"\x00") if "\0" in obj else obj)
+
+
 @compiles(String, "postgresql")
 def _by_its_bytes(kind: String, compiler: Any, **facts: Any) -> str:
     """Return what a text is here: in tables it is found and ordered as SQLite does it."""
@@ -117,6 +127,7 @@ class PostgresStore:
 
     def _prepare(self, connection: psycopg.Connection[Any], _: object) -> None:
         connection.autocommit = True
+        connection.adapters.register_dumper(str, _NoNul)
         connection.execute(_PREPARE)
         row = connection.execute(_JUDGE).fetchone()
         assert row is not None, "a SELECT of functions has a row"

@@ -134,6 +134,7 @@ class Worker:
         self._retention = RetentionKeeper(
             self.queue, home, days=settings.history_days, archives=settings.history_archive
         )
+        self._lost_store: StoreError | None = None
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._server = self._server_of(self._service(commands, read_draft))
         self.queue.rebuild = self._rebuild
@@ -204,6 +205,9 @@ class Worker:
         Args:
             signals: Whose callbacks are run here when a signal comes.
             on_ready: Called once clients can connect.
+
+        Raises:
+            StoreError: The store failed, and only the next daemon can learn how far it had come.
         """
         with ExitStack() as stack:
             stack.callback(os.close, self._stop_fd)
@@ -225,6 +229,9 @@ class Worker:
             watch = stack.enter_context(HomeWatch(self.home))
             on_ready()
             self._wait_for_stop(signals, watch)
+        if self._lost_store is not None:
+            # Whoever looks after us is to start us again.
+            raise self._lost_store
 
     def reload(self, settings: Settings) -> Reloaded:
         """Let those of other settings count that can change while we run; return which."""
@@ -328,6 +335,7 @@ class Worker:
     def _lose_store(self, error: StoreError) -> None:
         """Stop: whether the last transaction is on record only the database can tell, anew."""
         log.critical("the database failed: %s; stokerd stops, and jobs go on", error)
+        self._lost_store = error
         self.request_stop()
 
 

@@ -13,6 +13,7 @@ from stoker.client.client import Client
 from stoker.client.restoring import backups, restore
 from stoker.core.errors import UserError
 from stoker.core.homes import home_directory
+from stoker.core.settings import load_settings
 
 
 @click.command("doctor")
@@ -82,6 +83,11 @@ def restore_command(file: Path | None, as_json: bool) -> None:
     if file is None:
         _list(home, as_json=as_json)
         return
+    if load_settings(home).database_url:
+        raise UserError(
+            f"cannot restore {file}: the setting database_url says that the records are elsewhere; "
+            "restore them there, as with pg_restore, while stokerd is down"
+        )
     source = file if file.exists() else home / "backups" / file
     if not source.exists():
         raise UserError(f"cannot restore {file}: it is not there; `stoker restore` lists backups")

@@ -23,10 +23,12 @@ from stoker.core.settings import load_settings
 UNIT = "stoker.service"
 
 # KillMode: stopping the daemon must not end the jobs. Delegate: their cgroups are ours to make.
+# StartLimitIntervalSec: a database server may be away for longer than a few attempts take.
 _TEXT = """\
 [Unit]
 Description=Stoker, a batch scheduler for one machine
 Documentation=man:sbatch(1)
+StartLimitIntervalSec=0
 
 [Service]
 Type=exec
