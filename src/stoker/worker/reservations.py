@@ -6,6 +6,7 @@ are ended, as by a time limit, and it goes, or moves on to the next time it come
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import count
@@ -18,6 +19,7 @@ from stoker.core.errors import InvalidSpec
 from stoker.core.models import FOREVER, Job, Node, Owner
 from stoker.core.reservations import (
     ALL_NODES,
+    DAY_S,
     IGNORE_JOBS,
     SPECIFIC_NODES,
     Part,
@@ -33,6 +35,9 @@ from stoker.worker.times import ends_at
 
 _LISTS: Final = ("users", "accounts", "groups", "partition", "flags", "comment")
 _SIZES: Final = ("nodes", "node_count", "cores", "gres", "partition")
+
+_NAME: Final = re.compile(r"[^\s,=\x00-\x1f]{1,100}")
+_LONGEST_S: Final = 100 * 366 * DAY_S
 
 EndJob = Callable[[Turn, Job, JobState], None]
 
@@ -89,6 +94,8 @@ class ReservationKeeper:
         turn = self._ledger.queue.current
         self._admission.rights.check_operator(by)
         name = wish.name or self._free_name(wish)
+        if _NAME.fullmatch(name) is None:
+            raise _refused("ESLURM_RESERVATION_INVALID", f"nothing can be called {name!r}")
         if name in self._all:
             raise _refused("ESLURM_RESERVATION_INVALID", f"there is a reservation {name} already")
         start_at, end_at = _span(wish, turn.now, turn.now)
@@ -134,8 +141,10 @@ class ReservationKeeper:
         wish: ReservationWish,
         before: Reservation | None = None,
     ) -> None:
-        if made.end_at <= max(made.start_at, turn.now):
-            raise _refused("ESLURM_INVALID_TIME_VALUE", "it would be over before it begins")
+        if not max(made.start_at, turn.now) < made.end_at < turn.now + _LONGEST_S:
+            raise _refused(
+                "ESLURM_INVALID_TIME_VALUE", "it would be over before it begins, or never"
+            )
         if not (made.users or made.accounts or made.groups):
             raise _refused("ESLURM_RESERVATION_INVALID", "it says for whom it is not")
         others = [each for each in self._all.values() if each is not before]

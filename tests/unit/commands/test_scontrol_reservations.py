@@ -69,7 +69,7 @@ def test_all_that_is_said_is_read(controller: FakeController) -> None:
 
 
 def test_endless_is_a_year(controller: FakeController) -> None:
-    wish = wished(controller, *_CREATE, "duration=infinite", "users=a", "nodes=ALL")
+    wish = wished(controller, *_CREATE, "duration=infinite", "users=alice", "nodes=ALL")
     assert wish.duration_s == 365 * 86400.0
 
 
@@ -114,17 +114,22 @@ def test_what_the_controller_refuses_is_told(controller, monkeypatch) -> None:
         raise InvalidSpec("taken", "ESLURM_RESERVATION_OVERLAP")
 
     monkeypatch.setattr(controller.reservations, "create", refuse)
-    answer = ask(controller, *_CREATE, "dur=5", "nodes=ALL", "users=a")
+    answer = ask(controller, *_CREATE, "dur=5", "nodes=ALL", "users=alice")
     assert answer.err == (
         "Error creating the reservation: Requested reservation overlaps with another reservation\n"
     )
 
 
+def test_users_must_be_there(controller: FakeController) -> None:
+    answer = ask(controller, *_CREATE, "dur=5", "nodes=ALL", "users=-alice,nobody_of_that_name")
+    assert answer.err == "Error creating the reservation: Invalid user id\n"
+
+
 def test_lists_grow_and_shrink(controller: FakeController) -> None:
     controller.reservations.there = [COURSE]
-    wish = wished(controller, "update", "res=course", "users+=eve", "flags-=weekly", "acc=a")
+    wish = wished(controller, "update", "res=course", "users+=bob", "flags-=weekly", "acc=a")
     assert wish == ReservationWish(
-        name="course", users=("-bob", "eve"), flags=("SPEC_NODES",), accounts=("a",)
+        name="course", users=("-bob", "bob"), flags=("SPEC_NODES",), accounts=("a",)
     )
 
 

@@ -95,7 +95,11 @@ def test_nodes_that_are_free_are_chosen_first(rooms):
         ({"partition": "none"}, "ESLURM_INVALID_PARTITION_NAME"),
         ({"duration_s": 0.0}, "ESLURM_INVALID_TIME_VALUE"),
         ({"in_s": -2 * HOUR_S}, "ESLURM_INVALID_TIME_VALUE"),
+        ({"for_s": 1e12}, "ESLURM_INVALID_TIME_VALUE"),
         ({"users": ()}, "ESLURM_RESERVATION_INVALID"),
+        ({"name": "a,b"}, "ESLURM_RESERVATION_INVALID"),
+        ({"name": "a b"}, "ESLURM_RESERVATION_INVALID"),
+        ({"name": "a" * 101}, "ESLURM_RESERVATION_INVALID"),
     ],
 )
 def test_what_cannot_be_is_refused_and_leaves_nothing(rooms, said, code):

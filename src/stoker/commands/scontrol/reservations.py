@@ -15,7 +15,7 @@ from stoker.commands.errors import describe
 from stoker.commands.jobview import Scene
 from stoker.commands.scontrol.jobs import joined
 from stoker.commands.scontrol.words import Line, Pair, failure, meant
-from stoker.core.errors import StokerError
+from stoker.core.errors import InvalidSpec, StokerError
 from stoker.core.reservations import DAY_S, FLAGS, Reservation, ReservationWish
 from stoker.core.units import (
     FOREVER,
@@ -134,6 +134,7 @@ def create_reservation(line: Line, pairs: Sequence[Pair]) -> Answer:
     except _Problem as problem:
         return failure(f"scontrol: error: {problem}")
     try:
+        _check_users(line, wish)
         name = line.controller.reservations.create(wish, line.call.owner)
     except StokerError as error:
         return failure(f"Error creating the reservation: {describe(error)}")
@@ -149,6 +150,7 @@ def update_reservation(line: Line, pairs: Sequence[Pair]) -> Answer:
     if not wish.name:
         return failure(f"scontrol: error: Reservation must be given.  {_UPDATING}")
     try:
+        _check_users(line, wish)
         line.controller.reservations.update(wish, line.call.owner)
     except StokerError as error:
         text = describe(error)
@@ -163,6 +165,18 @@ def delete_reservation(line: Line, word: str) -> Answer:
     except StokerError as error:
         return failure(f"delete_reservation {word}: {describe(error)}")
     return Answer()
+
+
+def _check_users(line: Line, wish: ReservationWish) -> None:
+    """Refuse users whom the machine does not know.
+
+    Raises:
+        InvalidSpec: There is one.
+    """
+    for name in wish.users or ():
+        word = name.removeprefix("-")
+        if not word.isdecimal() and line.controller.user_id(word) is None:
+            raise InvalidSpec(f"there is no user {name}", "ESLURM_USER_ID_MISSING")
 
 
 def _check(wish: ReservationWish) -> None:
