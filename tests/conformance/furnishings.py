@@ -84,6 +84,11 @@ def furnishings(group: Group, *, has_second_user: bool) -> Mapping[str, Sequence
     return found
 
 
+def is_furnished(case: Case) -> bool:
+    """Whether root had entered something into the account book before a case."""
+    return case.file in _BOOKS
+
+
 def _place(entry: Entry, later: Sequence[Entry], group: Group) -> str:
     """Return the case before which an entry is due; "" if none needs it."""
     if any(case.id == entry.before for case in group.cases):

@@ -1,4 +1,4 @@
-"""Points in time in a format of the case's own."""
+"""Points in time in a format of the case's own; and what is accepted where there is no root."""
 
 from __future__ import annotations
 
@@ -37,3 +37,21 @@ def test_the_clock_passes(form: str, theirs: str, ours: str) -> None:
 )
 def test_all_else_does_not_pass(form: str, theirs: str, ours: str) -> None:
     assert kind(form, theirs, ours) == "differ"
+
+
+@pytest.mark.parametrize(
+    ("raw", "setup", "file", "kind"),
+    [
+        ({"user": "bob"}, (), "squeue", "accepted"),
+        ({"user": "root"}, (), "squeue", "accepted"),
+        ({}, ("[bob] sbatch -H --wrap true  # job 1",), "squeue", "accepted"),
+        ({}, (), "limits", "accepted"),
+        ({}, ("sbatch -H --wrap true  # job 1",), "squeue", "differ"),
+    ],
+)
+def test_without_root_what_others_do_is_no_difference_of_ours(raw, setup, file, kind) -> None:
+    said = {"cmd": "squeue", "stdout": "bob\n", "stderr": "", "rc": 0, **raw}
+    case = Case(file, "x", "topic", setup, said)
+    ours = {"stdout": "alice\n", "stderr": "", "rc": 0, "then": [], "files": {}}
+    assert judge(case, {**ours, "has_second_user": False}, {}).kind == kind
+    assert judge(case, {**ours, "has_second_user": True}, {}).kind == "differ"

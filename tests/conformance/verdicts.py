@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from conformance.cases import Case, steps_of
+from conformance.furnishings import is_furnished
 from conformance.normalise import RECORDED, Side, canonical, same
 
 ACCEPTED = Path(__file__).with_name("differences.toml")
@@ -44,8 +45,11 @@ def judge(case: Case, result: Mapping[str, Any], reasons: Mapping[str, str]) -> 
     """Compare a case with what its replay did."""
     parts = tuple(name for name, *_ in _differences(case, result))
     reason = reasons.get(case.id, "")
-    if not reason and parts and case.needs_second_user and not result.get("has_second_user", True):
-        reason = "The replay does not run as root: what another user did is done by the same one."
+    is_alone = not result.get("has_second_user", True)
+    if not reason and parts and is_alone and (case.needs_others or is_furnished(case)):
+        reason = (
+            "The replay does not run as root: what others did is done by the one user there is."
+        )
     return Verdict(case, parts, result, reason)
 
 
