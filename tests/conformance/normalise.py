@@ -163,6 +163,8 @@ def _lines(text: str, side: Side, command: str) -> list[Line]:
     if re.search(r"\bsstat -n\b(?!.* -(?:o|-format)\b)", command):
         # The same columns, without the heading that would name them.
         lines = _without_sampled([*sstat_heading(), *lines])[2:]
+    elif named := re.search(r"\bs(?:acct|stat)\b.* -n -P .*--format=([\w,]+)", command):
+        lines = _without_sampled([named[1].replace(",", "|"), *lines])[1:]
     elif re.search(r"\bs(?:acct|stat)\b", command):
         lines = _without_sampled(lines)
     return [_canonical(line, side) for line in without_figures(lines, command)]

@@ -100,6 +100,12 @@ def test_sampled_figures_of_accounting_do_not_count_but_their_column_does() -> N
     assert not alike(theirs, "JobID|State\n1.batch|COMPLETED\n", "sacct -P")
 
 
+def test_a_sampled_column_without_a_heading_is_known_by_the_format() -> None:
+    command = "sstat -n -P -j 41.0 --format=JobID,NTasks,MaxRSS,Nodelist"
+    assert alike("41.0|2|1644K|node1\n", "41.0|2|1780K|node1\n", command)
+    assert not alike("41.0|2|1644K|node1\n", "41.0|3|1644K|node1\n", command)
+
+
 def test_a_sampled_column_is_known_by_its_cut_heading() -> None:
     dashes = "-------- -------- \n"
     theirs = "MaxDiskR State    \n" + dashes + "0.01M    FAILED   \n"

@@ -280,7 +280,8 @@ def test_who_stays_after_such_a_step_is_killed(
 
 def test_who_is_stopped_goes_on_to_end(engine: LocalEngine, events: Events, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    text = "trap 'echo obeyed; exit 3' TERM; echo ready; kill -STOP $$; sleep 3600"
+    # It forks nothing more: a child born after the last look would be waited for before the trap.
+    text = "trap 'echo obeyed; exit 3' TERM; echo ready; kill -STOP $$; while :; do :; done"
     engine.launch([script("13.0.batch", text, stdout=str(out))], {})
     stat = Path(f"/proc/{events.started('13.0.batch').pid}/stat")
     until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "a stopped script")
