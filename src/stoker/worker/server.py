@@ -291,7 +291,9 @@ class Server:
             return
         self._watch_half_frames(connection)
         if not self._shares.weigh(connection):
-            self._reject(connection, "cannot take more unfinished calls now: try again in a while")
+            connection.queue([encode(b"B", _BUSY.encode())])
+            connection.flush()
+            self._drop(connection)
             return
         if connection.frames:
             self._due[connection] = None
