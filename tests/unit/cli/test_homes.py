@@ -194,7 +194,9 @@ def test_settings_that_are_there_stay_and_come_after(machine):
     home = machine / "home"
     home.mkdir()
     (home / "stoker.toml").write_text("[[partitions]]\nname = 'batch'\n")
+    (home / "stoker.toml").chmod(0o600)
     assert run(["service", "install"]) == 0
+    assert stat.S_IMODE((home / "stoker.toml").stat().st_mode) == 0o600
     found = load_settings(home)
     assert found.shared
     assert [each.name for each in found.partitions] == ["batch"]

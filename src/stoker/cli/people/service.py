@@ -172,10 +172,14 @@ def _check_reach(program: Path) -> None:
 
 def _declare(path: Path) -> None:
     """Have the settings say that the home is shared, unless they speak of it already."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    if not path.exists():
+        path.write_text("shared = true\n", encoding="utf-8")
+        path.chmod(0o644)
+        return
+    # Its mode stays: there may be a password in it.
+    text = path.read_text(encoding="utf-8")
     if not any(line.split("=")[0].strip() == "shared" for line in text.splitlines()):
         path.write_text(f"shared = true\n{text}", encoding="utf-8")
-        path.chmod(0o644)
 
 
 def _unit_path() -> Path:
