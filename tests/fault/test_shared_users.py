@@ -204,6 +204,21 @@ def test_all_shepherds_and_stokerd_die_and_nobody_runs_twice() -> None:
             assert job.started.read_text() == "on\n"
 
 
+@in_a_world
+def test_a_shepherd_with_a_defect_begins_anew_as_its_user() -> None:
+    stoker = SharedStoker()
+    stoker.variables = {"STOKER_TEST_MODE": "1", "STOKER_FAILPOINTS": "start=error:EIO@1"}
+    with stoker:
+        job = Waiting(stoker, "alice", 7)
+        log = stoker.home / "log" / f"shepherd-{ALICE}.log"
+        stoker.wait_text(log, "a defect of ours")
+        until(lambda: log.read_text().count("looks after") == 2, log.read_text)
+        status = Path(f"/proc/{stoker.shepherd(ALICE)}/status").read_text()
+        assert f"Uid:\t{ALICE}\t{ALICE}\t{ALICE}\t{ALICE}" in status
+        assert f"Groups:\t{ALICE} {STAFF}" in status
+        job.end()
+
+
 # Who is hostile.
 
 

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from stoker.core.errors import UserError
 from stoker.worker.layout import lay_out_shared
 from support.shared_stoker import SharedStoker
@@ -68,6 +70,31 @@ def test_who_cannot_read_our_code_is_not_served_and_it_says_so() -> None:
 @in_a_world
 def test_nobody_becomes_a_user_who_does_not_exist() -> None:
     assert "no user of that number" in become(4711)
+
+
+KEYS = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+keyctl = lambda *words: libc.syscall(privileges._KEYCTL[os.uname().machine], *words)
+from stoker.shepherd import privileges
+try:
+    before = keyctl(0, -3, 1)
+    privileges._NEEDED = ()
+    privileges.become(2001)
+    print(before > 0, keyctl(0, -3, 0) not in (before, -1))
+except KeyError:
+    print("True True")
+"""
+
+
+@in_a_world
+def test_the_keys_of_roots_session_are_left_behind() -> None:
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", KEYS], capture_output=True, text=True, check=True
+    )
+    if done.stdout.startswith("False"):
+        pytest.skip("this kernel keeps no keys")
+    assert done.stdout == "True True\n"
 
 
 # The home.

@@ -32,6 +32,8 @@ class SharedStoker:
     def __init__(self, **settings: object) -> None:
         self.home = HOME
         self.settings = {"shared": "true", "kill_wait_s": 2, "total_cpus": 8, **settings}
+        self.variables: dict[str, str] = {}
+        """What stokerd finds in its environment besides root's."""
         self.bin = Path("/nowhere")
         self._daemon: subprocess.Popen[bytes] | None = None
 
@@ -55,7 +57,7 @@ class SharedStoker:
         ready = ("--background", "--ready-fd", str(writing))
         self._daemon = subprocess.Popen(
             [sys.executable, "-B", "-m", "stoker.stokerd", *ready, *flags],
-            env=self.environment("root"),
+            env=self.environment("root") | self.variables,
             pass_fds=(writing,),
             stdin=subprocess.DEVNULL,
             cwd="/",
@@ -64,6 +66,12 @@ class SharedStoker:
         with os.fdopen(reading, "rb") as answer:
             said = answer.read()
         assert said == b"1", said.decode()
+
+    @property
+    def daemon_pid(self) -> int:
+        """Return stokerd's pid."""
+        assert self._daemon is not None
+        return self._daemon.pid
 
     def kill_daemon(self) -> None:
         """End stokerd as a crash would."""

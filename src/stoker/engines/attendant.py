@@ -222,7 +222,7 @@ class Attendant:
             was_open, self.is_open = self.is_open, False
             is_closing = self._is_closing
         if was_open:
-            self.engine.close()
+            self._try(self.engine.close)
         with self._changed:
             if self._orders and not is_closing:
                 return False

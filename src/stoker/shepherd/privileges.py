@@ -3,14 +3,15 @@
 A shepherd that serves one user of a machine with many is started by root, reads its own code, and
 then becomes its user before it touches anything of theirs: the home, the journal, paths of jobs.
 
-Always holds: after `become` every id of this process is the user's, its groups are theirs, and no
-capability is left by which any of it could be had back.
+Always holds: after `become` every id of this process is the user's, its groups are theirs, its keys
+are nobody else's, and no capability is left by which any of it could be had back.
 
-Source: setresuid(2), initgroups(3), capabilities(7).
+Source: setresuid(2), initgroups(3), capabilities(7), session-keyring(7).
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pwd
 import sys
@@ -18,6 +19,9 @@ import sys
 from stoker.shepherd.log import Refusal
 
 _CAPABILITIES = ("CapPrm:", "CapEff:")
+_KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "ppc64le": 271, "s390x": 280}
+"""The number of keyctl(2) by machine; the C library has no function for it."""
+_JOIN_SESSION_KEYRING = 1
 _NEEDED = (sys.executable, os.__file__, __file__)
 """What is read once more when we begin anew: interpreter, its library, our own code."""
 
@@ -50,6 +54,13 @@ def _give_up_all(user_id: int) -> None:
     os.initgroups(user.pw_name, user.pw_gid)
     os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
     os.setresuid(user_id, user_id, user_id)
+    _leave_keys()
+
+
+def _leave_keys() -> None:
+    """Let go of the keys of the session that root was in; a kernel without keys has none."""
+    if number := _KEYCTL.get(os.uname().machine):
+        ctypes.CDLL(None).syscall(number, _JOIN_SESSION_KEYRING, None)
 
 
 def _check_is_all(user_id: int) -> None:
