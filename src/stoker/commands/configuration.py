@@ -262,7 +262,7 @@ DbdBackupHost = (null)
 DbdHost = localhost
 DbdPort = 0
 DebugFlags = (null)
-DebugLevel = info
+DebugLevel =
 DebugLevelSyslog = (null)
 DefaultQOS = (null)
 LogFile =
@@ -295,6 +295,15 @@ TrackSlurmctldDown = No
 """
 """The same of the daemon of the records, which is stokerd itself."""
 
+_SAME_AS: Final = {
+    "DebugLevel": "SlurmctldDebug",
+    "LogFile": "SlurmctldLogFile",
+    "PidFile": "SlurmctldPidFile",
+    "SLURMDBD_CONF": "SLURM_CONF",
+    "SLURMDBD_VERSION": "SLURM_VERSION",
+}
+"""What that daemon has in common with the other, or calls by another name."""
+
 
 def parameters(controller: Controller, zone: tzinfo) -> Iterator[tuple[str, str]]:
     """Yield name and value of every parameter."""
@@ -314,10 +323,8 @@ def accounting_parameters(controller: Controller, zone: tzinfo) -> Iterator[tupl
 def records_parameters(controller: Controller, zone: tzinfo) -> Iterator[tuple[str, str]]:
     """Yield what sacctmgr tells of the daemon of the records."""
     known = dict(parameters(controller, zone))
-    names = {"LogFile": "SlurmctldLogFile", "PidFile": "SlurmctldPidFile"}
-    names |= {"SLURMDBD_CONF": "SLURM_CONF", "SLURMDBD_VERSION": "SLURM_VERSION"}
     for name, value in _filled(_SLURMDBD, controller, zone):
-        yield name, known[names[name]] if name in names else value
+        yield name, known[_SAME_AS[name]] if name in _SAME_AS else value
 
 
 def _filled(table: str, controller: Controller, zone: tzinfo) -> Iterator[tuple[str, str]]:
@@ -331,4 +338,4 @@ def _filled(table: str, controller: Controller, zone: tzinfo) -> Iterator[tuple[
     }
     for line in table.splitlines():
         name, _, value = line.partition(" =")
-        yield name, known.get(name, value.strip())
+        yield name, value.strip() or known.get(name, "")

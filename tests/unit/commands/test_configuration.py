@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stoker.commands import configuration as listing
 from stoker.commands.sacctmgr.command import sacctmgr
 from stoker.commands.scontrol.command import scontrol
+from stoker.core.settings import Detected, Settings, machine_of
 from stoker.worker.call import Answer, Call, Conversation
+from stoker.worker.configuration import Place, slurm_configuration
 from support.controller import FakeController, call_of, converse
 from support.recordings import cases, parameters
 
@@ -53,3 +58,19 @@ def test_says_of_what_is_not_here_what_slurm_says_of_what_nobody_set() -> None:
     assert found["SLURM_VERSION           = "] == "22.05.8"
     assert found["SlurmctldHost[0]        = "] == "vm"
     assert found["MaxArraySize            = "] == "1001"
+
+
+def test_all_that_is_configured_is_told_and_what_is_the_daemons_of_records_own_stays_so() -> None:
+    class Configured(FakeController):
+        def configuration(self) -> Mapping[str, str]:
+            machine = machine_of(Settings(), Detected((0,), 1000, "vm"))
+            place = Place(Path("/var/stoker"), "alice(2001)", 7)
+            return slurm_configuration(Settings(), machine, place)
+
+    controller = Configured()
+    told = dict(listing.parameters(controller, UTC))
+    records = dict(listing.records_parameters(controller, UTC))
+    for name, value in controller.configuration().items():
+        assert told.get(name, records.get(name)) == value, name
+    assert (records["AuthAltParameters"], records["TCPTimeout"]) == ("(null)", "2 secs")
+    assert records["LogFile"] == "/var/stoker/log/stokerd.log"
