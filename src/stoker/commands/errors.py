@@ -111,6 +111,10 @@ _TEXTS = {
     "ESLURM_JOB_NOT_RUNNING": (2085, "Job is not running"),
     "ESLURM_JOB_NOT_SUSPENDED": (2087, "Job is not suspended"),
     "ESLURM_JOB_NOT_FINISHED": (2088, "Job is not finished"),
+    "ESLURM_BATCH_CONSTRAINT": (
+        2114,
+        "Job --batch option is invalid or not a subset of --constraints",
+    ),
     "ESLURM_INVALID_TIME_MIN_LIMIT": (
         2124,
         "Invalid time-min specification (exceeds job's time or other limits)",

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from copy import copy
 from datetime import tzinfo
 
-from stoker.commands.foreseen import nodes_foreseen
+from stoker.commands.foreseen import Room, nodes_foreseen
 from stoker.commands.gpus import told_gres
 from stoker.core.accounts import NORMAL
 from stoker.core.enums import Hold, JobState, Reason
@@ -223,8 +223,11 @@ class JobView:
         allocation = self.allocation
         if allocation:
             return len(allocation.shares)
-        there = len(self.scene.node_names if self.shape.nodes is None else self.shape.nodes)
-        return nodes_foreseen(self.shape, max(1, there), self.scene.node_cpus_max)
+        scene, shape, job = self.scene, self.shape, self.job
+        there = len(scene.node_names if shape.nodes is None else shape.nodes)
+        room = Room(there, scene.node_cpus_max, scene.node_memory_mib)
+        is_tried = job.hold is Hold.NONE
+        return nodes_foreseen(shape, room, tasks=job.spec.ntasks or 0, is_tried=is_tried)
 
     @property
     def min_cpus(self) -> int:

@@ -306,7 +306,7 @@ def _check_batch_features(wishes: Wishes) -> None:
     if not set(re.findall(r"[^&|,()\[\]*]+", given)).issuperset(
         re.findall(r"[^&|,()\[\]*]+", wanted)
     ):
-        raise refused("ESLURM_INVALID_FEATURE")
+        raise refused("ESLURM_BATCH_CONSTRAINT")
 
 
 def _check_times(spec: JobSpec, now: float) -> None:

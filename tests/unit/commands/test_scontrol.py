@@ -172,13 +172,22 @@ def test_a_word_asks_the_controller(
     ("job_id", "told"),
     [
         ("3", "Job is no longer pending execution for job 3\n"),
-        ("4", "Job has already finished for job 4\n"),
-        ("10_[2,4]", "10_2: Job is no longer pending execution\n10_4: No error\n"),
+        ("4", "Job is no longer pending execution for job 4\n"),
+        ("2", "Job is in held state, pending scheduler release for job 2\n"),
+        ("3,1", "Job is no longer pending execution for job 3,1\n"),
+        ("1,99", "Invalid job id specified for job 1,99\n"),
+        ("abc", "Invalid job id specified for job abc\n"),
     ],
 )
 def test_only_what_waits_is_put_first(queue: RecordedQueue, job_id: str, told: str) -> None:
     heard = heard_of(queue, "top", job_id)
-    assert (heard.err, heard.code) == (told, 1)
+    assert (heard.err, heard.code, queue.calls) == (told, 1, [])
+
+
+def test_of_an_array_what_waits_is_put_first(queue: RecordedQueue) -> None:
+    heard = heard_of(queue, "top", "10_[2,4],1")
+    assert (heard.err, heard.code) == ("", 0)
+    assert [call[:2] for call in queue.calls] == [("update", "10_4"), ("update", "1")]
 
 
 def test_a_terminal_is_obeyed_line_by_line(queue: RecordedQueue) -> None:
@@ -209,12 +218,6 @@ def test_a_reservation_that_there_is_not_is_invalid(
     heard = heard_of(queue, *words)
     assert heard.err.endswith(f"{told}: Requested reservation is invalid\n")
     assert heard.code == 1
-
-
-def test_a_state_that_is_none_requeues_nothing(queue: RecordedQueue) -> None:
-    heard = heard_of(queue, "requeuehold", "state=odd", "3")
-    assert heard.err == "scontrol: error: Invalid state specification state=odd\n"
-    assert (heard.code, queue.calls) == (1, [])
 
 
 def test_lists_of_ids_are_dealt_with_one_by_one(queue: RecordedQueue) -> None:
@@ -254,6 +257,8 @@ def test_of_an_array_the_ended_tasks_are_told_apart(queue: RecordedQueue) -> Non
 @pytest.mark.parametrize(
     ("words", "told"),
     [
+        (["requeue", "state=SpecialExit", "1_1"], ""),
+        (["requeuehold", "state=odd"], "Invalid job id specified for job state=odd\n"),
         (["requeue", "1"], "1_1-2: No error\n1_3-10: Job is pending execution\n"),
         (["requeue", "1_[1,77]"], "1_1: No error\n1_77: Invalid job id specified\n"),
         (["requeue", "1_77"], "1_77: Invalid job id specified\n"),

@@ -259,7 +259,8 @@ def test_the_node_of_the_script_has_none_but_features_of_all_nodes(words, is_tak
     assert (heard.code == 0) is is_taken
     if not is_taken:
         assert heard.err == (
-            "sbatch: error: Batch job submission failed: Invalid feature specification\n"
+            "sbatch: error: Batch job submission failed: Job --batch option is invalid or not a "
+            "subset of --constraints\n"
         )
 
 

@@ -8,12 +8,13 @@ Source: scontrol(1); the wording as recorded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from stoker.commands.errors import code_of, strerror
-from stoker.commands.scontrol.words import Line, failure, job_refs
-from stoker.core.enums import JobState
-from stoker.core.errors import NotAllowed, StokerError, UnknownJob
+from stoker.commands.scontrol.words import Line, job_refs
+from stoker.core.enums import Hold, JobState
+from stoker.core.errors import StokerError, UnknownJob
 from stoker.core.models import NO_TASK, Job
 from stoker.core.units import JobRef, TaskSet
 from stoker.worker.call import Answer
@@ -23,6 +24,9 @@ Act = Callable[[JobRef], None]
 _FINISHED = "ESLURM_JOB_FINISHED"
 _NOT_PENDING = "ESLURM_JOB_NOT_PENDING"
 _UNKNOWN = "ESLURM_INVALID_JOB_ID"
+_HELD = "ESLURM_JOB_HELD"
+_SPECIAL_EXIT = "state=specialexit"
+"""The word for requeued jobs that are to be shown as such; any other is taken for an id."""
 
 
 def hold(line: Line, words: Sequence[str]) -> Answer:
@@ -44,7 +48,7 @@ def requeue(line: Line, words: Sequence[str]) -> Answer:
     """Let jobs run again."""
     return _each(
         line,
-        words,
+        [word for word in words if word.lower() != _SPECIAL_EXIT],
         lambda ref: line.controller.requeue(ref, line.call.owner),
         takes_ended=True,
     )
@@ -52,14 +56,12 @@ def requeue(line: Line, words: Sequence[str]) -> Answer:
 
 def requeue_and_hold(line: Line, words: Sequence[str]) -> Answer:
     """Let jobs wait again, held."""
-    wanted = [word for word in words if word.lower().startswith("state=")]
-    for word in wanted:
-        if word.partition("=")[2].lower() != "specialexit":
-            return failure(f"scontrol: error: Invalid state specification {word}")
+    ids = [word for word in words if word.lower() != _SPECIAL_EXIT]
+    is_special = len(ids) < len(words)
     return _each(
         line,
-        [word for word in words if word not in wanted],
-        lambda ref: line.controller.requeue(ref, line.call.owner, hold=True, special=bool(wanted)),
+        ids,
+        lambda ref: line.controller.requeue(ref, line.call.owner, hold=True, special=is_special),
         takes_ended=True,
     )
 
@@ -85,19 +87,49 @@ def resume(line: Line, words: Sequence[str]) -> Answer:
 
 
 def top(line: Line, words: Sequence[str]) -> Answer:
-    """Put jobs before all others of their owner, the first of them first."""
-    refs = [ref for _, ref in job_refs(words)]
-    own = line.call.owner.user_id
-    mine = [job for job in line.controller.active_jobs() if job.owner.user_id == own]
-    highest = max((job.priority for job in mine if job.state is JobState.PENDING), default=0)
-    ranks = {ref.job_id: highest + len(refs) - at for at, ref in enumerate(refs) if ref}
+    """Put jobs before all others of their owner, the first of them first; or none of a list."""
+    errors, own = [], line.call.owner.user_id
+    for word in words:
+        refs = [ref for _, ref in job_refs([word])]
+        code = _obstacle_to_top(line, refs)
+        mine = [job for job in line.controller.active_jobs() if job.owner.user_id == own]
+        highest = max((job.priority for job in mine if job.state is JobState.PENDING), default=0)
+        for at, ref in enumerate(refs):
+            if not code and ref is not None:
+                change = {"priority": highest + len(refs) - at}
+                code = _attempt(_what_waits(line, ref), partial(_update, line, change))
+        if code:
+            errors.append(f"{strerror(code)} for job {word}")
+    return answer(line, errors)
 
-    def put_first(ref: JobRef) -> None:
-        if all(job.state is not JobState.PENDING for job in line.controller.find(ref)):
-            raise NotAllowed(f"cannot put job {ref} first: it waits no more", _NOT_PENDING)
-        line.controller.update(ref, line.call.owner, {"priority": ranks[ref.job_id]})
 
-    return _each(line, words, put_first)
+def _update(line: Line, change: Mapping[str, object], ref: JobRef) -> None:
+    line.controller.update(ref, line.call.owner, change)
+
+
+def _obstacle_to_top(line: Line, refs: Sequence[JobRef | None]) -> str:
+    """Return why jobs cannot be put first: one is unknown, held, or waits no more."""
+    code = ""
+    for ref in refs:
+        try:
+            jobs = line.controller.find(ref) if ref is not None else ()
+        except UnknownJob:
+            jobs = ()
+        if not jobs:
+            return _UNKNOWN
+        waiting = [job for job in jobs if job.state is JobState.PENDING]
+        if not waiting:
+            code = code or _NOT_PENDING
+        elif any(job.hold is not Hold.NONE for job in waiting):
+            code = _HELD
+    return code
+
+
+def _what_waits(line: Line, ref: JobRef) -> JobRef:
+    """Return what is named, of an array without the tasks that wait no more."""
+    jobs = [job for job in line.controller.find(ref) if job.state is JobState.PENDING]
+    tasks = _tasks(ref, jobs)
+    return JobRef(ref.job_id, tasks) if tasks else ref
 
 
 def _held(line: Line, words: Sequence[str], act: Act) -> Answer:

@@ -186,12 +186,12 @@ def _tasks(job: Job, tasks: Iterable[int]) -> Iterator[Job]:
 
 
 def _test_of_states(states: frozenset[JobState]) -> Test:
-    """Return a test for those in these states; what is stopped runs, and special ones wait."""
-    if JobState.RUNNING in states:
-        states |= {JobState.STOPPED}
-    if JobState.SPECIAL_EXIT in states and JobState.PENDING not in states:
-        return lambda job: job.state in states or is_special(job)
-    return lambda job: job.state in states
+    """Return a test for those that are shown in one of these states."""
+    if (JobState.SPECIAL_EXIT in states) == (JobState.PENDING in states):
+        return lambda job: job.state in states
+    if JobState.PENDING in states:
+        return lambda job: job.state in states and not is_special(job)
+    return lambda job: job.state in states or is_special(job)
 
 
 def _tests(request: Request, call: Call, controller: Controller) -> tuple[list[Test], list[str]]:
