@@ -193,6 +193,13 @@ def test_a_step_comes_back_with_the_ends_of_its_tasks(repository):
     assert repository.steps([1]) == [step, batch]
 
 
+def test_steps_come_by_their_numbers(repository):
+    names = ["0", "1", "2", "9", "10", "11", "100", "batch"]
+    made = [Step(1, 0, name, name, JobState.RUNNING, 104.0) for name in names]
+    save(repository, make(1), steps=made[::-1])
+    assert [step.step_id for step in repository.steps([1])] == names
+
+
 NOT_TEXT = "caf\udce9/\udcff\ud800"
 
 

@@ -220,11 +220,12 @@ class Repository:
         return sorted(map(allocation_of, rows), key=lambda each: (each.job_id, each.attempt))
 
     def steps(self, job_ids: Sequence[int]) -> list[Step]:
-        """Return every step of these jobs, by job, attempt and name."""
+        """Return every step of these jobs, by job, attempt and number."""
         with self.database.reader() as connection:
             rows = _among(connection, steps.c.job_id, job_ids)
         found = [decode_step(row[-1]) for row in rows]
-        return sorted(found, key=lambda step: (step.job_id, step.attempt, step.step_id))
+        # Names are numbers, but for the batch step's: the tenth comes after the second.
+        return sorted(found, key=lambda s: (s.job_id, s.attempt, len(s.step_id), s.step_id))
 
     def content(self, digest: str) -> bytes:
         """Return what is stored under *digest*; nothing is stored under ""."""
