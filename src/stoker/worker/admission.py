@@ -208,10 +208,13 @@ class Admission:
         names = job.spec.reservation.split(",") if job.spec.reservation else ()
         for name in names:
             if name not in self.reservations:
-                raise InvalidSpec(f"there is no reservation {name!r}", "ESLURM_RESERVATION_INVALID")
+                raise InvalidSpec(
+                    f"Requested reservation is invalid: {name!r}", "ESLURM_RESERVATION_INVALID"
+                )
             if not self.reservations[name].admits(job.owner, job.spec.account):
                 raise InvalidSpec(
-                    f"reservation {name} is not for {job.owner.user_name}",
+                    "Access denied to requested reservation: "
+                    f"{name} is not for {job.owner.user_name}",
                     "ESLURM_RESERVATION_ACCESS",
                 )
 

@@ -238,7 +238,7 @@ class Intake:
             return
         if not 0 < every_s <= settings.job_acct_gather_frequency_s:
             raise InvalidSpec(
-                f"cannot look at its memory every {every_s:g} s: at least every "
+                "Invalid accounting frequency requested: at least every "
                 f"{settings.job_acct_gather_frequency_s:g} s",
                 "ESLURMD_INVALID_ACCT_FREQ",
             )
