@@ -72,3 +72,10 @@ def test_a_tasks_own_process_comes_first_whatever_its_number() -> None:
 
 def test_cores_have_a_speed_or_none_is_told() -> None:
     assert cpu_frequency_khz() >= 0
+
+
+def test_of_a_user_no_processes_but_theirs_are_looked_at() -> None:
+    token = f"whose-samples-{os.getpid()}"
+    with running("print(1, flush=True); input()", {"STOKER_TOKEN": token}):
+        assert list(samples_of(token, os.geteuid())) == ["batch"]
+        assert samples_of(token, os.geteuid() + 1) == {}

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from stoker.core.accounts import Book, BookChange, Transaction
 from stoker.core.enums import HOLDING, JobState
@@ -45,7 +45,8 @@ from stoker.worker.nodes import NodeKeeper
 from stoker.worker.priorities import Priorities
 from stoker.worker.queue import JobQueue
 from stoker.worker.reservationdesk import ReservationDesk
-from stoker.worker.samples import cpu_frequency_khz, samples_of
+from stoker.worker.samples import cpu_frequency_khz
+from stoker.worker.sampling import Sampler
 from stoker.worker.scheduler import ResourceScheduler
 from stoker.worker.selection import Selection, was_dropped
 from stoker.worker.statistics import Statistics, clock_latency_us
@@ -57,16 +58,6 @@ from stoker.worker.usage import UsageKeeper
 
 R = TypeVar("R")
 T = TypeVar("T", Allocation, Step)
-
-_NODE_EVENTS: Final[Mapping[str, str]] = {
-    "DOWN": "down",
-    "DRAIN": "drained",
-    "FAIL": "fail",
-    "IDLE": "up",
-    "RESUME": "up",
-    "UNDRAIN": "up",
-}
-"""What is pulled when an operator sets a node's state."""
 
 
 class Control:
@@ -114,6 +105,7 @@ class Control:
         self._usage = usage
         self._priorities = priorities
         self.rights = admission.rights
+        self._sampler = Sampler(is_shared=admission.settings.shared)
         self._machine: Machine = admission.machine
         self._started_at = queue.now()
         scheduler.statistics.since = self._started_at
@@ -385,9 +377,7 @@ class Control:
         self._nodes.update(self._queue.current, name, by, state, reason)
         if state.upper() == "DOWN":
             self._changes.fail_node(self._queue.current, name)
-        event = _NODE_EVENTS.get(state.upper())
-        if event is not None:
-            self._triggers.node_changed(self._queue.current, name, event)
+        self._triggers.node_set(self._queue.current, name, state)
 
     # Crontabs.
 
@@ -445,7 +435,7 @@ class Control:
 
     def samples(self, job: Job) -> Mapping[str, Sequence[TaskSample]]:
         """Return by step what the tasks of a running job use now."""
-        return samples_of(job.allocation.token) if job.allocation is not None else {}
+        return self._sampler.samples(job)
 
     def cpu_frequency_khz(self) -> int:
         """Return how fast the machine's cores are at this moment."""

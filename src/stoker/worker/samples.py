@@ -27,15 +27,16 @@ _CPU_INFO: Final = Path("/proc/cpuinfo")
 _FAULTS, _TIMES, _SIZE, _PAGES = 9, slice(11, 15), 20, 21
 
 
-def samples_of(token: str) -> Mapping[str, Sequence[TaskSample]]:
+def samples_of(token: str, user_id: int | None = None) -> Mapping[str, Sequence[TaskSample]]:
     """Return by step, in the order of the tasks, what an attempt's processes use.
 
-    A task's own process comes before those that it has started.
+    A task's own process comes before those that it has started. With a user's id no processes but
+    theirs are looked at.
     """
     entry = f"{TOKEN_VARIABLE}={token}".encode()
     found: dict[tuple[str, int], list[_Figures]] = defaultdict(list)
     tasks: set[int] = set()
-    for pid in _pids():
+    for pid in _pids(user_id):
         environment = _read(pid, "environ").split(b"\0")
         if entry in environment and (figures := _figures_of(pid)) is not None:
             step_id, task, own = _task_of(environment)
@@ -62,8 +63,18 @@ _Figures = TaskSample
 """What one process uses, as the sample of a task that has no other."""
 
 
-def _pids() -> Iterator[int]:
-    return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
+def _pids(user_id: int | None) -> Iterator[int]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and (user_id is None or _owner_of(entry) == user_id):
+            yield int(entry.name)
+
+
+def _owner_of(entry: Path) -> int:
+    """Return whose process it is; -1 of one that has gone."""
+    try:
+        return entry.stat().st_uid
+    except OSError:
+        return -1
 
 
 def _read(pid: int, what: str) -> bytes:

@@ -9,7 +9,7 @@ Source: strigger(1).
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -29,6 +29,16 @@ from stoker.worker.witness import Witness
 FINI: Final = "fini"
 TIME: Final = "time"
 IDLE: Final = "idle"
+
+_SET: Final[Mapping[str, str]] = {
+    "DOWN": "down",
+    "DRAIN": "drained",
+    "FAIL": "fail",
+    "IDLE": "up",
+    "RESUME": "up",
+    "UNDRAIN": "up",
+}
+"""What is pulled when an operator sets a node's state."""
 
 _DENIED: Final = "ESLURM_ACCESS_DENIED"
 
@@ -119,6 +129,11 @@ class TriggerKeeper(Witness):
             for trigger in self._of_limit(job):
                 if turn.now >= ends_at(job) + trigger.offset_s:
                     self._pull(turn, trigger, str(job.job_id), goes=True)
+
+    def node_set(self, turn: Turn, node: str, state: str) -> None:
+        """Pull what waits for a node to be set so by an operator."""
+        if (event := _SET.get(state.upper())) is not None:
+            self.node_changed(turn, node, event)
 
     def node_changed(self, turn: Turn, node: str, event: str) -> None:
         """Pull what waits for a node to be in that state."""

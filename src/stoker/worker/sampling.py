@@ -1,0 +1,60 @@
+"""Looks at what jobs' processes use, without waiting for any of them.
+
+Who reads a process's environment reads its memory, and a process can make that take as long as it
+likes (userfaultfd(2)). Where a daemon serves many users, another user's processes are looked at in
+a thread of that user's own, for a moment; who has not answered by then is not asked again before.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from queue import Empty, SimpleQueue
+from typing import Final, TypeAlias
+
+from stoker.core.models import Job
+from stoker.worker.controller import TaskSample
+from stoker.worker.samples import samples_of
+
+_ROOT: Final = 0
+_LOOK_S: Final = 0.5
+
+Samples: TypeAlias = Mapping[str, Sequence[TaskSample]]
+
+
+class Sampler:
+    """Gives samples of running jobs."""
+
+    def __init__(self, *, is_shared: bool) -> None:
+        self._is_shared = is_shared
+        self._lock = threading.Lock()
+        self._looked_at: set[int] = set()
+
+    def samples(self, job: Job) -> Samples:
+        """Return by step what a job's tasks use now; nothing if that cannot be told in time."""
+        if job.allocation is None:
+            return {}
+        token, user_id = job.allocation.token, job.owner.user_id
+        if not self._is_shared or user_id in (_ROOT, os.geteuid()):
+            return samples_of(token)
+        with self._lock:
+            if user_id in self._looked_at:
+                return {}
+            self._looked_at.add(user_id)
+        told: SimpleQueue[Samples] = SimpleQueue()
+        look = threading.Thread(target=self._look, args=(token, user_id, told), daemon=True)
+        look.start()
+        try:
+            return told.get(timeout=_LOOK_S)
+        except Empty:
+            return {}
+
+    def _look(self, token: str, user_id: int, told: SimpleQueue[Samples]) -> None:
+        found: Samples = {}
+        try:
+            found = samples_of(token, user_id)
+        finally:
+            with self._lock:
+                self._looked_at.discard(user_id)
+            told.put(found)
