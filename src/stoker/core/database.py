@@ -288,7 +288,10 @@ def execute_many(
     statement.
     """
     driver: Any = connection.connection.driver_connection
-    driver.cursor().executemany(statement, rows)
+    if len(rows) == 1:
+        driver.execute(statement, rows[0])
+    else:
+        driver.cursor().executemany(statement, rows)
 
 
 def fetch(
