@@ -18,6 +18,7 @@ from stoker.core.models import NOBODY, Allocation, Job, Step
 
 _LAUNCH_FAILED = 53
 _OUT_OF_MEMORY = 125
+_TERMINATED = 15
 
 LIVING = frozenset({JobState.RUNNING, JobState.SUSPENDED})
 _ENDED_FROM_OUTSIDE = frozenset(
@@ -81,6 +82,9 @@ def end_of_batch(attempt: Allocation, run: End) -> End:
             return End(run.state)
         case JobState.NODE_FAIL:
             return End(JobState.CANCELLED, is_known=False)
+        case JobState.REQUEUED if not attempt.allocated_at:
+            # It was taken back before anybody heard of its process.
+            return End(JobState.CANCELLED, 0, _TERMINATED)
         case JobState.OUT_OF_MEMORY:
             return End(run.state, 0, _OUT_OF_MEMORY)
         case JobState.FAILED if run.signal == _LAUNCH_FAILED:

@@ -38,6 +38,8 @@ _SIZES: Final = ("nodes", "node_count", "cores", "gres", "partition")
 
 _NAME: Final = re.compile(r"[^\s,=\x00-\x1f]{1,100}")
 _LONGEST_S: Final = 100 * 366 * DAY_S
+_LATE_S: Final = 600.0
+"""So long ago one may begin that is made now."""
 
 EndJob = Callable[[Turn, Job, JobState], None]
 
@@ -96,8 +98,6 @@ class ReservationKeeper:
         name = wish.name or self._free_name(wish)
         if _NAME.fullmatch(name) is None:
             raise _refused("ESLURM_RESERVATION_INVALID", f"nothing can be called {name!r}")
-        if name in self._all:
-            raise _refused("ESLURM_RESERVATION_INVALID", f"there is a reservation {name} already")
         start_at, end_at = _span(wish, turn.now, turn.now)
         made = Reservation(name=name, start_at=start_at, end_at=end_at)
         self._enter(turn, msgspec.structs.replace(made, **_said(wish)), wish)
@@ -141,17 +141,21 @@ class ReservationKeeper:
         wish: ReservationWish,
         before: Reservation | None = None,
     ) -> None:
+        if wish.start_at is not None and wish.start_at < turn.now - _LATE_S:
+            raise _refused("ESLURM_INVALID_TIME_VALUE", "it would have begun long ago")
         if not max(made.start_at, turn.now) < made.end_at < turn.now + _LONGEST_S:
             raise _refused(
                 "ESLURM_INVALID_TIME_VALUE", "it would be over before it begins, or never"
             )
         if not (made.users or made.accounts or made.groups):
-            raise _refused("ESLURM_RESERVATION_INVALID", "it says for whom it is not")
+            raise _refused("ESLURM_RESERVATION_EMPTY", "it says for whom it is not")
         others = [each for each in self._all.values() if each is not before]
         if before is None or any(getattr(wish, name) is not None for name in _SIZES):
             made = self._with_parts(made, wish, others)
         self._check_others(made, others)
         self._check_jobs(made)
+        if before is None and made.name in self._all:
+            raise _refused("ESLURM_RESERVATION_NAME_DUP", f"there is a {made.name} already")
         self._put(turn, made)
 
     def _with_parts(

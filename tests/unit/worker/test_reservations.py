@@ -96,7 +96,8 @@ def test_nodes_that_are_free_are_chosen_first(rooms):
         ({"duration_s": 0.0}, "ESLURM_INVALID_TIME_VALUE"),
         ({"in_s": -2 * HOUR_S}, "ESLURM_INVALID_TIME_VALUE"),
         ({"for_s": 1e12}, "ESLURM_INVALID_TIME_VALUE"),
-        ({"users": ()}, "ESLURM_RESERVATION_INVALID"),
+        ({"in_s": -601.0}, "ESLURM_INVALID_TIME_VALUE"),
+        ({"users": ()}, "ESLURM_RESERVATION_EMPTY"),
         ({"name": "a,b"}, "ESLURM_RESERVATION_INVALID"),
         ({"name": "a b"}, "ESLURM_RESERVATION_INVALID"),
         ({"name": "a" * 101}, "ESLURM_RESERVATION_INVALID"),
@@ -122,6 +123,14 @@ def test_two_do_not_keep_the_same(rooms):
     assert refused.value.code == "ESLURM_RESERVATION_OVERLAP"
     make(rooms, nodes="node1", in_s=HOUR_S)
     make(rooms, nodes="node1", flags=("MAINT",))
+
+
+def test_two_have_not_the_same_name(rooms):
+    make(rooms, nodes="node1", name="ours")
+    with pytest.raises(InvalidSpec) as refused:
+        make(rooms, nodes="node2", name="ours")
+    assert refused.value.code == "ESLURM_RESERVATION_NAME_DUP"
+    assert listed(rooms)["ours"].nodes == ("node1",)
 
 
 def test_two_parts_of_a_node_go_together_if_they_fit(rooms):
