@@ -148,6 +148,8 @@ class Cluster:
         if self.has_second_user:
             for path in (directory, gateway):
                 os.chown(path, ALICE, ALICE)
+            # Bob's jobs wrote their output there, too.
+            directory.chmod(0o777)
         return place, directory
 
     def _begin_ids_at(self, first_id: int) -> None:
@@ -164,19 +166,19 @@ class Cluster:
         env: Mapping[str, str] | None = None,
         limit_s: float = COMMAND_LIMIT_S,
     ) -> Ran:
-        """Run a command as a user: alice and root in the working directory, others at home.
+        """Run a command as a user, in the working directory.
 
         Where there is no second user, all is done by whoever replays.
         """
         argv = ["sh", "-c", command] if isinstance(command, str) else command
-        directory, names, who = self._surroundings_of(user)
+        who = self._ids_of(user)
         # Not as text: that would make one line end of the two characters that a terminal writes.
         given = {"input": stdin.encode()} if stdin is not None else {"stdin": subprocess.DEVNULL}
         try:
             done = subprocess.run(
                 argv,
-                cwd=directory,
-                env={**self.environment, **names, **(env or {})},
+                cwd=self.directory,
+                env={**self.environment, **self._names_of(user), **(env or {})},
                 check=False,
                 capture_output=True,
                 timeout=limit_s,
@@ -193,13 +195,12 @@ class Cluster:
             return Ran(stdout="", stderr=f"{argv[0]}: {error.strerror}\n", rc=127)
         return Ran(stdout=_text(done.stdout), stderr=_text(done.stderr), rc=done.returncode)
 
-    def _surroundings_of(self, user: str) -> tuple[Path, Mapping[str, str], Mapping[str, Any]]:
-        """Return a user's directory and variables, and as whom a program becomes that user."""
+    def _names_of(self, user: str) -> Mapping[str, str]:
+        """Return the variables in which a user differs from alice."""
         if not self.has_second_user or user == "alice":
-            return self.directory, {}, self._ids_of(user)
-        home = Path("/root" if user == "root" else f"/home/{user}")
-        names = {"HOME": str(home), "USER": user, "LOGNAME": user}
-        return self.directory if user == "root" else home, names, self._ids_of(user)
+            return {}
+        home = "/root" if user == "root" else f"/home/{user}"
+        return {"HOME": home, "USER": user, "LOGNAME": user}
 
     def _ids_of(self, user: str) -> Mapping[str, Any]:
         if not self.has_second_user or user == "root":
