@@ -13,7 +13,7 @@ from time import monotonic
 from stoker.shepherd.failpoints import hit
 from stoker.shepherd.processes import Birth
 from stoker.shepherd.spawn import SpawnError
-from stoker.shepherd.telling import begin_record, failed, intent_record, start_record, started
+from stoker.shepherd.telling import begin_record, failed, intent_record, start_record
 from stoker.shepherd.units import QUEUED, RUNNING
 
 TYPE_CHECKING = False
@@ -79,6 +79,8 @@ class Births:
             self._herd.admit(unit)
             if not record:
                 self._journal.note_text(intent_record(unit))
+            if unit.lane is not None:
+                self._spawner.prepare(unit)
         if record:
             self._journal.note_text(record)
         self.arrivals += units
@@ -178,11 +180,10 @@ class Births:
         self._journal.write()
         unit.paused_before_s = unit.group.pause_s(unit.clock)
         unit.state = RUNNING
-        unit.order = None
         unit.close()
         self._trees.add(unit)
         is_pressing = not self._lanes.has_work(unit.lane)
-        self._reports.tell(started(unit), is_last=False, is_pressing=is_pressing)
+        self._reports.tell(unit, is_last=False, is_pressing=is_pressing)
         self._limits.watch(unit)
         self._memory.expect(unit)
 

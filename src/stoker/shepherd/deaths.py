@@ -191,7 +191,6 @@ class Deaths:
         unit.event = event
         self._journal.note_text(end_record(unit))
         unit.state = ENDED
-        unit.order = None
         unit.close()
         unit.group.units.pop(unit.key, None)
         self._endings.drop(unit)

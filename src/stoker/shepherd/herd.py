@@ -12,7 +12,6 @@ from stoker.shepherd.telling import (
     intent_record,
     known,
     start_record,
-    started,
 )
 from stoker.shepherd.units import DEAD, ENDED, RUNNING, Group
 
@@ -59,7 +58,7 @@ class Herd:
         if unit.event is not None:
             self._reports.tell(unit.event, is_last=True)
         elif unit.state in (RUNNING, DEAD):
-            self._reports.tell(started(unit), is_last=False)
+            self._reports.tell(unit, is_last=False)
 
     def acknowledge(self, keys: Iterable[str]) -> None:
         """Forget the units whose last event stokerd has on record."""

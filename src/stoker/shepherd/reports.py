@@ -12,6 +12,7 @@ from time import monotonic
 
 from stoker.shepherd.connection import ProtocolError
 from stoker.shepherd.failpoints import hit
+from stoker.shepherd.telling import started
 from stoker.shepherd.timers import WHEN
 
 TYPE_CHECKING = False
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from stoker.shepherd.connection import Connection
     from stoker.shepherd.journal import Journal
     from stoker.shepherd.timers import Timers
+    from stoker.shepherd.units import Unit
 
 PACE_S = 0.005
 LEISURE_S = 0.03
@@ -48,7 +50,7 @@ class Reports:
         self.on_break: Callable[[Connection, str], None] = lambda *_: None
         self._journal = journal
         self._timers = timers
-        self._events: list[str] = []
+        self._events: list[str | Unit] = []
         self.needs_sync = False
         self._awaiting = 0
         self._then: Callable[[OSError | None], None] = _do_nothing
@@ -57,11 +59,11 @@ class Reports:
         self._timer: list[Any] | None = None
         self._repair_timer: list[Any] | None = None
 
-    def tell(self, event: str, *, is_last: bool, is_pressing: bool = True) -> None:
+    def tell(self, event: str | Unit, *, is_last: bool, is_pressing: bool = True) -> None:
         """Have an event told; of a unit's last one the journal has been given the record.
 
         Args:
-            event: What happened, in JSON.
+            event: What happened, in JSON; or a unit that has been started.
             is_last: Whether it must be on record before it is told.
             is_pressing: Whether cores may lie idle until stokerd has heard of it.
         """
@@ -164,8 +166,9 @@ class Reports:
         told, self._events = self._events[:count], self._events[count:]
         if told and self.peer is not None:
             hit("report")
+            texts = [each if isinstance(each, str) else started(each) for each in told]
             try:
-                self.peer.send(f'{{"type":"events","events":[{",".join(told)}]}}')
+                self.peer.send(f'{{"type":"events","events":[{",".join(texts)}]}}')
             except ProtocolError as error:
                 self.on_break(self.peer, str(error))
 

@@ -46,6 +46,8 @@ _LIMITS = {
     for name, number in vars(resource).items()
     if name.startswith("RLIMIT_") and name != "RLIMIT_OFILE"
 }
+_NONSENSE = (AttributeError, TypeError, ValueError, LookupError, OverflowError)
+"""What is raised by an order of which nothing can be made."""
 _HINDERING = frozenset({"as", "cpu", "data", "nproc", "rss"})
 """Limits that would hinder the shepherd while it spawns, or kill it."""
 
@@ -132,9 +134,7 @@ class Spawner:
         assert order is not None, f"{unit.key} was spawned before"
         opened: list[int] = []
         try:
-            if recipe.preparation is None:
-                limits = self._plan_limits(recipe.order["rlimits"])
-                recipe.preparation = Preparation(recipe, limits)
+            self._make_ready(recipe)
             notice = self._enter(recipe.order["cwd"])
             self._set_umask(int(recipe.order["umask"]))
             streams = self._open_streams(unit, order, opened)
@@ -142,11 +142,28 @@ class Spawner:
                 with suppress(OSError):
                     os.write(streams[2], os.fsencode(notice))
             return self._execute(unit, order, streams, tells_pid=tells_pid)
-        except (AttributeError, TypeError, ValueError, LookupError, OverflowError) as error:
+        except _NONSENSE as error:
             raise SpawnError("exec", EINVAL, str(error)) from None
         finally:
             for descriptor in opened:
                 os.close(descriptor)
+
+    def prepare(self, unit: Unit) -> None:
+        """Put together ahead of its turn what a unit finds in its environment.
+
+        Many that come together are done in a fraction of the time that each would take between two
+        others' processes. What is wrong with one is said when it is spawned.
+        """
+        with suppress(SpawnError, *_NONSENSE):
+            ready = self._make_ready(unit.recipe)
+            unit.environment = ready.environment.array(_variables_of(unit))
+
+    def _make_ready(self, recipe: Recipe) -> Preparation:
+        if recipe.preparation is None:
+            limits = self._plan_limits(recipe.order["rlimits"])
+            recipe.preparation = Preparation(recipe, limits)
+        ready: Preparation = recipe.preparation
+        return ready
 
     # --- What the child inherits.
 
@@ -209,8 +226,7 @@ class Spawner:
         self, unit: Unit, order: dict[str, Any], streams: tuple[int, ...], *, tells_pid: bool
     ) -> int:
         recipe, ready = unit.recipe.order, unit.recipe.preparation
-        variables = {**order.get("environment", {}), TOKEN: unit.token}
-        program = self._locate(recipe, ready, variables)
+        program = self._locate(recipe, ready, order.get("environment", {}))
         cpus, nice = order.get("cpus"), int(recipe["nice"])
         own_pid = recipe["pid_variable"] if tells_pid else None
         try:
@@ -220,10 +236,12 @@ class Spawner:
                 resource.setrlimit(number, limit)
             hit("spawn")
             if ready.own or nice or own_pid:
-                environment = ready.environment.mapping(variables)
+                environment = ready.environment.mapping(_variables_of(unit))
                 argv = recipe["argv"]
                 return fork_exec(program, argv, environment, streams, ready.own, nice, own_pid)
-            array = ready.environment.array(variables)
+            array = unit.environment
+            if array is None:
+                array = ready.environment.array(_variables_of(unit))
             return self._spawning.spawn(program, ready.argv, array, streams)
         except OSError as error:
             raise SpawnError("exec", error.errno or EINVAL, program) from None
@@ -281,6 +299,12 @@ class Spawner:
             elif limit[0] != ours[0]:
                 soft[number] = limit
         return soft, own
+
+
+def _variables_of(unit: Unit) -> dict[str, str | None]:
+    """Return the variables that are a unit's own."""
+    assert unit.order is not None, f"{unit.key} was spawned before"
+    return {**unit.order.get("environment", {}), TOKEN: unit.token}
 
 
 def environment_of(text: str) -> dict[str, str]:

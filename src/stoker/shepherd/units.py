@@ -161,6 +161,7 @@ class Unit:
 
     Attributes:
         order: The message's part that is its own, until the process has been spawned.
+        environment: What the spawner has made of it ahead of its turn, until then.
         warnings: Those of its recipe that are to come.
         descriptors: Descriptors of ours that were sent for it and are closed once it runs.
         clock: When it was started, on the monotonic clock, which all processes of a boot share.
@@ -175,6 +176,7 @@ class Unit:
         "descriptors",
         "ended_at",
         "ending",
+        "environment",
         "event",
         "group",
         "key",
@@ -206,6 +208,7 @@ class Unit:
             KeyError, TypeError, ValueError: It is none.
         """
         self.order: dict[str, Any] | None = order
+        self.environment: Any = None
         self.recipe = recipe
         self.group = group
         self.key = str(order["key"])
@@ -231,7 +234,8 @@ class Unit:
         self.timer: list[Any] | None = None
 
     def close(self) -> None:
-        """Close the descriptors that came for it."""
+        """Let go of what its spawn alone needs, the descriptors that came for it among that."""
+        self.order = self.environment = None
         if self.descriptors:
             for descriptor in self.descriptors:
                 if descriptor >= 0:

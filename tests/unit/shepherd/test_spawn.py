@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from stoker.shepherd import spawn
-from stoker.shepherd.spawn import SpawnError, environment_of
+from stoker.shepherd.spawn import Spawner, SpawnError, environment_of
+from stoker.shepherd.units import Group, Recipe, Unit
 
 
 @pytest.fixture(autouse=True)
@@ -58,3 +59,49 @@ def test_a_program_is_found_as_execvp_finds_it(tmp_path: Path) -> None:
 )
 def test_of_limits_the_smallest_counts_and_minus_one_is_none(limits, least) -> None:
     assert spawn._least(*limits) == least
+
+
+def unit_in_a_lane(**own: object) -> Unit:
+    recipe = {
+        "leads": True,
+        "argv": ["/bin/true"],
+        "executable": None,
+        "search_path": True,
+        "search_cwd": False,
+        "environment_key": "",
+        "common": {"A": "1"},
+        "cwd": "/",
+        "umask": 0o022,
+        "open_mode": "truncate",
+        "nice": 0,
+        "rlimits": {},
+        "time_limit_s": None,
+        "kill_wait_s": 1.0,
+        "warnings": [],
+        "memory_mib": None,
+        "notices": {},
+        "pid_variable": None,
+    }
+    order = {"key": "1.0.batch", "group": "1.0", "token": "mark", "lane": "1", **own}
+    return Unit(order, Recipe(recipe), Group("1.0"))
+
+
+def test_ahead_of_its_turn_a_unit_gets_what_is_common_and_what_is_its_own() -> None:
+    spawner = Spawner()
+    unit = unit_in_a_lane(environment={"B": "2"})
+    spawner.prepare(unit)
+    assert sorted(filter(None, unit.environment)) == [b"A=1", b"B=2", b"STOKER_TOKEN=mark"]
+    unit.close()
+    assert unit.environment is None
+    spawner.close()
+
+
+def test_nonsense_in_an_environment_is_said_at_the_spawn_not_before() -> None:
+    spawner = Spawner()
+    unit = unit_in_a_lane(environment={"B": "\0"})
+    spawner.prepare(unit)
+    assert unit.environment is None
+    with pytest.raises(SpawnError) as refused:
+        spawner.spawn(unit, tells_pid=False)
+    assert (refused.value.step, refused.value.errno) == ("exec", errno.EINVAL)
+    spawner.close()
