@@ -19,7 +19,7 @@ from stoker.core.enums import JobState
 from stoker.core.models import Job, Step, TaskEnd
 
 _FATAL_OFFSET: Final = 128
-_LEFT, _TIMEOUT = "leader", "timeout"
+_LEFT, _TIMEOUT, _MEMORY = "leader", "timeout", "memory"
 """Why the engine ends the tasks of a step with its job."""
 _STREAMS: Final = ("stdin", "stdout", "stderr")
 
@@ -57,6 +57,8 @@ def end_lines(step: Step, ends: Sequence[TaskEnd], command: str, *, forced: bool
     the step: then that needs no line of its own.
     """
     lines = "".join(dict.fromkeys(_failure_line(end, command) for end in ends if end.failed))
+    if _was_ended(step, _MEMORY):
+        lines += "slurmstepd: error: Exceeded job memory limit\n"
     for outcome, tasks in _grouped(step, ends).items():
         lines += f"srun: error: {outcome.node}: {tasks_named(tasks)}: {_described(outcome)}\n"
     if not forced and any(end.signal in (SIGKILL, SIGTERM) for end in ends):

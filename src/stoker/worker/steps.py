@@ -42,6 +42,9 @@ _ENDED_BY: Final = 15
 """The signal of tasks that ended, or never began, because their job did."""
 _OWN_LIMIT: Final = "limit"
 """Why the engine ends the tasks of a step whose own time is over."""
+_TOO_LARGE: Final = "memory"
+"""Why the engine ends tasks whose job holds too much: root does, in Slurm's accounting."""
+_ROOT: Final = 0
 _LOST_BY: Final = 9
 """The signal of tasks of which nobody knows the end."""
 
@@ -239,6 +242,8 @@ class StepKeeper:
         # A signal says it all; of exit codes the last counts here, and the worst for the job.
         telling = next((end for end in step.ends if end.signal), step.ends[-1])
         step.exit_code, step.exit_signal = telling.code, telling.signal
+        if any(end.why == _TOO_LARGE for end in step.ends):
+            step.ended_by = _ROOT
         if any(end.why == _OWN_LIMIT for end in step.ends):
             step.state = JobState.TIMEOUT
         elif telling.signal:

@@ -450,6 +450,7 @@ CANCELLED = "slurmstepd: error: *** STEP 1.0 ON node1 CANCELLED AT TIME ***\n"
 LATE = "slurmstepd: error: *** STEP 1.0 ON node1 CANCELLED AT TIME DUE TO TIME LIMIT ***\n"
 KILLED = "srun: error: node1: task 0: Killed\n"
 TERMINATED = "srun: error: node1: task 0: Terminated\n"
+TOO_LARGE = "slurmstepd: error: Exceeded job memory limit\n"
 FORCED = "srun: Force Terminated StepId=1.0\n"
 
 
@@ -462,8 +463,12 @@ FORCED = "srun: Force Terminated StepId=1.0\n"
         ({"state": JobState.TIMEOUT}, (15, "limit"), LATE + TERMINATED + FORCED),
         ({}, (15, "timeout"), ABORTED + LATE + TERMINATED),
         ({}, (15, "leader"), ABORTED + CANCELLED + TERMINATED),
+        ({"ended_by": 0}, (9, "memory"), CANCELLED + ABORTED + TOO_LARGE + KILLED),
     ],
-    ids=["cancelled", "sent TERM", "sent KILL", "late itself", "late with its job", "left behind"],
+    ids=[
+        *("cancelled", "sent TERM", "sent KILL", "late itself", "late with its job"),
+        *("left behind", "too large"),
+    ],
 )
 def test_each_end_from_outside_is_told_as_slurm_does(
     fields: Mapping[str, Any], end: tuple[int, str], said: str

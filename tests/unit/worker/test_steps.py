@@ -47,6 +47,13 @@ def test_a_step_is_a_unit_for_each_task_in_the_jobs_group(rooms, job):
     assert [unit.environment["SLURM_PROCID"] for unit in units] == ["0", "1", "2"]
 
 
+def test_who_holds_too_much_is_ended_by_root(rooms, job):
+    step = rooms.step(job)
+    end_task(rooms, step, 0, signal=9, why="memory")
+    [found] = recorded(rooms, job)
+    assert (found.state, found.exit_signal, found.ended_by) == (JobState.CANCELLED, 9, 0)
+
+
 def test_a_steps_own_limit_counts_for_its_tasks_and_the_jobs_does_not(rooms):
     job = rooms.running(time_limit_s=60.0)
     rooms.step(job)
