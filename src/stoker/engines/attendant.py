@@ -281,6 +281,6 @@ class Attendant:
         """Pass on what is believed of what the shepherd tells."""
         with self._judging:
             believed = self.credence.sift(events)
-        if believed:
-            self._tell(believed)
+        if believed.events:
+            self._tell(believed.events)
             self.credence.note(believed)

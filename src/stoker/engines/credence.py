@@ -3,19 +3,22 @@
 The user is master of that process, and may have it say anything. So it counts for nothing what it
 says of units that were not handed to it and are not, by our own record, of a job of its user's; nor
 what it says twice, or after a unit's end. Numbers, times and words that cannot be are put right, so
-that whoever listens can take an event as if it came from a process of ours. What a user's shepherd
-still can do is lie about how that user's jobs went.
+that whoever listens can take an event as if it came from a process of ours. Who takes back again
+and again what it was given has failed to start it: else the same job would be handed to and fro
+without end. What a user's shepherd still can do is lie about how that user's jobs went.
 """
 
 from __future__ import annotations
 
+import errno
 import math
 import re
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import IntEnum
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -38,6 +41,9 @@ _COUNT_MAX: Final = (1 << 62) - 1
 _SECONDS_MAX: Final = 1e12
 _TEXT_MAX: Final = 4096
 _STEPS: Final = frozenset({"journal", "fork", "stdin", "stdout", "stderr", "exec", "environment"})
+_TAKEN_BACK_MAX: Final = 32
+_TAKEN_BACK_S: Final = 10.0
+"""So many units a shepherd may take back of itself in so many seconds."""
 _OTHER_STEP: Final = "attributes"
 _WHYS: Final = frozenset(
     {"timeout", "limit", "memory", "requeued", "ended", "cancelled", "leader", "unwatched"}
@@ -55,12 +61,20 @@ class _Stage(IntEnum):
 class _Known:
     """A unit that its shepherd may speak of: since when, how far it has come, who was told last."""
 
-    __slots__ = ("meeting", "since", "stage")
+    __slots__ = ("is_asked_back", "meeting", "since", "stage")
 
     def __init__(self, since: float) -> None:
         self.since = since
+        self.is_asked_back = False
         self.stage = _Stage.HANDED_IN
         self.meeting = -1
+
+
+class Believed(NamedTuple):
+    """Events that are believed, and the units that they are about, in parallel."""
+
+    events: list[EngineEvent]
+    units: list[_Known]
 
 
 class Credence:
@@ -84,6 +98,7 @@ class Credence:
         self._lock = threading.Lock()
         self._units: dict[str, _Known] = {}
         self._meeting = 0
+        self._taken_back: deque[float] = deque()
 
     @property
     def is_idle(self) -> bool:
@@ -104,6 +119,13 @@ class Credence:
                     self._units[key] = _Known(now)
         self._register.enter(keys, self._user_id)
 
+    def ask_back(self, keys: Iterable[str]) -> None:
+        """Know that these units are to be taken back, if that is still possible."""
+        with self._lock:
+            for key in keys:
+                if (known := self._units.get(key)) is not None:
+                    known.is_asked_back = True
+
     def forget(self, keys: Iterable[str]) -> None:
         """Believe nothing of these units any more."""
         with self._lock:
@@ -120,15 +142,16 @@ class Credence:
             for key in ours:
                 self._units.setdefault(key, _Known(0.0))
         self._register.enter(ours, self._user_id)
-        running = self.sift([each for key, each in said.running.items() if each.key == key])
-        events = self.sift(list(ended.values()))
-        self.note([*running, *events])
-        over = {event.key for event in events}
+        named = [each for key, each in said.running.items() if each.key == key]
+        running, last = self.sift(named), self.sift(list(ended.values()))
+        self.note(running)
+        self.note(last)
+        over = {event.key for event in last.events}
         believed = Evidence(
             boot_id="",
             queued=frozenset(said.queued & ours) - over,
-            running={each.key: each for each in running if isinstance(each, Started)},
-            events=events,
+            running={each.key: each for each in running.events if isinstance(each, Started)},
+            events=last.events,
             remembers_since=_within(said.remembers_since, 0.0, self._clock()),
         )
         return believed, [key for key in ended if key not in ours]
@@ -157,13 +180,14 @@ class Credence:
 
     # --- What it tells.
 
-    def sift(self, events: Sequence[EngineEvent]) -> list[EngineEvent]:
+    def sift(self, events: Sequence[EngineEvent]) -> Believed:
         """Return what to believe of events, in their order; asked again, the same.
 
         Once it has been acted on, say so by `note`.
         """
-        now, believed = self._clock(), []
+        now, believed = self._clock(), Believed([], [])
         with self._lock:
+            patience = _TAKEN_BACK_MAX - self._taken_back_since(now - _TAKEN_BACK_S)
             stages: dict[str, _Stage] = {}
             for event in events:
                 known = self._units.get(event.key)
@@ -179,20 +203,34 @@ class Credence:
                     continue
                 else:
                     stages[event.key] = _Stage.OVER
-                believed.append(_put_right(event, stage, known.since, now))
+                if isinstance(event, Withdrawn) and not known.is_asked_back:
+                    patience -= 1
+                    event = _not_started(event.key, now) if patience < 0 else event  # noqa: PLW2901
+                believed.events.append(_put_right(event, stage, known.since, now))
+                believed.units.append(known)
         return believed
 
-    def note(self, events: Iterable[EngineEvent]) -> None:
-        """Know that these have been believed, and acted on."""
+    def _taken_back_since(self, at: float) -> int:
+        while self._taken_back and self._taken_back[0] < at:
+            self._taken_back.popleft()
+        return len(self._taken_back)
+
+    def note(self, believed: Believed) -> None:
+        """Know that these have been acted on; a unit that was handed in anew since is another."""
         with self._lock:
-            for event in events:
-                if (known := self._units.get(event.key)) is None:
-                    continue
+            for event, known in zip(*believed, strict=True):
                 if isinstance(event, Started):
                     known.meeting = self._meeting
                     known.stage = max(known.stage, _Stage.RUNNING)
                 else:
                     known.stage = _Stage.OVER
+                if isinstance(event, Withdrawn) and not known.is_asked_back:
+                    self._taken_back.append(self._clock())
+
+
+def _not_started(key: str, now: float) -> Failed:
+    text = "the user's shepherd takes back what it is given"
+    return Failed(key=key, step="fork", errno=errno.EAGAIN, message=text, at=now)
 
 
 def _may_be(started: Started) -> bool:

@@ -46,6 +46,11 @@ class Register:
         """Return whose the units of a group are; None if there are none."""
         return self._users.get(group)
 
+    def units_of(self, group: str) -> list[str]:
+        """Return the units of a group."""
+        with self._lock:
+            return list(self._units.get(group, ()))
+
     def by_user(self, keys: Iterable[str]) -> Mapping[int, list[str]]:
         """Return those of the units that are known, by their users."""
         found: dict[int, list[str]] = {}

@@ -207,10 +207,15 @@ class SharedEngine:
     def withdraw(self, keys: Sequence[str]) -> None:
         """Take back units that have not been spawned; each answers with Withdrawn or Started."""
         for user_id, theirs in self._register.by_user(keys).items():
-            self._attendant(user_id).put(partial(_withdraw, keys=theirs))
+            attendant = self._attendant(user_id)
+            attendant.credence.ask_back(theirs)
+            attendant.put(partial(_withdraw, keys=theirs))
 
     def end(self, group: str, why: str, kill_wait_s: float) -> None:
         """End every process of a group: TERM, then KILL after *kill_wait_s* seconds."""
+        user_id = self._register.user_of(group)
+        if user_id is not None:
+            self._attendant(user_id).credence.ask_back(self._register.units_of(group))
         self._ask_of(group, lambda engine: engine.end(group, why, kill_wait_s))
 
     def end_unit(self, key: str, why: str, kill_wait_s: float) -> None:

@@ -73,7 +73,7 @@ def evidence(*events: EngineEvent, **facts: Any) -> Evidence:
 def take(credence: Credence, *events: EngineEvent) -> list[EngineEvent]:
     believed = credence.sift(events)
     credence.note(believed)
-    return believed
+    return believed.events
 
 
 # What it tells.
@@ -88,7 +88,17 @@ def test_a_units_start_and_end_are_believed_once(alices: Credence) -> None:
 
 
 def test_what_was_not_acted_on_is_believed_again(alices: Credence) -> None:
-    assert alices.sift([ended(MINE)]) == alices.sift([ended(MINE)]) == [ended(MINE)]
+    assert alices.sift([ended(MINE)]).events == alices.sift([ended(MINE)]).events == [ended(MINE)]
+
+
+def test_a_unit_that_is_handed_in_anew_by_who_hears_of_its_end_is_another(
+    alices: Credence,
+) -> None:
+    believed = alices.sift([Withdrawn(MINE)])
+    alices.forget([MINE])
+    alices.hand_in([MINE])
+    alices.note(believed)
+    assert take(alices, started(MINE), ended(MINE)) == [started(MINE), ended(MINE)]
 
 
 def test_the_end_of_another_users_job_is_not_believed(alices: Credence) -> None:
@@ -141,6 +151,24 @@ def test_who_was_said_to_run_cannot_be_taken_back(alices: Credence, event: Engin
 
 def test_who_never_ran_can_be_taken_back(alices: Credence) -> None:
     assert take(alices, Withdrawn(MINE)) == [Withdrawn(MINE)]
+
+
+def test_who_takes_back_again_and_again_what_it_was_given_has_failed(alices: Credence) -> None:
+    kinds = []
+    for _ in range(40):
+        alices.hand_in([MINE])
+        (event,) = take(alices, Withdrawn(MINE))
+        kinds.append(type(event))
+        alices.forget([MINE])
+    assert kinds == [Withdrawn] * 32 + [Failed] * 8
+
+
+def test_what_was_asked_back_may_be_taken_back_as_often_as_one_likes(alices: Credence) -> None:
+    for _ in range(40):
+        alices.hand_in([MINE])
+        alices.ask_back([MINE, OTHERS])
+        assert take(alices, Withdrawn(MINE)) == [Withdrawn(MINE)]
+        alices.forget([MINE])
 
 
 # What it tells is put right.
