@@ -160,6 +160,27 @@ def test_who_is_left_for_the_next_turn_is_not_told_that_this_one_failed(tmp_path
     assert told == {b"0", b"1"}
 
 
+def test_what_a_call_was_asked_for_is_heard_later_if_a_turn_had_no_time_for_it(
+    tmp_path, service, path
+):
+    server = Server(path, service, limits=Limits(turn_s=0.0))
+    with server, ExitStack() as stack:
+        clients = [stack.enter_context(RawClient(path)) for _ in range(3)]
+        for client in clients:
+            client.call("read", "file")
+        asked = 0
+        while asked < len(clients):
+            server.turn(timeout_s=1)
+            asked += sum(client.has_heard(b"R") for client in clients)
+        for client in clients:
+            client.send(encode(b"F", b"0\ncontent"))
+        answered = 0
+        for _ in range(20):
+            server.turn(timeout_s=0.01)
+            answered += sum(client.has_heard(b"X") for client in clients)
+    assert answered == len(clients)
+
+
 def test_nobody_is_told_before_the_commit(server, service, path):
     """R1: an id goes out after the commit only."""
     committing, may_commit = threading.Event(), threading.Event()

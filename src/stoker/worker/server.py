@@ -313,7 +313,9 @@ class Server:
         self._go_on(connection)
 
     def _is_busy(self, connection: Connection) -> bool:
-        return connection.has_outgoing or self._conductor.is_talking(connection)
+        """Whether the next frame has to wait: for its turn to be heard, or for the call in hand."""
+        begins = connection.frames[0].kind in (b"C", b"J")
+        return connection.has_outgoing or (begins and self._conductor.is_talking(connection))
 
     def _show_interest(self, connection: Connection) -> None:
         """Register for what the connection needs: more frames only when it has none in hand."""
