@@ -56,9 +56,10 @@ class Launcher:
     def _send(self, jobs: list[Job]) -> None:
         units: list[Unit] = []
         failures: list[Failed] = []
+        scripts: dict[tuple[str, int], str] = {}
         for job in jobs:
             try:
-                units.append(self.unit_of(job))
+                units.append(self._unit_of(job, scripts))
             except (OSError, StoreError) as error:
                 failures.append(_failure(job, "spool", error))
             except Exception as error:
@@ -72,16 +73,22 @@ class Launcher:
         if failures:
             self.on_failure(failures)
 
-    def unit_of(self, job: Job) -> Unit:
-        """Return all that the engine must know to run the job's present attempt."""
+    def _unit_of(self, job: Job, scripts: dict[tuple[str, int], str]) -> Unit:
+        """Return all that the engine must know to run the job's present attempt.
+
+        *scripts* are the paths that were found for others of the same message.
+        """
         allocation = job.allocation
         assert allocation is not None, f"job {job.job_id} has no allocation"
         spec, node = job.spec, allocation.shares[0].node
         stdin, stdout, stderr = _files(job, node)
-        key = UnitKey(job.job_id, allocation.attempt, BATCH)
+        key, memory_mib = UnitKey(job.job_id, allocation.attempt, BATCH), allocation.memory_mib
         argv = spec.argv
         if spec.script:
-            argv = (str(self.spool.path_of(spec.script, job.owner.user_id)), *spec.argv)
+            script = spec.script, job.owner.user_id
+            if script not in scripts:
+                scripts[script] = str(self.spool.path_of(*script))
+            argv = (scripts[script], *spec.argv)
         return Unit(
             key=str(key),
             user_id=job.owner.user_id,
@@ -107,9 +114,9 @@ class Launcher:
             time_limit_s=job.time_limit_s,
             kill_wait_s=self._admission.settings.kill_wait_s,
             warnings=warnings_of(job),
-            memory_mib=allocation.memory_mib or None,
+            memory_mib=memory_mib or None,
             memory_check_s=memory_check_s(self._admission.settings, spec),
-            notices=_notices(node, allocation.memory_mib),
+            notices=_notices(node, memory_mib),
             pid_variable=TASK_PID,
         )
 
