@@ -268,7 +268,7 @@ while True:
     peer, _ = listener.accept()
     print("met", flush=True)
     try:
-        peer.recv(65536)
+        peer.recv(4 + struct.unpack("!I", peer.recv(4, socket.MSG_PEEK))[0])
         peer.sendall(frame(welcome))
         if mode == "lies":
             peer.sendall(frame(dict(type="events", events=ends)))
@@ -279,14 +279,18 @@ while True:
                 peer.sendall(flood)
         elif mode == "babbles":
             peer.sendall(struct.pack("!I", 1 << 20) + b"[" * (1 << 20))
-        while peer.recv(65536):
-            pass
+        stream = peer.makefile("rb")
+        while head := stream.read(4):
+            message = json.loads(stream.read(struct.unpack("!I", head)[0]))
+            if mode == "returns" and message["type"] == "launch":
+                back = [dict(event="withdrawn", key=unit["key"]) for unit in message["units"]]
+                peer.sendall(frame(dict(type="events", events=back)))
     except OSError as error:
         print(error, flush=True)
 """
 
 
-@pytest.mark.parametrize("mode", ["lies", "floods", "babbles"])
+@pytest.mark.parametrize("mode", ["lies", "floods", "babbles", "returns"])
 @in_a_world
 def test_a_shepherd_that_is_none_harms_its_own_user_alone(mode: str) -> None:
     with SharedStoker() as stoker:
@@ -301,18 +305,24 @@ def test_a_shepherd_that_is_none_harms_its_own_user_alone(mode: str) -> None:
             stdout=subprocess.PIPE,
             cwd="/",
         ) as liar:
-            assert liar.stdout is not None
-            assert liar.stdout.readline() == b"listens\n"
-            stoker.kill_shepherd(BOB)
-            assert liar.stdout.readline() == b"met\n"
-            for _ in range(3):
-                job_id = stoker.sbatch("alice", "true")
-                assert timed(lambda each=job_id: stoker.wait_for(each, "COMPLETED")) < 5
-            running(stoker, alices)
-            stoker.kill_daemon()
-            assert timed(stoker.up) < 10
-            running(stoker, alices)
-            liar.kill()
+            try:
+                assert liar.stdout is not None
+                assert liar.stdout.readline() == b"listens\n"
+                stoker.kill_shepherd(BOB)
+                assert liar.stdout.readline() == b"met\n"
+                bobs_next = stoker.sbatch("bob", "true")
+                for _ in range(3):
+                    job_id = stoker.sbatch("alice", "true")
+                    assert timed(lambda each=job_id: stoker.wait_for(each, "COMPLETED")) < 5
+                running(stoker, alices)
+                stoker.kill_daemon()
+                assert timed(stoker.up) < 10
+                running(stoker, alices)
+                if mode == "returns":
+                    message = stoker.job(bobs_next)["message"]
+                    assert message == "the user's shepherd takes back what it is given"
+            finally:
+                liar.kill()
         alices.end()
 
 
