@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -73,6 +74,85 @@ def test_a_batch_script_runs_steps(stoker: PrivateStoker) -> None:
         "step 0\nsrun: error: node1: task 0: Exited with exit code 1\n"
     )
     assert stoker.accounting(job_id, "ExitCode", "DerivedExitCode") == ["7:0", "1:0"]
+
+
+ABORTED = "srun: Job step aborted: Waiting up to 4 seconds for job step to finish."
+CANCELLED = "slurmstepd: error: *** STEP {}.0 ON node1 CANCELLED AT TIME ***"
+TERMINATED = "srun: error: node1: task 0: Terminated"
+
+
+def said(stoker: PrivateStoker, name: str) -> list[str]:
+    text = (stoker.directory / name).read_text()
+    return re.sub(r"\d{4}-\d\d-\d\dT[\d:]+", "TIME", text).splitlines()
+
+
+def rows(stoker: PrivateStoker, job_id: int) -> list[str]:
+    text = stoker.ok("sacct", "-n", "-P", "-j", str(job_id), "-o", "JobID,State,ExitCode")
+    return [
+        row.partition(".")[2] or "job" + row.removeprefix(str(job_id)) for row in text.split("\n")
+    ]
+
+
+def running_step(stoker: PrivateStoker, job_id: int) -> None:
+    until(
+        lambda: f"{job_id}.0" in stoker.ok("squeue", "-h", "-s", "-o", "%i").split(),
+        lambda: stoker.ok("squeue", "-s"),
+    )
+
+
+def test_a_step_that_a_script_leaves_is_told_to_end_and_its_srun_says_so(
+    stoker: PrivateStoker,
+) -> None:
+    mark = stoker.directory / "left.go"
+    script = f"srun sleep 100 &\nuntil [ -e {mark} ]; do sleep 0.05; done\n"
+    job_id = stoker.sbatch("-o", "left.out", script=script)
+    running_step(stoker, job_id)
+    mark.touch()
+    assert stoker.wait_for(job_id) == "COMPLETED"
+    assert said(stoker, "left.out") == [ABORTED, CANCELLED.format(job_id), TERMINATED]
+    assert rows(stoker, job_id)[:3] == [
+        "job|COMPLETED|0:0",
+        "batch|COMPLETED|0:0",
+        "0|CANCELLED|0:15",
+    ]
+
+
+def test_a_cancelled_job_ends_its_steps_and_their_sruns_tell_of_each_signal(
+    stoker: PrivateStoker,
+) -> None:
+    job_id = stoker.sbatch("-o", "whole.out", script="srun sleep 100\nsleep 100\n")
+    running_step(stoker, job_id)
+    stoker.ok("scancel", str(job_id))
+    assert stoker.wait_for(job_id) == "CANCELLED"
+    job_line = f"slurmstepd: error: *** JOB {job_id} ON node1 CANCELLED AT TIME ***"
+    signals = ["srun: got SIGCONT", "srun: forcing job termination"]
+    wanted = [ABORTED, CANCELLED.format(job_id), job_line, *signals, TERMINATED]
+    assert sorted(said(stoker, "whole.out")) == sorted(wanted)
+    assert rows(stoker, job_id)[2] == "0|CANCELLED|0:15"
+
+
+def test_who_cancels_a_step_is_named_and_the_job_goes_on(stoker: PrivateStoker) -> None:
+    script = "srun sleep 100\necho rc $?\n"
+    job_id = stoker.sbatch("-o", "step.out", script=script)
+    running_step(stoker, job_id)
+    stoker.ok("scancel", f"{job_id}.0")
+    assert stoker.wait_for(job_id) == "COMPLETED"
+    killed = "srun: error: node1: task 0: Killed"
+    assert said(stoker, "step.out") == [CANCELLED.format(job_id), ABORTED, killed, "rc 137"]
+    assert rows(stoker, job_id)[2] == f"0|CANCELLED by {os.geteuid()}|0:9"
+
+
+def test_a_step_whose_time_is_cut_ends_alone_and_late(stoker: PrivateStoker) -> None:
+    script = "srun -t 5 sleep 100\necho rc $?\n"
+    job_id = stoker.sbatch("-o", "late.out", script=script)
+    running_step(stoker, job_id)
+    # A limit is in minutes; one of none is over at once.
+    stoker.ok("scontrol", "update", f"StepId={job_id}.0", "TimeLimit=-5")
+    assert stoker.wait_for(job_id) == "COMPLETED"
+    due = CANCELLED.format(job_id).replace("TIME", "TIME DUE TO TIME LIMIT")
+    forced = f"srun: Force Terminated StepId={job_id}.0"
+    assert said(stoker, "late.out") == [due, TERMINATED, forced, "rc 143"]
+    assert rows(stoker, job_id)[2] == "0|TIMEOUT|0:15"
 
 
 def test_term_to_srun_kills_its_tasks(stoker: PrivateStoker) -> None:

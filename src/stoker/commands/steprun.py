@@ -38,6 +38,7 @@ from stoker.commands.wishes import OptionError, Wishes
 from stoker.core.enums import JobState
 from stoker.core.errors import StokerError, UnknownJob
 from stoker.core.models import Job, Step, TaskEnd
+from stoker.core.processes import TOKEN_VARIABLE
 from stoker.core.units import JobRef
 from stoker.worker.call import (
     Answer,
@@ -50,6 +51,7 @@ from stoker.worker.call import (
     ReadFile,
     Request,
     Say,
+    UntilEnded,
     UntilStepEnded,
     UntilStepFree,
 )
@@ -62,6 +64,11 @@ _ABORT_WITHIN_S: Final = 1.0
 
 _SILENT_S: Final = 60.0
 """How long a step waits for others before anything is said of it."""
+
+_SENT_TO_ALL: Final = frozenset({SIGCONT, SIGTERM})
+"""What each process of a batch job gets that is ended."""
+_SIGNALS_S: Final = 0.5
+"""How long they are waited for: they are sent at once."""
 
 _ENDED_FROM_OUTSIDE: Final = (JobState.CANCELLED, JobState.TIMEOUT)
 
@@ -84,6 +91,7 @@ class StepRun:
         self._first_end_at = 0.0
         self._is_ending = self._was_aborted = self._is_announced = False
         self._told: set[int] = set()
+        self._heard: set[int] = set()
 
     def step(self, job: Job, words: Sequence[str]) -> Conversation:
         """Run *words* in a job that runs, and return what is to be said at the end."""
@@ -97,6 +105,7 @@ class StepRun:
         if self.wishes.verbose:
             yield Say(err=launch_notes(step))
         step = yield from self._ended(job, step)
+        yield from self._ended_with_job(job, step)
         ends = ends_of(step)
         self.status = exit_status(ends)
         notes = end_notes(step, ends) if self.wishes.verbose else ""
@@ -230,6 +239,27 @@ class StepRun:
             if text:
                 yield Say(err=text)
 
+    def _ended_with_job(self, job: Job, step: Step) -> Generator[Request, Any, None]:
+        """Hear the signals that end all of a batch job: if srun is of it, they are on their way.
+
+        The end of its step may be told before them; what is said of them belongs before its own.
+        """
+        job = self.job(job)
+        token = job.allocation.token if job.allocation is not None else ""
+        is_part = self.call.environment.get(TOKEN_VARIABLE, "") == token
+        if not is_part or (job.ending is None and not was_timed_out(step)):
+            return
+        while not self._heard >= _SENT_TO_ALL:
+            try:
+                yield UntilEnded((job.job_id,), _SIGNALS_S)
+            except Interrupted as interrupted:
+                if text := self._heed(job, step, interrupted.signal):
+                    yield Say(err=text)
+            except Expired:
+                return
+            else:
+                return
+
     def _wait(self, step: Step) -> UntilStepEnded:
         """Return what to wait for: the end, or what comes before it and matters here."""
         is_watched = not self._is_ending and (self._kills_on_bad_exit or self._wait_s)
@@ -300,6 +330,7 @@ class StepRun:
 
     def _heed(self, job: Job, step: Step, signal: int) -> str:
         """Act on a signal; return what is to be said of it."""
+        self._heard.add(signal)
         # With --pty, Ctrl-C at our terminal is meant for the task.
         if signal in (SIGUSR1, SIGUSR2) or (signal == SIGINT and "pty" in self.wishes.shown):
             self._send(job, step, signal)

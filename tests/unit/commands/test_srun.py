@@ -23,6 +23,7 @@ from stoker.worker.call import (
     Interrupted,
     Request,
     Say,
+    UntilEnded,
     UntilStarted,
     UntilStepEnded,
     UntilStepFree,
@@ -487,6 +488,48 @@ def test_each_end_from_outside_is_told_as_slurm_does(
     heard = converse(srun(call_of("srun", "sleep", "30"), controller), replies=caller)
     assert re.sub(r"\d{4}-\d\d-\d\dT[\d:]+", "TIME", heard.err) == said
     assert heard.code == 128 + end[0]
+
+
+@pytest.mark.parametrize("is_part", [True, False])
+def test_srun_in_a_batch_job_that_is_ended_hears_the_signals_for_all_of_it(is_part: bool) -> None:
+    controller = running_job()
+    held = controller.jobs[42].allocation
+    assert held is not None
+    controller.jobs[42].ending = JobState.CANCELLED
+    caller = Caller(controller, TaskEnd(0, 0, 15))
+    signals = [18, 15]
+
+    def signalled(request: Request) -> Any:
+        if isinstance(request, UntilEnded):
+            assert request == UntilEnded((42,), 0.5)
+            return Interrupted(signals.pop(0))
+        return caller(request)
+
+    environment = {"SLURM_JOB_ID": "42", **({"STOKER_TOKEN": held.token} if is_part else {})}
+    call = call_of("srun", "sleep", "30", environment=environment)
+    heard = converse(srun(call, controller), replies=signalled)
+    said = re.sub(r"\d{4}-\d\d-\d\dT[\d:]+", "TIME", heard.err)
+    of_signals = "srun: got SIGCONT\nsrun: forcing job termination\n"
+    assert (of_signals in said) is is_part
+    rest = said.replace(of_signals, "").replace(ABORTED, "")
+    assert rest == CANCELLED.replace("1.0", "42.0") + TERMINATED
+    assert said.count(ABORTED) == 1
+
+
+def test_srun_waits_for_signals_that_do_not_come_for_a_moment_only() -> None:
+    controller = running_job()
+    held = controller.jobs[42].allocation
+    assert held is not None
+    caller = Caller(controller, TaskEnd(0, 0, 15, why="timeout"))
+
+    def silent(request: Request) -> Any:
+        return Expired() if isinstance(request, UntilEnded) else caller(request)
+
+    environment = {"SLURM_JOB_ID": "42", "STOKER_TOKEN": held.token}
+    call = call_of("srun", "sleep", "30", environment=environment)
+    heard = converse(srun(call, controller), replies=silent)
+    assert "DUE TO TIME LIMIT" in heard.err
+    assert heard.code == 143
 
 
 def test_who_is_told_of_an_end_while_the_tasks_go_on_is_not_told_again() -> None:

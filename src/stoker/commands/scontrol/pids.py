@@ -28,8 +28,7 @@ def list_processes(line: Line, words: Sequence[str]) -> Answer:
     node = words[1] if len(words) > 1 else ""
     if not words or words[0].startswith("*"):
         jobs = (job for job in line.controller.active_jobs() if job.state in HOLDING)
-        rows = chain.from_iterable(_rows(line, job, "", node) for job in jobs)
-        return _listed(rows)
+        return _listed(chain.from_iterable(_rows(line, job, "", node) for job in jobs))
     try:
         ref = parse_job_ref(words[0])
         found = line.controller.find(JobRef(ref.job_id, ref.tasks))
