@@ -1,8 +1,9 @@
 """How fast jobs go through: submission to last committed end, beside a bare loop.
 
 The loop (C, or Python where there is no compiler) spawns the same commands with the same
-parallelism in the same run, before and after; the ratio is rate over rate. Each job is checked to
-have run once and to be on record as COMPLETED.
+redirections and parallelism in the same run, before and after; the ratio is rate over rate. Output
+files are new ones for both, always. Each job is checked to have run once and to be on record as
+COMPLETED.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,7 @@ def main() -> int:
 
 
 def _measure(directory: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
-    loop = _loop(directory, options.parallel)
+    run_bare = _loop(directory, options.parallel)
     script = directory / "job.sh"
     script.write_text(_SCRIPT)
     script.chmod(0o755)
@@ -52,6 +54,7 @@ def _measure(directory: Path, options: argparse.Namespace) -> list[dict[str, Any
     os.chdir(directory)
     figures = []
     for label, submit, command, budget in kinds:
+        loop = partial(run_bare, writes=submit is _scripts)
         ratios, costs, rates = [], [], []
         for number in range(options.rounds):
             bare_s = timed(loop, options.jobs, command)
@@ -77,25 +80,38 @@ def _measure(directory: Path, options: argparse.Namespace) -> list[dict[str, Any
     return figures
 
 
-def _loop(directory: Path, parallel: int) -> Callable[[int, list[str]], None]:
+def _loop(directory: Path, parallel: int) -> Callable[..., None]:
+    """Return what runs a command so many times; where it writes, each time to a new file."""
     program = compiled_loop(directory)
     if program is None:
         say("no C compiler here: the bare loop is Python's, and slower than C's would be")
-        return lambda jobs, command: _python_loop(jobs, command, parallel)
+        return partial(_python_loop, parallel)
 
-    def run(jobs: int, command: list[str]) -> None:
-        out = directory / "loop-out"
-        out.mkdir(exist_ok=True)
-        subprocess.run([program, str(jobs), str(parallel), out, *command], check=True)
+    def run(jobs: int, command: list[str], *, writes: bool) -> None:
+        out = _new_directory() if writes else "-"
+        words = [program, str(jobs), str(parallel), out, *command]
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
 
     return run
 
 
-def _python_loop(jobs: int, command: list[str], parallel: int) -> None:
+def _new_directory() -> str:
+    """Make a directory for output; it stays until all is over.
+
+    A file system that has just removed thousands of files makes new ones slowly for a while.
+    """
+    return tempfile.mkdtemp(prefix="out-", dir=".")
+
+
+def _python_loop(parallel: int, jobs: int, command: list[str], *, writes: bool) -> None:
+    out = _new_directory() if writes else ""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     started = ended = 0
     while ended < jobs:
         while started < jobs and started - ended < parallel:
-            os.posix_spawnp(command[0], command, os.environ)
+            path = f"{out}/{started}.out" if out else os.devnull
+            opened = [(os.POSIX_SPAWN_OPEN, 1, path, flags, 0o644)]
+            os.posix_spawnp(command[0], command, os.environ, file_actions=opened)
             started += 1
         os.wait()
         ended += 1
@@ -122,8 +138,7 @@ def array_of_commands(client: Client, jobs: int) -> list[int]:
 
 
 def _scripts(client: Client, jobs: int) -> list[int]:
-    Path("out").mkdir(exist_ok=True)
-    words = (f"--array=0-{jobs - 1}", "--output=out/%a.out")
+    words = (f"--array=0-{jobs - 1}", f"--output={_new_directory()}/%a.out")
     return [client.submit(*words, script=_SCRIPT)]
 
 
