@@ -14,14 +14,14 @@ from stoker.core.enums import JobState
 from stoker.core.errors import StoreError
 from stoker.core.retention import Retention
 from stoker.worker.retention import RetentionKeeper
-from support.works import Works
+from support.works import Works, records_at
 
 DAY_S = 86400.0
 
 
 @pytest.fixture
-def works(tmp_path) -> Iterator[Works]:
-    made = Works(tmp_path)
+def works(tmp_path, database_url) -> Iterator[Works]:
+    made = Works(tmp_path, records_at(database_url))
     yield made
     made.close()
 

@@ -12,14 +12,14 @@ import pytest
 from stoker.core.enums import JobState
 from stoker.core.errors import InvalidSpec, StoreError, StoreFull
 from stoker.core.units import parse_dependency
-from support.works import CPUS, NODES, ROOT, Works, disk_full
+from support.works import CPUS, NODES, ROOT, Works, disk_full, records_at
 
 LONG_S = 10.0
 
 
 @pytest.fixture
-def works(tmp_path: Path) -> Iterator[Works]:
-    works = Works(tmp_path)
+def works(tmp_path: Path, database_url: str) -> Iterator[Works]:
+    works = Works(tmp_path, records_at(database_url))
     yield works
     works.worker.tracker.check()
     works.close()

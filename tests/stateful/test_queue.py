@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from errno import EACCES, EAGAIN, ENOSPC
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -23,9 +23,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from stoker.core.models import NO_TASK, Job
 from stoker.core.units import JobRef, TaskSet, parse_dependency
 from support.fake_engine import FakeUnit
+from support.postgres import PostgresServer
 from support.queue_driver import Deed, QueueDriver
 from support.queue_model import Phase, Task
-from support.works import ALICE, NODES, ROOT, Killed, disk_full, submission
+from support.works import ALICE, NODES, ROOT, Killed, disk_full, records_at, submission
 
 RAM = Path("/dev/shm")
 NOBODYS_ID = 9999
@@ -369,6 +370,22 @@ class OrderMachine(QueueMachine):
         self.driver.work_out_use()
 
 
+class ServerMachine(QueueMachine):
+    """The records are on a server: of what was recorded there nothing may depend on its order."""
+
+    server: ClassVar[PostgresServer]
+
+    @property
+    def said(self) -> Mapping[str, Any]:
+        return {"repository": records_at(self.server.new_url())}
+
+
+@pytest.fixture(scope="module")
+def records_server(postgres: PostgresServer) -> None:
+    """Let the machine have the server."""
+    ServerMachine.server = postgres
+
+
 def case_of(machine: type[QueueMachine], examples: int) -> Any:
     """Return the machine's test; half a minute, and the same one each time.
 
@@ -387,3 +404,5 @@ def case_of(machine: type[QueueMachine], examples: int) -> Any:
 
 TestQueue = case_of(QueueMachine, 120)
 TestOrder = case_of(OrderMachine, 40)
+TestServer = case_of(ServerMachine, 8)
+TestServer.pytestmark.append(pytest.mark.usefixtures("records_server"))

@@ -114,6 +114,13 @@ def disk_full() -> BaseException:
     return StoreFull("cannot write to the database: the disk is full")
 
 
+def records_at(url: str) -> Repository:
+    """Return the records in the database at *url*, which fails when it is told to."""
+    database = FragileDatabase(url)
+    database.open()
+    return Repository(database)
+
+
 def _open_database(home: Path) -> FragileDatabase:
     path = home / "stoker.db"
     if not path.exists():
