@@ -12,6 +12,7 @@ import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
+from itertools import zip_longest
 from typing import Final
 
 from stoker.worker.connection import Connection
@@ -115,14 +116,12 @@ class Shares:
 
     def in_turn(self, connections: Iterable[Connection]) -> list[Connection]:
         """Return *connections* in the order in which they are served."""
-        rows: Counter[int] = Counter()
-        ordered = []
+        own: defaultdict[int, list[Connection]] = defaultdict(list)
         for connection in sorted(connections, key=_spent_s):
-            user_id = connection.owner.user_id
-            ordered.append((rows[user_id], self._spent_s.get(user_id, 0.0), connection))
-            rows[user_id] += 1
-        ordered.sort(key=lambda each: each[:2])
-        return [connection for _, _, connection in ordered]
+            own[connection.owner.user_id].append(connection)
+        least_first = sorted(own, key=lambda user_id: self._spent_s.get(user_id, 0.0))
+        rows = zip_longest(*(own[user_id] for user_id in least_first))
+        return [each for row in rows for each in row if each is not None]
 
 
 def _subtract(counts: Counter[int], user_id: int, change: int) -> None:
