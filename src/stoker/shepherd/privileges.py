@@ -54,10 +54,10 @@ def _give_up_all(user_id: int) -> None:
     os.initgroups(user.pw_name, user.pw_gid)
     os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
     os.setresuid(user_id, user_id, user_id)
-    _leave_keys()
+    leave_keys()
 
 
-def _leave_keys() -> None:
+def leave_keys() -> None:
     """Let go of the keys of the session that root was in; a kernel without keys has none."""
     if number := _KEYCTL.get(os.uname().machine):
         ctypes.CDLL(None).syscall(number, _JOIN_SESSION_KEYRING, None)

@@ -3,6 +3,8 @@
 A daemon that serves every user of the machine is root, and no user's program may be: ids are those
 that the machine has on record for the user now, set in the child for good before it is anything of
 the user's. A daemon of one user has no choice, and needs none.
+
+Source: setreuid(2), initgroups(3), session-keyring(7).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Any, Final
 
 from stoker.core.errors import NotAllowed
 from stoker.core.models import Owner
+from stoker.shepherd.privileges import leave_keys
 
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ROOT: Final = 0
@@ -23,6 +26,8 @@ _UMASK: Final = 0o077
 
 def ids_of(owner: Owner) -> Mapping[str, Any]:
     """Return what `subprocess.Popen` needs to know to run a program as *owner*.
+
+    If that is not who we are, this thread lets go of its session's keys: its children have them.
 
     Raises:
         NotAllowed: We are root, and the machine knows no such user (any more).
@@ -36,6 +41,7 @@ def ids_of(owner: Owner) -> Mapping[str, Any]:
             f"cannot run a program for {owner.user_name}: this machine has no user "
             f"{owner.user_id} any more"
         ) from None
+    leave_keys()
     groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
     return {
         "user": entry.pw_uid,
