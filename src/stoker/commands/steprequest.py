@@ -97,6 +97,7 @@ def step_request(
         work_dir=work_dir,
         ntasks=ntasks,
         cpus_per_task=_number(spec.get("cpus_per_task"), 1),
+        memory_mib=_memory(wishes, job) if is_inside else 0,
         nodes=nodes,
         node_names=_node_names(wishes, job, nodes),
         overlap="overlap" in shown or "overcommit" in shown,
@@ -180,6 +181,18 @@ def _check_memory(wishes: Wishes, job: Job) -> None:
     held = min((share.memory_mib for share in shares), default=0)
     if "mem" in wishes.shown and isinstance(wanted, int) and held and wanted > held:
         wishes.fail(_refused(job, "Memory required by task is not available"))
+
+
+def _memory(wishes: Wishes, job: Job) -> int:
+    """Return the memory of each node that a step keeps from others.
+
+    If the job was given an amount of each node, a step that asks for none takes all of it.
+    """
+    if "mem" in wishes.shown:
+        return _number(wishes.spec.get("mem_per_node_mib"), 0)
+    if "mem-per-cpu" in wishes.shown or not job.spec.mem_per_node_mib or job.allocation is None:
+        return 0
+    return min(share.memory_mib for share in job.allocation.shares)
 
 
 def _refused(job: Job, why: str) -> str:

@@ -335,6 +335,8 @@ class Step(msgspec.Struct, gc=False):
     """The command that began it, with its arguments; "": that was not recorded."""
     is_ending: bool = False
     """Whether it was told to end: cancelled, or sent TERM."""
+    memory_mib: int = 0
+    """How much memory of each node it keeps from other steps; 0: what its CPUs bring with them."""
 
     def node_of(self, task: int) -> str:
         """Return the node on which a task runs."""

@@ -146,6 +146,8 @@ class StepRequest(msgspec.Struct, frozen=True, kw_only=True):
     work_dir: str
     ntasks: int = 1
     cpus_per_task: int = 1
+    memory_mib: int = 0
+    """Of each node; 0: what its CPUs bring with them."""
     nodes: int | None = None
     node_names: tuple[str, ...] = ()
     overlap: bool = False

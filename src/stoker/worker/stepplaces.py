@@ -1,8 +1,9 @@
 """Where the tasks of a step run: on which nodes, in which order, on which CPUs. Pure.
 
 A step takes all CPUs of its nodes, or exactly those that its tasks ask for; unless it overlaps,
-only such as no other step keeps. Over several nodes tasks are numbered in blocks, in turn
-(``cyclic``), or so many at a time (``plane=N``).
+only such as no other step keeps, and so it is with memory, where an amount was asked for. Over
+several nodes tasks are numbered in blocks, in turn (``cyclic``), or so many at a time
+(``plane=N``).
 
 Source: srun(1), ``--exact``, ``--overlap``, ``--distribution``; recorded: what nodes have no room
 for stays with the first, and a plane does not look at CPUs.
@@ -10,7 +11,8 @@ for stays with the first, and a plane does not look at CPUs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import cycle, islice
 
 import msgspec
@@ -41,10 +43,12 @@ def place_tasks(
     usable = [
         share for share in shares if not request.node_names or share.node in request.node_names
     ]
+    others = [step for step in others if not step.overlaps]
     kept = _kept(usable, others)
     room = {share.node: len(share.cpus) for share in usable}
     if not request.overlap:
         room = {node: _left(cpus, len(kept[node]), request) for node, cpus in room.items()}
+        room |= dict.fromkeys(_without_memory(usable, others, request), 0)
     room = {node: cpus // request.cpus_per_task for node, cpus in room.items()}
     if not request.overlap:
         room = {node: tasks for node, tasks in room.items() if tasks}
@@ -79,10 +83,21 @@ def _kept(shares: Sequence[NodeShare], others: Iterable[Step]) -> Mapping[str, s
     """Return the CPUs of each node that other steps keep from this one."""
     kept: dict[str, set[int]] = {share.node: set() for share in shares}
     for step in others:
-        if not step.overlaps:
-            for node in kept.keys() & set(step.nodes):
-                kept[node].update(step.cores_on(node))
+        for node in kept.keys() & set(step.nodes):
+            kept[node].update(step.cores_on(node))
     return kept
+
+
+def _without_memory(
+    shares: Sequence[NodeShare], others: Iterable[Step], request: StepRequest
+) -> Iterator[str]:
+    """Yield the nodes of whose memory other steps keep too much."""
+    kept: Counter[str] = Counter()
+    for step in others:
+        kept.update(dict.fromkeys(step.nodes, step.memory_mib))
+    for share in shares:
+        if request.memory_mib > share.memory_mib - kept[share.node]:
+            yield share.node
 
 
 def _left(cpus: int, kept: int, request: StepRequest) -> int:

@@ -179,6 +179,7 @@ class StepKeeper:
             cores=places.cores,
             layout=places.layout,
             overlaps=request.overlap,
+            memory_mib=request.memory_mib,
             submit_line=request.submit_line,
         )
         self._launch(turn, job, step, request)

@@ -708,6 +708,26 @@ def test_the_name_of_a_step_is_for_its_tasks_if_it_was_asked_for() -> None:
         assert request_of(controller).is_named is is_named
 
 
+@pytest.mark.parametrize(
+    ("of_job", "argv", "memory_mib"),
+    [
+        ({"mem_per_node_mib": 1000}, [], 1000),
+        ({"mem_per_node_mib": 1000}, ["--mem=400"], 400),
+        ({"mem_per_node_mib": 1000}, ["--mem-per-cpu=10"], 0),
+        ({"mem_per_node_mib": 1000}, ["--mem=0"], 0),
+        ({"mem_per_cpu_mib": 1000}, [], 0),
+        ({}, [], 0),
+    ],
+)
+def test_a_step_takes_all_memory_that_its_job_asked_for_unless_it_asks_for_some(
+    of_job: dict[str, Any], argv: list[str], memory_mib: int
+) -> None:
+    controller = FakeController()
+    controller.start(controller.add(42, spec={"ntasks": 2, **of_job}))
+    inside(controller, "--exact", "-n1", *argv, "true")
+    assert request_of(controller).memory_mib == memory_mib
+
+
 def test_immediate_does_not_wait_for_a_step() -> None:
     controller = running_job()
     controller.free_steps = [False]

@@ -54,6 +54,19 @@ def test_tasks_are_dealt_out_as_the_distribution_says(how, expected):
     assert nodes_by_task(place_tasks(TWO_NODES, request(ntasks=4, nodes=2, **how), [])) == expected
 
 
+@pytest.mark.parametrize(
+    ("kept", "wanted", "fits"), [(40, 60, True), (40, 61, False), (100, 0, True), (0, 100, True)]
+)
+def test_an_exact_step_waits_for_memory_that_another_keeps(kept, wanted, fits):
+    how = {"ntasks": 1, "nodes": 1, "exact": True, "node_names": ("node1",)}
+    first = step_at(place_tasks(TWO_NODES, request(**how), []))
+    first.memory_mib = kept
+    asked = request(memory_mib=wanted, **how)
+    assert (place_tasks(TWO_NODES, asked, [first]) is not None) is fits
+    first.overlaps = True
+    assert place_tasks(TWO_NODES, asked, [first]) is not None
+
+
 def test_an_exact_step_is_confined_to_cpus_that_no_other_step_keeps():
     first = place_tasks(TWO_NODES, request(ntasks=2, nodes=1, exact=True), [])
     assert first.cores == ((0, 1),)
