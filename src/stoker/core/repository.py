@@ -287,7 +287,13 @@ def _matching(condition: ColumnElement[Any]) -> Callable[[Connection], Iterator[
     """Return what reads the rows of ``jobs`` that meet a condition, part by part."""
 
     def rows(connection: Connection) -> Iterator[_Rows]:
-        cursor = connection.execute(select(jobs).where(condition)).cursor
+        query = select(jobs).where(condition)
+        if connection.dialect.name != "sqlite":
+            # A server sends all of it at once unless it is asked for parts.
+            parts = connection.execute(query, execution_options={"stream_results": True})
+            yield from parts.partitions(_PART)
+            return
+        cursor = connection.execute(query).cursor
         assert cursor is not None
         # The driver's own tuples: a Row of SQLAlchemy's around each would only cost time.
         while some := cursor.fetchmany(_PART):
