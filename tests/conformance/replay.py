@@ -218,7 +218,7 @@ class Replay:
             path = self._find(_with_our_ids(ours, ids)) or self._find(ours)
             if path is None and len(given) == 1:
                 # Nothing printed the id; it stands in the name alone.
-                named = re.findall(r"\d{2,}", ours)
+                named = [word for word in re.findall(r"\d{2,}", ours) if int(word)]
                 ids |= {int(word): given[0] for word in named[:1] if int(word) not in ids}
                 path = self._find(_with_our_ids(ours, ids))
             if path is not None:
