@@ -55,7 +55,7 @@ def sdiag(call: Call, controller: Controller) -> Answer:
     except (EarlyAnswer, UnknownCluster) as early:
         return early.answer
     if asked.has("reset"):
-        if not controller.is_administrator(call.owner):
+        if not controller.rights.is_administrator(call.owner):
             return Answer(err="slurm_reset_statistics: Access/permission denied\n", code=255)
         controller.reset_statistics()
         return Answer(out="Reset scheduling statistics\n")

@@ -207,10 +207,6 @@ class Control:
         """Return the account book as it stands now."""
         return self._accounts.book
 
-    def is_administrator(self, by: Owner) -> bool:
-        """Whether somebody may change what belongs to all."""
-        return self.rights.is_administrator(by)
-
     def change_book(self, change: BookChange) -> None:
         """Change the account book."""
         turn = self._queue.current

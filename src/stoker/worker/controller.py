@@ -264,10 +264,6 @@ class Controller(Protocol):
         """Return the account book as it stands now; it never changes."""
         ...
 
-    def is_administrator(self, by: Owner) -> bool:
-        """Whether somebody may change what belongs to all: nodes, partitions, the account book."""
-        ...
-
     def change_book(self, change: BookChange) -> None:
         """Change the account book; who asks has been judged before."""
         ...

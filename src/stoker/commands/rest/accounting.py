@@ -218,7 +218,7 @@ def diag(request: Request) -> Reply:
 
 
 def _administers(request: Request) -> bool:
-    return request.controller.is_administrator(request.call.owner)
+    return request.controller.rights.is_administrator(request.call.owner)
 
 
 def _denied(source: str, content: Mapping[str, Value]) -> Reply:

@@ -63,7 +63,7 @@ class Desk:
     @property
     def level(self) -> str:
         """Return what whoever asks may do: Administrator, Operator or None."""
-        if self.controller.is_administrator(self.call.owner):
+        if self.controller.rights.is_administrator(self.call.owner):
             return "Administrator"
         user = self.book.users.get(self.actor)
         return user.admin_level if user is not None else "None"

@@ -90,7 +90,7 @@ class Printer:
     def _is_operator(self) -> bool:
         user = self._controller.book().users.get(self._owner.user_name)
         level = user.admin_level if user is not None else "None"
-        return level != "None" or self._controller.is_administrator(self._owner)
+        return level != "None" or self._controller.rights.is_administrator(self._owner)
 
     def _is_meant(self, said: Conditions) -> bool:
         """Whether this cluster is among those that were named."""
