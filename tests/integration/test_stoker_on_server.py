@@ -115,6 +115,22 @@ def test_the_doctor_is_content_and_backups_are_the_servers(stoker):
     assert "the setting database_url says that the records are elsewhere" in refused.stderr
 
 
+def test_a_dump_restores_the_records_and_no_id_is_given_again(server, stoker, url):
+    kept = stoker.sbatch(script="exit 5")
+    stoker.wait_for(kept)
+    held = stoker.sbatch("-H", script="true")
+    dump = server.directory / f"dump-{held}"
+    server.call("pg_dump", "-Fc", "-f", dump, "-d", url)
+    lost = stoker.sbatch(script="true")
+    stoker.wait_for(lost)
+    stoker.ok("stoker", "down")
+    server.call("pg_restore", "--clean", "-d", url, dump)
+    assert stoker.accounting(kept) == ["FAILED", "5:0"]
+    assert stoker.state(held) == "PENDING"
+    assert stoker.accounting(lost) == []
+    assert stoker.sbatch(script="true") > lost
+
+
 # Deaths.
 
 

@@ -75,13 +75,14 @@ class PostgresServer:
         self._numbers = count(1)
         self._server: subprocess.Popen[bytes] | None = None
         data = self.directory / "data"
-        self._call("initdb", "-D", data, "-E", "UTF8", "--locale=C.UTF-8", "-U", "stoker",
+        self.call("initdb", "-D", data, "-E", "UTF8", "--locale=C.UTF-8", "-U", "stoker",
                    "-A", "trust", "--no-sync")  # fmt: skip
         with (data / "postgresql.conf").open("a") as file:
             file.write(_CONFIGURATION)
         self.start()
 
-    def _call(self, program: str, *arguments: object) -> None:
+    def call(self, program: str, *arguments: object) -> None:
+        """Run one of PostgreSQL's programs."""
         done = subprocess.run(
             [self._bin / program, *map(str, arguments)],
             capture_output=True,

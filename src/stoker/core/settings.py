@@ -102,7 +102,11 @@ class Settings(PrioritySettings, frozen=True, kw_only=True, forbid_unknown_field
     ] = ""
     gres: Annotated[str, Meta(description="Generic resources of each node, as in Gres=gpu:2.")] = ""
     database_url: Annotated[
-        str, Meta(description="Where the records are; empty: SQLite in the home directory.")
+        str,
+        Meta(
+            description="Where the records are, as in postgresql://user@host/name; empty: SQLite "
+            "in the home directory."
+        ),
     ] = ""
     default_mem_per_cpu: Annotated[
         str,
