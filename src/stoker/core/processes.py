@@ -140,10 +140,15 @@ def age_s(identity: ProcessIdentity) -> float:
     return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - started_s)
 
 
-def holders_of(token: str) -> list[ProcessIdentity]:
-    """Return the processes that carry an attempt's token, the oldest first; never ourselves."""
+def holders_of(token: str, user_id: int | None = None) -> list[ProcessIdentity]:
+    """Return the processes that carry an attempt's token, the oldest first; never ourselves.
+
+    With a *user_id* only that user's are looked at: a process may keep who reads its environment
+    waiting, and is to keep its own user waiting alone.
+    """
     entry = f"{TOKEN_VARIABLE}={token}".encode()
-    carriers = [pid for pid in _pids() if entry in _environment(pid)]
+    pids = (pid for pid in _pids() if user_id is None or real_user_of(pid) == user_id)
+    carriers = [pid for pid in pids if entry in _environment(pid)]
     found = [identity for pid in carriers if (identity := identify(pid)) is not None]
     return sorted(found, key=lambda each: each.start_ticks)
 

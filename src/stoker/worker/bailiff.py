@@ -12,7 +12,8 @@ Nothing happens to a job whose shepherd does its work: it has long ended by then
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from stoker.core.enums import AllocationState
@@ -66,6 +67,7 @@ class Bailiff(DaemonThread):
         self._report = report
         self._overdue: dict[tuple[int, int], float] = {}
         """By job and attempt, since when it is known to be overdue (monotonic)."""
+        self._endings: dict[int, threading.Thread] = {}
 
     def do_work(self) -> None:
         """Prod the shepherds of those who are overdue, and end who has been for too long."""
@@ -73,9 +75,28 @@ class Bailiff(DaemonThread):
             late = list(self._late())
         for user_id in {job.owner.user_id for job, _ in late}:
             self._prod(user_id)
+        doomed: dict[int, list[Job]] = {}
         for job, late_s in late:
             if late_s >= PATIENCE_S:
+                doomed.setdefault(job.owner.user_id, []).append(job)
+        for user_id, jobs in doomed.items():
+            self._end_beside(user_id, jobs)
+
+    def _end_beside(self, user_id: int, jobs: Sequence[Job]) -> None:
+        """End a user's jobs on a thread of its own: their processes may keep us waiting."""
+        if (ending := self._endings.get(user_id)) is not None and ending.is_alive():
+            return
+        ending = self._endings[user_id] = threading.Thread(
+            target=self._end_all, args=(jobs,), name=f"ends jobs of {user_id}", daemon=True
+        )
+        ending.start()
+
+    def _end_all(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            try:
                 self._end(job)
+            except Exception:
+                log.exception("job %d cannot be ended now", job.job_id)
 
     def _late(self) -> Iterator[tuple[Job, float]]:
         """Yield the jobs that are overdue, and for how long that has been known."""

@@ -41,7 +41,7 @@ from stoker.worker.failpoints import arm
 from stoker.worker.homelock import only_daemon
 from stoker.worker.layout import check_is_root, lay_out_shared
 from stoker.worker.localdisk import check_is_local
-from stoker.worker.probe import Probe, runs_as_owner
+from stoker.worker.probe import Probe
 from stoker.worker.rpc import ReadDraft
 from stoker.worker.service import Command
 from stoker.worker.signal_handler import RELOAD_SIGNAL, SignalHandler
@@ -135,7 +135,7 @@ def _prepare(
 def _begin_to_share(stack: ExitStack, engine: SharedEngine, worker: Worker) -> None:
     """Recover the jobs of users whose shepherd is met late; end what none of them ends."""
     engine.follow(worker.recover_user)
-    probe = Probe(is_theirs=runs_as_owner, kill_wait_s=0.0)
+    probe = Probe(by_owner=True, kill_wait_s=0.0)
     stack.enter_context(
         Bailiff(
             worker.ledger,

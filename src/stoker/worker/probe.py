@@ -25,7 +25,7 @@ class Probe:
         never_ran: Callable[[Job], bool] = lambda _: False,
         adopt: Callable[[Job], object] = lambda _: None,
         terminate: Callable[[Job], bool] | None = None,
-        is_theirs: Callable[[Job, ProcessIdentity], bool] = lambda *_: True,
+        by_owner: bool = False,
         kill_wait_s: float = 30.0,
     ) -> None:
         """Ask and act on this machine.
@@ -38,15 +38,16 @@ class Probe:
                 ``job.ending`` says that somebody asked for that.
             terminate: Ends the job's whole tree and returns whether it is gone; if not given, its
                 processes are sought and signalled from here.
-            is_theirs: Whether a process can be one of the job at all. Which process is a job's
-                leader its engine has told, which token a process carries is that one's own affair.
+            by_owner: Whether only processes of a job's owner can be the job's. Which process is
+                its leader its engine has told, which token one carries is that one's own affair:
+                where many are served, both are words of users.
             kill_wait_s: Seconds between SIGTERM and SIGKILL.
         """
         self.is_known = is_known
         self.never_ran = never_ran
         self.adopt = adopt
         self._terminate = terminate
-        self._is_theirs = is_theirs
+        self._by_owner = by_owner
         self._kill_wait_s = kill_wait_s
 
     def is_alive(self, job: Job) -> bool:
@@ -62,8 +63,8 @@ class Probe:
         if allocation is None:
             return None
         if allocation.state is AllocationState.RESERVED:
-            holders = processes.holders_of(allocation.token)
-            return next((each for each in holders if self._is_theirs(job, each)), None)
+            holders = processes.holders_of(allocation.token, self._user_of(job))
+            return next(iter(holders), None)
         recorded = _recorded(job)
         if recorded is None or not processes.is_alive(recorded):
             return None
@@ -88,7 +89,15 @@ class Probe:
         return processes.end_all(lambda: self._members(job), self._kill_wait_s)
 
     def _members(self, job: Job) -> Iterator[ProcessIdentity]:
-        return (each for each in _members(job) if self._is_theirs(job, each))
+        members = _members(job, self._user_of(job))
+        return (each for each in members if self._is_theirs(job, each))
+
+    def _user_of(self, job: Job) -> int | None:
+        return job.owner.user_id if self._by_owner else None
+
+    def _is_theirs(self, job: Job, process: ProcessIdentity) -> bool:
+        user_id = self._user_of(job)
+        return user_id is None or processes.real_user_of(process.pid) == user_id
 
 
 def _recorded(job: Job) -> ProcessIdentity | None:
@@ -98,7 +107,7 @@ def _recorded(job: Job) -> ProcessIdentity | None:
     return ProcessIdentity(allocation.pid, allocation.start_ticks, allocation.boot_id)
 
 
-def _members(job: Job) -> Iterator[ProcessIdentity]:
+def _members(job: Job, user_id: int | None) -> Iterator[ProcessIdentity]:
     """Yield what is found of the job now: its session while it is led, and who has its token."""
     if job.allocation is None:
         return
@@ -107,9 +116,4 @@ def _members(job: Job) -> Iterator[ProcessIdentity]:
         if recorded.boot_id != processes.boot_id():
             return
         yield from processes.session_of(recorded)
-    yield from processes.holders_of(job.allocation.token)
-
-
-def runs_as_owner(job: Job, process: ProcessIdentity) -> bool:
-    """Whether a process is one of the user's whose job it is, whatever it runs as."""
-    return processes.real_user_of(process.pid) == job.owner.user_id
+    yield from processes.holders_of(job.allocation.token, user_id)

@@ -8,8 +8,9 @@ from. A job whose processes are fine is adopted; that is no recovery, and no fai
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -127,6 +128,39 @@ class RecoveryManager:
         except Exception:
             log.exception("job %s could not be recovered; the others are", job.job_id)
         return _Verdict.SKIPPED
+
+
+def recover_apart(
+    recoveries: Mapping[int, Callable[[], RecoveryResult]], timeout_s: float
+) -> RecoveryResult:
+    """Recover the jobs of several users, all at once; return what came of it in that time.
+
+    Whose processes take longer to be looked at or ended, keep their own user's jobs waiting.
+    """
+    results: list[RecoveryResult] = []
+
+    def recover(user_id: int) -> None:
+        try:
+            results.append(recoveries[user_id]())
+        except Exception:
+            log.exception("the jobs of user %d are not recovered", user_id)
+
+    threads = [
+        threading.Thread(target=recover, args=(user_id,), name=f"recovers {user_id}", daemon=True)
+        for user_id in recoveries
+    ]
+    for thread in threads:
+        thread.start()
+    give_up_at = time.monotonic() + timeout_s
+    for thread in threads:
+        thread.join(max(0.0, give_up_at - time.monotonic()))
+    return RecoveryResult(
+        recovered_jobs=sum(each.recovered_jobs for each in results),
+        skipped_jobs=sum(each.skipped_jobs for each in results),
+        total_jobs=sum(each.total_jobs for each in results),
+        duration_seconds=max((each.duration_seconds for each in results), default=0.0),
+        adopted_jobs=sum(each.adopted_jobs for each in results),
+    )
 
 
 def _result(verdicts: Sequence[_Verdict], duration_s: float) -> RecoveryResult:

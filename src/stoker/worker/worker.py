@@ -8,6 +8,7 @@ import select
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +16,6 @@ from stoker.core.accountstore import AccountStore
 from stoker.core.errors import StoreError
 from stoker.core.models import Allocation, Job
 from stoker.core.noticestore import NoticeStore
-from stoker.core.processes import ProcessIdentity
 from stoker.core.repository import Repository
 from stoker.core.reservationstore import ReservationStore
 from stoker.core.settings import Detected, Machine, Settings
@@ -41,9 +41,9 @@ from stoker.worker.nodes import NodeKeeper
 from stoker.worker.notifying import Notifier, Post
 from stoker.worker.outcomes import why
 from stoker.worker.priorities import Priorities
-from stoker.worker.probe import Probe, runs_as_owner
+from stoker.worker.probe import Probe
 from stoker.worker.queue import JobQueue
-from stoker.worker.recovery import RecoveryManager, RecoveryResult
+from stoker.worker.recovery import RecoveryManager, RecoveryResult, recover_apart
 from stoker.worker.reload import Reloaded, reloaded
 from stoker.worker.reports import Reports
 from stoker.worker.reservations import ReservationKeeper
@@ -66,6 +66,8 @@ from stoker.worker.watch import ProcessWatch
 
 log = logging.getLogger(__name__)
 
+_RECOVERY_S: Final = 5.0
+"""How long the recovery of all users' jobs is waited for; whose takes longer goes on beside us."""
 _RETRY_S: Final = 1.0
 """Until what was reported and could not be recorded is tried again."""
 
@@ -262,7 +264,18 @@ class Worker:
         """Make memory, record and processes agree; only then may new jobs start."""
         self.reports.boot_id = evidence.boot_id
         self.intake.load()
-        result = self._recover(evidence, lambda job: job.owner.user_id not in evidence.absent)
+        self._take_evidence(evidence, lambda job: job.owner.user_id not in evidence.absent)
+        if self.settings.shared:
+            users = {job.owner.user_id for job in self.queue.table if job.allocation is not None}
+            result = recover_apart(
+                {
+                    user_id: partial(self._recover, evidence, partial(_is_owned, user_id))
+                    for user_id in users - evidence.absent
+                },
+                _RECOVERY_S,
+            )
+        else:
+            result = self._recover(evidence, lambda _: True)
         self.launcher.spool.keep_only({job.spec.script for job in self.queue.table})
         self.reports.is_live = True
         with self.queue.turn() as turn:
@@ -274,11 +287,12 @@ class Worker:
 
     def recover_user(self, user_id: int, evidence: Evidence) -> None:
         """Do the same for the jobs of one user, of which the engine knew nothing when we began."""
-        self._recover(evidence, lambda job: job.owner.user_id == user_id)
+        self._take_evidence(evidence, partial(_is_owned, user_id))
+        self._recover(evidence, partial(_is_owned, user_id))
         self._turns.wake()
 
-    def _recover(self, evidence: Evidence, concerns: Callable[[Job], bool]) -> RecoveryResult:
-        """Recover the jobs that the evidence concerns; the others stay as they are."""
+    def _take_evidence(self, evidence: Evidence, concerns: Callable[[Job], bool]) -> None:
+        """Record what the engine knows; steps of those jobs of which it knows nothing are lost."""
         self.reports.take([*evidence.running.values(), *evidence.events])
         known = evidence.running.keys() | evidence.queued
         table = self.queue.table
@@ -289,10 +303,13 @@ class Worker:
                 if key not in known and concerns(table.jobs[parse_key(key).job_id])
             ]
         self.reports.take([Lost(key) for key in lost])
+
+    def _recover(self, evidence: Evidence, concerns: Callable[[Job], bool]) -> RecoveryResult:
+        """Recover the jobs that the evidence concerns; the others stay as they are."""
         probe = Probe(
             is_known=lambda job: _is_known(job, evidence),
             never_ran=lambda job: _never_ran(job, evidence),
-            is_theirs=runs_as_owner if self.settings.shared else _is_ours,
+            by_owner=self.settings.shared,
             kill_wait_s=self.settings.kill_wait_s,
         )
         watch = ProcessWatch(self.reports.take, probe)
@@ -345,9 +362,8 @@ def _never_ran(job: Job, evidence: Evidence) -> bool:
     return job.allocation is not None and job.allocation.reserved_at >= since
 
 
-def _is_ours(_: Job, __: ProcessIdentity) -> bool:
-    """Whether a process can be one of a job, where all that run are ours."""
-    return True
+def _is_owned(user_id: int, job: Job) -> bool:
+    return job.owner.user_id == user_id
 
 
 def _is_known(job: Job, evidence: Evidence) -> bool:

@@ -38,6 +38,9 @@ class Officer:
         self.bailiff.do_work()
         self.rooms.now_s += after_s
         self.bailiff.do_work()
+        for ending in self.bailiff._endings.values():
+            ending.join(20)
+            assert not ending.is_alive()
 
 
 @pytest.fixture

@@ -6,18 +6,19 @@ import math
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from stoker.core import processes
 from stoker.core.enums import JobState, Reason
-from stoker.core.models import Owner
+from stoker.core.models import Job, Owner
 from stoker.core.processes import ProcessIdentity
 from stoker.engines.base import Evidence, Failed, Started
-from stoker.worker.probe import Probe, runs_as_owner
+from stoker.worker.probe import Probe
 from stoker.worker.recovery_strategies import OrphanJobRecoveryStrategy
 from stoker.worker.stepoutputs import outputs_of
-from support.engine import unit
+from support.engine import unit, until
 from support.recording_engine import ALICE, BOOT, Rooms, key_of
 
 BOB = Owner(2002, "bob", 2002, "bob")
@@ -158,6 +159,21 @@ def test_what_a_user_is_not_known_of_since_long_enough_is_no_word_of_another(hou
     assert house.state(reserved[1]) == "FAILED"
 
 
+def test_whose_processes_keep_us_waiting_keep_their_own_user_waiting_alone(house, monkeypatch):
+    monkeypatch.setattr("stoker.worker.worker._RECOVERY_S", 0.2)
+    alices, bobs = house.running(requeue=False), house.running(owner=BOB, requeue=False)
+    goes_on = threading.Event()
+
+    def slow(probe: Probe, job: Job) -> bool:
+        return job.owner != BOB or goes_on.wait(20)
+
+    monkeypatch.setattr(Probe, "terminate", slow)
+    house.restart(evidence())
+    assert (house.state(alices), house.state(bobs)) == ("FAILED", "RUNNING")
+    goes_on.set()
+    until(lambda: house.state(bobs) == "FAILED", "bob's recovery")
+
+
 # Whose processes they are.
 
 
@@ -168,7 +184,7 @@ def test_a_process_of_another_user_is_no_jobs_whatever_its_shepherd_said(house):
         identity = processes.identify(sleeper.pid)
         assert isinstance(identity, ProcessIdentity)
         job.allocation.pid, job.allocation.start_ticks, job.allocation.boot_id = identity
-        probe = Probe(is_theirs=runs_as_owner, kill_wait_s=0.0)
+        probe = Probe(by_owner=True, kill_wait_s=0.0)
         strategy = OrphanJobRecoveryStrategy(ledger=house.worker.ledger, probe=probe)
         assert probe.leader(job) is None
         assert strategy.should_recover(job)
