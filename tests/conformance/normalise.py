@@ -23,8 +23,12 @@ SPAN_SLACK_S = 90
 
 _STAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?")
 _EPOCH = re.compile(r"\b1[78]\d{8}\b")
+_ENDLESS = re.compile(r"(\bend_time: !!int )6[01]\d{8}\b")
+"""The end of a job without a limit: 2**32 seconds after its start."""
 _CLOCK_OF_LOG = re.compile(r"\[\d{4}-\d\d-\d\dT[\d:.]+\]")
-_LONG_SPAN = re.compile(r"\b(?:(\d+)-)?(\d\d):(\d\d):(\d\d)\b(?![.\d])")
+_LONG_SPAN = re.compile(
+    r"(?<!TimeLimit=)(?<!TimeMin=)(?<!-)\b(?:(\d+)-)?(\d\d):(\d\d):(\d\d)\b(?![.\d])"
+)
 _SHORT_SPAN = re.compile(r"(?<![\d:.-])(\d{1,2}):(\d\d?)(?![:\d])")
 _CPU_SPAN = re.compile(r"\b\d\d:\d\d\.\d{3}\b|\b\d\d:\d\d\.0\+")
 
@@ -56,6 +60,7 @@ _RULES: tuple[_Rule, ...] = (
     (re.compile(r"20\d\d-\d\d-\d\d(?=STAMP)"), "DATE"),
     (re.compile(r"(20\d\d-\d\d-)\d\dT\d"), r"\1DDTH"),
     (_EPOCH, "EPOCH"),
+    (_ENDLESS, r"\1ENDLESS"),
     (re.compile(r"\b[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}"), "STAMP"),
     (re.compile(r"(SLURM_WORKING_CLUSTER=\w+:[\d.]+):\d+:"), r"\1:PORT:"),
     (re.compile(r"\b(pipe|socket):\[\d+\]"), r"\1:[INODE]"),

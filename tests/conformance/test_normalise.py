@@ -45,6 +45,9 @@ def test_what_differs_between_two_runs_passes(theirs: str, ours: str) -> None:
         ("ExitCode=0:15", "ExitCode=0:11"),
         ("JobState=TIMEOUT", "JobState=FAILED"),
         ("TimeLimit=01:00:00", "TimeLimit=02:00:00"),
+        ("RunTime=00:00:03 TimeLimit=00:01:00", "RunTime=00:00:01 TimeLimit=00:02:00"),
+        ("TimeMin=00:01:00", "TimeMin=00:01:30"),
+        ("TimeLimit=1-02:03:00", "TimeLimit=1-02:04:00"),
         ("NumCPUs=2", "NumCPUs=1"),
         ("Reason=None ", "Reason=None"),
         ("a  b", "a b"),
@@ -54,6 +57,13 @@ def test_what_differs_between_two_runs_passes(theirs: str, ours: str) -> None:
 )
 def test_what_a_user_would_see_does_not_pass(theirs: str, ours: str) -> None:
     assert not alike(theirs, ours)
+
+
+def test_the_end_of_a_job_without_a_limit_passes_in_its_place() -> None:
+    theirs, ours = "  !!str end_time: !!int 6090470273", "  !!str end_time: !!int 6090575868"
+    assert alike(theirs, ours, "squeue --yaml")
+    assert not alike(theirs, ours.replace("6090575868", "0"), "squeue --yaml")
+    assert not alike(theirs, ours.replace("end_time", "start_time"), "squeue --yaml")
 
 
 def test_reports_count_and_name_no_jobs() -> None:
