@@ -46,7 +46,7 @@ _SHAPES_MAX: Final = 16
 """With more kinds of jobs waiting, nobody is handed over in advance."""
 _SHAPES_KEPT_MAX: Final = 4096
 """Of how many kinds of jobs the run times are remembered."""
-_RUNS_MIN: Final = 4
+_RUNS_MIN: Final = 2
 """How many jobs of a shape must have been short before the next is believed to be."""
 _WEIGHT: Final = 0.2
 """Weight of the newest run time in the moving average of its shape."""
