@@ -21,7 +21,7 @@ from support.engine import Events, lines, local_engine, unit, until
 
 _EVERY_S = 0.05
 _LIMIT_MIB = 60
-_NOTICE = "{job}: {held} of too many at {time}\n"
+_NOTICE = "{job}: {number} of too many at {time}\n"
 
 _HOLD = "import time; held = bytearray(120 << 20); print('ready', flush=True); time.sleep(60)"
 _LOOKS = 4
@@ -139,8 +139,8 @@ def _pid_of_shepherd(local: LocalEngine) -> int | None:
 def test_sacct_tells_of_a_batch_job_that_held_too_much() -> None:
     """As a real Slurm with OverMemoryKill did: the job FAILED, its script cancelled by root."""
     with PrivateStoker(job_acct_gather_frequency_s=0.2) as stoker:
-        hold = f"{sys.executable} -I -S -c '{_HOLD}'"
-        job_id = stoker.sbatch("--mem=60M", "-o", "out", "--wrap", hold)
+        hold = f'"{sys.executable}" -I -S -c "{_HOLD}"\n'
+        job_id = stoker.sbatch("--mem=60M", "-o", "out", script=hold)
         assert stoker.wait_for(job_id) == "FAILED"
         rows = stoker.ok("sacct", "-nPj", str(job_id), "-o", "JobID,State,ExitCode")
         assert rows == f"{job_id}|FAILED|0:9\n{job_id}.batch|CANCELLED by 0|0:9\n"

@@ -85,7 +85,8 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
             much; None: not at all.
         notices: By ``why``: what is written into the output when the unit is ended for it;
             ``{time}`` stands for the local time, ``{job}`` for the job's number in its key,
-            ``{held}`` for the bytes that were too many.
+            ``{number}`` for the bytes that were too many. ``oom``: that the kernel ended so many of
+            its processes.
     """
 
     key: str

@@ -105,13 +105,13 @@ class Cgroups:
         """Have the kernel end whoever exceeds that much memory, all of the group together."""
         _write(f"{self.base}/{name}/memory.max", str(mib << 20))
 
-    def had_oom(self, name: str) -> bool:
-        """Whether the kernel ended a process of the group for want of memory."""
+    def oom_kills(self, name: str) -> int:
+        """Return how many processes of the group the kernel ended for want of memory."""
         with suppress(OSError):
             for line in _read(f"{self.base}/{name}/memory.events").splitlines():
                 if line.startswith("oom_kill "):
-                    return int(line.split()[1]) > 0
-        return False
+                    return int(line.split()[1])
+        return 0
 
     def kill(self, name: str) -> None:
         """Kill every process in the control group, with no race."""

@@ -172,9 +172,12 @@ class Deaths:
         return not group.cgroup or not self._cgroups.members(group.cgroup)
 
     def _complete(self, group: Group) -> None:
-        oom = group.has_memory_limit and self._cgroups.had_oom(group.cgroup)
+        kills = self._cgroups.oom_kills(group.cgroup) if group.has_memory_limit else 0
+        if kills and group.leader is not None:
+            group.excess = kills
+            self._endings.notify(group.leader, "oom")
         for unit in list(group.units.values()):
-            self.finish(unit, ended(unit, oom=oom))
+            self.finish(unit, ended(unit, oom=kills > 0))
         self._endings.drop(group)
         self._herd.groups.pop(group.key, None)
         self._trees.forget(group)

@@ -108,9 +108,13 @@ class Endings:
         self._wake(ending, kill_at)
 
     def _notify(self, unit: Unit, why: str | None) -> None:
-        """Write into a unit's output what Slurm writes there when it ends a job."""
+        if unit.state == RUNNING:
+            self.notify(unit, why)
+
+    def notify(self, unit: Unit, why: str | None) -> None:
+        """Write into a unit's output what Slurm writes there when that happens to a job."""
         text = unit.notice(why)
-        if not text or not unit.stderr or unit.state != RUNNING:
+        if not text or not unit.stderr:
             return
         text = text.replace("{time}", time.strftime("%Y-%m-%dT%H:%M:%S"))
         flags = os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC

@@ -219,6 +219,8 @@ class _House:
             if unit.adopted:
                 self.loop.watch_unit(unit)
             self.limits.watch(unit)
+            if unit.group.cgroup and unit.recipe.memory_mib and self.cgroups.has_memory:
+                unit.group.has_memory_limit = True
             self.memory.expect(unit)
         adoption.settle()
 

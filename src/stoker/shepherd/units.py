@@ -28,7 +28,8 @@ class Group:
         is_adopted: Whether a unit of it is no child of ours: a shepherd before us spawned it.
         has_left_steps: Whether its leader ended before other units did.
         has_memory_limit: Whether the kernel keeps it.
-        excess: For how many bytes it was ended, if it held too many.
+        excess: For how many bytes it was ended, if it held too many; or how many of its processes
+            the kernel ended.
         paused_s, paused_at: How long the group has been suspended, and since when it is (or 0).
     """
 
@@ -246,7 +247,7 @@ class Unit:
         """Return what its output is told when it is ended for that reason; "" for nothing."""
         text: str = (self.recipe.notices.get(why) if why else None) or ""
         text = text.replace("{job}", self.key.partition(".")[0])
-        return text.replace("{held}", str(self.group.excess))
+        return text.replace("{number}", str(self.group.excess))
 
     def intent(self) -> dict[str, Any]:
         """Return what the next shepherd must know to look after the unit."""

@@ -181,8 +181,10 @@ def _notices(node: str, memory_mib: int) -> Mapping[str, str | None]:
     start = f"{error} *** JOB {{job}} ON {node} CANCELLED AT {{time}}"
     return {
         "memory": f"{error} StepId={{job}}.batch exceeded memory limit "
-        f"({{held}} > {memory_mib << 20}), being killed\n"
+        f"({{number}} > {memory_mib << 20}), being killed\n"
         f"{error} Exceeded job memory limit\n{start} ***\n",
+        "oom": f"{error} Detected {{number}} oom-kill event(s) in StepId={{job}}.batch. Some of "
+        "your processes may have been killed by the cgroup out-of-memory handler.\n",
         "cancelled": f"{start} ***\n",
         "timeout": f"{start} DUE TO TIME LIMIT ***\n",
         "requeued": f"{start} DUE TO JOB REQUEUE ***\n",

@@ -55,7 +55,7 @@ def test_a_notice_names_the_job() -> None:
 
 
 def test_a_notice_says_how_much_was_held() -> None:
-    unit = make(notices={"memory": "{held} > 5"})
+    unit = make(notices={"memory": "{number} > 5"})
     unit.group.excess = 7
     assert unit.notice("memory") == "7 > 5"
 

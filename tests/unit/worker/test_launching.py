@@ -77,8 +77,10 @@ def test_the_jobs_output_is_told_why_it_ends(rooms):
     start = "slurmstepd: error: *** JOB {job} ON node1 CANCELLED AT {time}"
     assert launched(rooms).notices == {
         "memory": "slurmstepd: error: StepId={job}.batch exceeded memory limit "
-        "({held} > 52428800), being killed\n"
+        "({number} > 52428800), being killed\n"
         f"slurmstepd: error: Exceeded job memory limit\n{start} ***\n",
+        "oom": "slurmstepd: error: Detected {number} oom-kill event(s) in StepId={job}.batch. "
+        "Some of your processes may have been killed by the cgroup out-of-memory handler.\n",
         "cancelled": f"{start} ***\n",
         "timeout": f"{start} DUE TO TIME LIMIT ***\n",
         "requeued": f"{start} DUE TO JOB REQUEUE ***\n",
