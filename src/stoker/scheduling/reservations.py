@@ -30,7 +30,7 @@ class Fences:
         self._all = [each for each in reservations if now < each.end_at]
         self._now = now
         self._used: dict[tuple[str, str], Level] = defaultdict(_nothing)
-        for job in running:
+        for job in running if self._all else ():
             self.use(job.reservation, job.shares)
 
     def use(self, name: str, shares: Iterable[NodeShare]) -> None:
