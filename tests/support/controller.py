@@ -115,6 +115,8 @@ class FakeController:
         """Whether an interactive job runs from its submission on."""
         self.kept_triggers: list[Trigger] = []
         self.crontabs: dict[int, str] = {}
+        self.has_terminal = True
+        """Whether the output of callers is a terminal."""
         self.free_steps: list[bool] = []
         """For each step that is asked for, whether it can begin; then all can."""
         self.accounts = first_book()
@@ -350,6 +352,9 @@ class FakeController:
         )
         steps.append(step)
         return step
+
+    def is_terminal(self, handle: int) -> bool:
+        return self.has_terminal
 
     def detach(self, descriptors: Sequence[int]) -> None:
         self._note("detach", tuple(descriptors))

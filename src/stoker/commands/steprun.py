@@ -62,6 +62,10 @@ _DESCRIPTORS_MAX: Final = 240
 _ABORT_WITHIN_S: Final = 1.0
 """A second interrupt within this time ends the step."""
 
+_NO_TERMINAL: Final = (
+    "srun: error: ioctl(TIOCGWINSZ): Inappropriate ioctl for device\n"
+    "srun: error: Not using a pseudo-terminal, disregarding --pty option\n"
+)
 _SILENT_S: Final = 60.0
 """How long a step waits for others before anything is said of it."""
 
@@ -101,6 +105,8 @@ class StepRun:
         elif "bcast" in self.wishes.shown:
             request = yield from self._with_copy(job, request)
         request = yield from self._attached(job, request)
+        if "pty" in self.wishes.shown and not self.controller.is_terminal(request.descriptors[0]):
+            request = yield from self._without_terminal(job, request, words)
         step = yield from self._created(job, request)
         if self.wishes.verbose:
             yield Say(err=launch_notes(step))
@@ -111,6 +117,17 @@ class StepRun:
         notes = end_notes(step, ends) if self.wishes.verbose else ""
         lines = self._last_lines(job, step, ends, request)
         return Answer(err=notes + lines, code=return_code(ends))
+
+    def _without_terminal(
+        self, job: Job, request: StepRequest, words: Sequence[str]
+    ) -> Generator[Request, Any, StepRequest]:
+        """Return the request for a caller who has no terminal to give to the first task."""
+        self.controller.detach(request.descriptors)
+        yield Say(err=_NO_TERMINAL)
+        del self.wishes.shown["pty"]
+        plain = step_request(self.call, self.wishes, words, job, is_inside=self.is_inside)
+        plain = msgspec.structs.replace(plain, argv=request.argv, programs=request.programs)
+        return (yield from self._attached(job, plain))
 
     def _with_programs(
         self, request: StepRequest, words: Sequence[str]

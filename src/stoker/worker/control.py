@@ -419,6 +419,10 @@ class Control:
             )
         return self._steps.create(self._queue.current, job, request)
 
+    def is_terminal(self, handle: int) -> bool:
+        """Return whether the standard output that was attached is a terminal."""
+        return self._steps.is_terminal(handle)
+
     def detach(self, descriptors: Sequence[int]) -> None:
         """Let go of what was attached for a step that will not begin."""
         self._steps.detach(descriptors)

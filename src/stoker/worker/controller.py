@@ -459,6 +459,10 @@ class Controller(Protocol):
         """
         ...
 
+    def is_terminal(self, handle: int) -> bool:
+        """Return whether the standard output that was attached is a terminal."""
+        ...
+
     def detach(self, descriptors: Sequence[int]) -> None:
         """Let go of what was attached for a step that will not begin, by handle."""
         ...
@@ -476,12 +480,7 @@ class Controller(Protocol):
         ...
 
     def signal_step(self, job: Job, step_id: str, by: Owner, signal: int) -> None:
-        """Send a signal to every task of a step.
-
-        Raises:
-            UnknownJob: There is no such step, or it has ended.
-            NotAllowed: It is not theirs.
-        """
+        """Send a signal to every task of a step. Raises UnknownJob, NotAllowed."""
         ...
 
     def cancel_step(self, job: Job, step_id: str, by: Owner) -> None:

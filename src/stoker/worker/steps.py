@@ -9,6 +9,7 @@ Not thread-safe: all of it happens in turns.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -45,6 +46,7 @@ _OWN_LIMIT: Final = "limit"
 _TOO_LARGE: Final = "memory"
 """Why the engine ends tasks whose job holds too much: root does, in Slurm's accounting."""
 _ROOT: Final = 0
+_TERMINALS: Final = ("/dev/pts/", "/dev/tty", "/dev/console")
 _LOST_BY: Final = 9
 """The signal of tasks of which nobody knows the end."""
 
@@ -97,6 +99,18 @@ class StepKeeper:
         handle = next(self._handles)
         self._descriptors[handle] = (request, descriptors)
         return handle
+
+    def is_terminal(self, handle: int) -> bool:
+        """Return whether a caller's standard output is a terminal.
+
+        Of another user's descriptor only the name is looked at: to ask it may take its time.
+        """
+        if handle not in self._descriptors:
+            return False
+        number = self._descriptors[handle][1][1]
+        if not self._units.are_shared:
+            return os.isatty(number)
+        return os.readlink(f"/proc/self/fd/{number}").startswith(_TERMINALS)  # noqa: PTH115
 
     def detach(self, handles: Sequence[int]) -> None:
         """Close descriptors that no step will take."""

@@ -585,6 +585,20 @@ def test_a_stream_may_be_for_one_task_alone() -> None:
     assert (request.stdin, request.stdout, request.stderr) == ("", "", "/home/alice/work/3")
 
 
+def test_without_a_terminal_there_is_none_to_give() -> None:
+    controller = FakeController()
+    controller.starts_at_once, controller.has_terminal = True, False
+    heard, _ = ran("--pty", "-n2", "sh", controller=controller)
+    assert heard.err == (
+        "srun: error: ioctl(TIOCGWINSZ): Inappropriate ioctl for device\n"
+        "srun: error: Not using a pseudo-terminal, disregarding --pty option\n"
+    )
+    attached = [each for each in heard.requests if isinstance(each, Attach)]
+    assert attached == [Attach(1, "", (0, 2), 2), Attach(1, "ioe", (0, 2), 2)]
+    assert request_of(controller).lone_tasks == (None, None, None)
+    assert controller.called("detach") == [((HANDLE,),)]
+
+
 def test_a_terminal_is_the_first_tasks_alone() -> None:
     heard, controller = ran("--pty", "-n2", "sh")
     assert [each.pumped for each in heard.requests if isinstance(each, Attach)] == [""]

@@ -121,6 +121,7 @@ _JUDGED_ELSEWHERE: Final = {
 _LOOKING: Final = {
     "active_jobs", "book", "cluster_name", "configuration", "cpu_frequency_khz", "crontab",
     "environment", "expected_starts", "find", "full_name", "history", "home_of", "host",
+    "is_terminal",
     "last_allocations", "licenses", "look_into", "look_through",
     "nodes", "now", "owner_named", "partitions", "priorities_at", "priority_factors",
     "priority_weights", "reason", "recent_jobs", "recorded_ids", "recorded_jobs", "samples",

@@ -178,6 +178,18 @@ def _is_open(descriptor):
     return True
 
 
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_an_output_is_a_terminal_or_none(rooms, job, descriptors, monkeypatch, is_shared):
+    monkeypatch.setattr(type(rooms.worker.steps._units), "are_shared", is_shared)
+    main, terminal = os.openpty()
+    outputs = [(descriptors[0], each, descriptors[2]) for each in (terminal, descriptors[1])]
+    handed = [Cloakroom().take(ALICE.user_id, each) for each in outputs]
+    handles = [rooms.worker.steps.attach(Attach(job.job_id), each) for each in handed]
+    assert [rooms.control.is_terminal(handle) for handle in (*handles, 99)] == [True, False, False]
+    os.close(main)
+    os.close(terminal)
+
+
 def test_descriptors_go_with_the_units_and_are_closed_then(rooms, job, descriptors):
     handle = rooms.worker.steps.attach(
         Attach(job.job_id), Cloakroom().take(ALICE.user_id, descriptors)
