@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import psycopg
 import pytest
 from sqlalchemy import text
 
@@ -385,26 +384,16 @@ def _end_who_sleeps(server: PostgresServer, name: str) -> None:
         until(lambda: connection.execute(query, (name,)).fetchall(), lambda: "nobody sleeps")
 
 
-def test_a_commit_of_which_nobody_tells_is_no_refusal(server, database, monkeypatch):
+def test_a_commit_of_which_nobody_tells_is_no_refusal(deaf, monkeypatch):
     """Then the daemon stops: only what is on record can say how to go on."""
     monkeypatch.setattr("stoker.core.storepostgres._DOUBT_S", 0.3)
-
-    def lose(*_: object) -> None:
-        server.stop()
-        raise psycopg.OperationalError("the connection is lost")
-
-    def commit_in_vain() -> None:
-        with database.transaction() as connection:
-            connection.exec_driver_sql(ADD, ("perhaps", 1))
-            monkeypatch.setattr(psycopg.Connection, "execute", lose)
-
-    try:
-        with pytest.raises(StoreError, match="cannot tell whether") as caught:
-            commit_in_vain()
-    finally:
-        monkeypatch.undo()
-        server.start()
+    proxy, database = deaf
+    proxy.shuts, proxy.word = True, b"COMMIT"
+    with pytest.raises(StoreError, match="cannot tell whether") as caught:
+        add(database, "in doubt")
     assert not isinstance(caught.value, StoreRefused)
+    proxy.is_shut = False
+    assert sorted(names(database)) == ["before", "in doubt"]
 
 
 def test_a_lock_that_somebody_holds_too_long_refuses_and_does_no_harm(server, name):

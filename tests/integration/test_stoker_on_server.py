@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from support.daemon import PrivateStoker, until, wait_gone
-from support.postgres import PostgresServer, postgres_server
+from support.postgres import DeafProxy, PostgresServer, postgres_server
 
 
 @pytest.fixture(scope="module")
@@ -220,6 +220,32 @@ def test_a_daemon_can_be_stopped_while_its_server_is_away(server, stoker):
     finally:
         server.start()
     stoker.wait_for(stoker.sbatch(script="true"))
+
+
+def test_a_daemon_in_doubt_stops_and_the_next_one_learns_what_is_on_record(server):
+    proxy = DeafProxy(server, b"")
+    url = server.url(server.new_database(), proxy.directory)
+    try:
+        with PrivateStoker(database_url=url) as stoker:
+            running = stoker.sbatch(script="while [ ! -e go ]; do sleep 0.05; done; exit 4")
+            stoker.wait_running(running)
+            daemon = stoker.stokerd
+            proxy.shuts, proxy.word = True, b"COMMIT"
+            refused = stoker.run("sbatch", "--wrap", "echo doubt >> runs")
+            assert refused.returncode != 0
+            wait_gone(daemon)
+            assert "cannot tell whether the last transaction is on record" in stoker.log
+            (stoker.directory / "go").touch()
+            proxy.is_shut = False
+            assert stoker.wait_for(running) == "FAILED"
+            assert stoker.accounting(running) == ["FAILED", "4:0"]
+            # It was recorded, though nobody could say so: it runs, once.
+            until(lambda: runs(stoker), lambda: stoker.ok("squeue"))
+            until(lambda: not stoker.ok("squeue", "-h"), lambda: stoker.ok("squeue"))
+            assert runs(stoker) == ["doubt"]
+            assert "WRONG" not in stoker.ok("stoker", "doctor")
+    finally:
+        proxy.close()
 
 
 # Two of them.

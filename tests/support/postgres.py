@@ -32,7 +32,6 @@ _LIMIT_S = 60.0
 _EMPTY = "stoker_empty"
 _CONFIGURATION = """
 listen_addresses = ''
-unix_socket_permissions = 0777
 fsync = on
 dynamic_shared_memory_type = mmap
 full_page_writes = off
@@ -71,7 +70,8 @@ class PostgresServer:
         self.directory = Path(
             tempfile.mkdtemp(prefix="stoker-pg-", dir=_RAM if os.access(_RAM, os.W_OK) else None)
         )
-        self.directory.chmod(0o777)
+        if user := _user():
+            os.chown(self.directory, user["user"], user["group"])
         self._numbers = count(1)
         self._server: subprocess.Popen[bytes] | None = None
         data = self.directory / "data"
@@ -192,6 +192,10 @@ class DeafProxy:
         self.directory = Path(tempfile.mkdtemp(prefix="stoker-pg-proxy-"))
         self._target = str(server.directory / f".s.PGSQL.{_PORT}")
         self.word = word
+        self.is_shut = False
+        """Whether nobody gets through any more."""
+        self.shuts = False
+        """Whether that is so once the word was said."""
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self.directory / f".s.PGSQL.{_PORT}"))
         self._listener.listen()
@@ -210,6 +214,9 @@ class DeafProxy:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                if self.is_shut:
+                    client.close()
+                    continue
                 carriers.append(threading.Thread(target=self._carry, args=(client,)))
                 carriers[-1].start()
         for carrier in carriers:
@@ -223,7 +230,7 @@ class DeafProxy:
         with client, upstream:
             while data := client.recv(1 << 16):
                 if self.word and self.word in data:
-                    self.word = b""
+                    self.word, self.is_shut = b"", self.shuts
                     client.shutdown(socket.SHUT_RDWR)
                     upstream.sendall(data)
                     # The server sees the end of us when it has done what it was told.

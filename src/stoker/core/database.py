@@ -323,7 +323,7 @@ def _store_at(url: str, home: Path | None) -> tuple[Store, Path | None]:
         case "sqlite":
             path = Path(named.database or "")
             return SqliteStore(path), path if named.database else None
-        case "postgresql":
+        case "postgresql" | "postgres":
             # With its driver it would cost every start tens of milliseconds.
             try:
                 from stoker.core.storepostgres import PostgresStore  # noqa: PLC0415

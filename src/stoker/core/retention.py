@@ -105,7 +105,9 @@ def _all(connection: Connection, column: ColumnElement[Any]) -> set[Any]:
 def _contents_of(connection: Connection, without: Set[Any]) -> set[Any]:
     """Return the contents to which specifications refer, *without* some of these."""
     found: set[Any] = set()
-    for rows in connection.execute(select(specs)).partitions(_PART):
+    # A server sends all of it at once unless it is asked for parts.
+    found_specs = connection.execute(select(specs), execution_options={"stream_results": True})
+    for rows in found_specs.partitions(_PART):
         found |= _named_in(body for digest, body in rows if digest not in without)
     return found
 

@@ -213,13 +213,13 @@ class PostgresStore:
 
     def begin(self, connection: Connection) -> None:
         """Begin to write."""
-        answer = driver_of(connection).execute(_BEGIN)
+        answer = driver_of(connection).execute(_BEGIN, prepare=False)
         answer.nextset()
         [self._transaction_id] = answer.fetchone() or [0]
 
     def begin_reading(self, connection: Connection, *, is_new: bool) -> None:  # noqa: ARG002
         """Begin to read one state of the database."""
-        driver_of(connection).execute(_READ)
+        driver_of(connection).execute(_READ, prepare=False)
 
     def commit(self, connection: Connection) -> None:
         """Commit; if the answer is lost, find out what became of it.
@@ -229,7 +229,7 @@ class PostgresStore:
             StoreError: Whether it is on record could not be learned in time.
         """
         try:
-            driver_of(connection).execute("COMMIT")
+            driver_of(connection).execute("COMMIT", prepare=False)
         except psycopg.OperationalError as error:
             if not _is_gone(error):
                 raise
@@ -267,7 +267,7 @@ class PostgresStore:
         if connection.invalidated or driver_of(connection).closed:
             return False
         try:
-            driver_of(connection).execute("ROLLBACK")
+            driver_of(connection).execute("ROLLBACK", prepare=False)
         except psycopg.Error:
             return False
         return True
