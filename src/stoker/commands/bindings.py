@@ -49,7 +49,7 @@ CPU bind options:
         ldoms           auto-generated masks bind to NUMA locality domains
         help            show this help message
 """
-_MEMORY_HELP: Final = """\
+MEMORY_HELP: Final = """\
 Memory bind options:
     --mem-bind=         Bind memory to locality domains (ldom)
         nosort          avoid sorting pages at startup
@@ -78,7 +78,7 @@ def check_memory_binding(wishes: Wishes) -> None:
     if _MEMORY_BINDINGS.fullmatch(memory.lower()) is None:
         wishes.fail(f'error: unrecognized --mem-bind argument "{memory}"', 255)
     if "help" in memory.lower().split(","):
-        raise EarlyAnswer(Answer(out=_MEMORY_HELP, code=255))
+        raise EarlyAnswer(Answer(out=MEMORY_HELP, code=255))
 
 
 def check_cpu_binding(wishes: Wishes, *, binds: bool) -> None:

@@ -117,10 +117,12 @@ _TEXTS = {
         2114,
         "Job --batch option is invalid or not a subset of --constraints",
     ),
+    "ESLURM_INVALID_NICE": (2123, "Invalid --nice value"),
     "ESLURM_INVALID_TIME_MIN_LIMIT": (
         2124,
         "Invalid time-min specification (exceeds job's time or other limits)",
     ),
+    "ESLURM_INVALID_PREFER": (2133, "Invalid preferred feature specification"),
     "ESLURMD_INVALID_ACCT_FREQ": (4003, "Invalid accounting frequency requested"),
     "ESLURMD_STEP_SUSPENDED": (4028, "Step is currently suspended"),
     "ESLURMD_STEP_NOTSUSPENDED": (4029, "Step is not currently suspended"),

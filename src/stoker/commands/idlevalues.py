@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from stoker.commands.wishes import Wishes
+from stoker.commands.bindings import MEMORY_HELP
+from stoker.commands.wishes import OptionError, Wishes
 from stoker.core.units import NotationError, parse_time_limit
 
 _PROFILES: Final = frozenset({"none", "all", "energy", "task", "filesystem", "lustre", "network"})
@@ -56,6 +57,8 @@ def _gpu_frequency(wishes: Wishes, value: str) -> None:
 
 
 def _memory_binding(wishes: Wishes, value: str) -> None:
+    if wishes.program != "srun" and value.lower() == "help":
+        raise OptionError("", 255, MEMORY_HELP)
     # srun tells its tasks of it, and reads it where it does.
     if wishes.program != "srun" and _MEMORY_BINDINGS.fullmatch(value.lower()) is None:
         wishes.fail(f'error: unrecognized --mem-bind argument "{value}"', 255)

@@ -81,7 +81,7 @@ _ROWS: Final = (
     _row("bsa", "contiguous", "", "nodes side by side"),
     _row("bsa", "-S core-spec", "COUNT", "cores kept free of the job: not configured, ignored"),
     _idle("bsa", "cores-per-socket", "COUNT", "nodes with sockets of that many cores"),
-    _idle("bsa", "cpu-bind", "TYPE", "how tasks are bound: jobs are bound to their cores"),
+    _idle("s", "cpu-bind", "TYPE", "how tasks are bound: jobs are bound to their cores"),
     _idle("bsa", "cpu-freq", "MIN[-MAX[:GOVERNOR]]", "frequency of the CPUs"),
     _row("bsa", "cpus-per-gpu", "COUNT", "CPUs for each GPU"),
     _row("bsa", "-c cpus-per-task", "COUNT", "CPUs for each task"),

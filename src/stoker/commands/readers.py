@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Final, TypeAlias
 
+from stoker.commands.errors import strerror
 from stoker.commands.idlevalues import IDLE_READERS
 from stoker.commands.wishes import OptionError, Wishes
+from stoker.core.errors import InvalidSpec
 from stoker.core.models import FOREVER, SignalRequest
 from stoker.core.units import (
     NotationError,
@@ -30,6 +32,7 @@ _NUMBER_MAX: Final = (1 << 31) - 1
 _NODE_COUNT: Final = re.compile(r"(\d{0,9})([kKmM]?)(?:(-)(?:(\d{1,9})([kKmM]?))?)?", re.ASCII)
 _NICE_MAX: Final = (1 << 31) - 3
 _NICE_DEFAULT: Final = 100
+_NO_PRIORITY: Final = (1 << 32) - 1
 _SIGNAL_AHEAD_MAX_S: Final = (1 << 16) - 1
 
 _MAIL_TYPES: Final = (
@@ -223,16 +226,16 @@ def _nice(wishes: Wishes, value: str) -> None:
     if abs(nice) > _NICE_MAX:
         wishes.fail(f"error: Invalid --nice value, out of range (+/- {_NICE_MAX})", 255)
     if nice < 0 and not wishes.is_root:
-        wishes.notes.append("error: Nice value must be non-negative, value ignored")
-        nice = 0
+        raise InvalidSpec(strerror("ESLURM_INVALID_NICE"), "ESLURM_INVALID_NICE")
     wishes.spec["nice"] = nice
 
 
 def _priority(wishes: Wishes, value: str) -> None:
     if value.upper() == "TOP":
         wishes.priority = (1 << 32) - 2
-    elif re.fullmatch(r"\d{1,10}", value, re.ASCII) and int(value) < (1 << 32) - 1:
-        wishes.priority = int(value)
+    elif (number := re.match(r"\d{0,11}", value, re.ASCII)) and int(number[0] or 0) < _NO_PRIORITY:
+        # As strtoll(3): a word that is no number counts as 0.
+        wishes.priority = int(number[0] or 0)
     else:
         wishes.refuse("priority")
 
@@ -252,7 +255,8 @@ def _kill_on_invalid_dependency(wishes: Wishes, value: str) -> None:
     wishes.spec["kill_on_invalid_dependency"] = choice
 
 
-def _mail_type(wishes: Wishes, value: str) -> None:
+def mail_types(value: str) -> str | None:
+    """Return occasions for mail in the order in which they are shown; None if one is unknown."""
     wanted: set[str] = set()
     for word in value.upper().split(","):
         if word == "NONE":
@@ -262,8 +266,15 @@ def _mail_type(wishes: Wishes, value: str) -> None:
         elif word in _MAIL_TYPES:
             wanted.add(word)
         else:
-            wishes.refuse("mail-type")
-    wishes.spec["mail_type"] = ",".join(word for word in _MAIL_TYPES if word in wanted)
+            return None
+    return ",".join(word for word in _MAIL_TYPES if word in wanted)
+
+
+def _mail_type(wishes: Wishes, value: str) -> None:
+    types = mail_types(value)
+    if types is None:
+        wishes.refuse("mail-type")
+    wishes.spec["mail_type"] = types
 
 
 def _exclusive(wishes: Wishes, value: str) -> None:
@@ -274,6 +285,9 @@ def _exclusive(wishes: Wishes, value: str) -> None:
 
 def _distribution(wishes: Wishes, value: str) -> None:
     first, _, plane = re.split("[,:]", value, maxsplit=1)[0].partition("=")
+    if first == "plane" and not plane.isdecimal():
+        said = "error: Invalid plane size or size not specified\n"
+        wishes.refuse("distribution", f"{wishes.program}: {said}")
     is_plane = first == "plane" and plane.isdecimal()
     if not is_plane and (plane or first not in ("block", "cyclic", "arbitrary", "*")):
         wishes.refuse("distribution")

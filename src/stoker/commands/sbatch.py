@@ -93,7 +93,7 @@ def _program(call: Call, parsed: Parsed) -> Generator[ReadFile, bytes, Program]:
     """Return the script: wrapped, named, or from standard input."""
     if parsed.has("wrap"):
         if parsed.operands:
-            raise ScriptError("error: Script arguments not permitted with --wrap option.")
+            raise ScriptError("error: Script arguments not permitted with --wrap option")
         script = _WRAPPED.format(parsed.last("wrap")).encode("utf-8", "surrogateescape")
         return Program(name="wrap", script=script)
     name, *arguments = parsed.operands or ["-"]

@@ -30,6 +30,7 @@ from stoker.core.units import (
     Dependency,
     NotationError,
     TaskSet,
+    expand_hosts,
     parse_array,
     parse_dependency,
     zone_of,
@@ -77,6 +78,8 @@ def submission_of(
         InvalidSpec: The wishes contradict one another or are refused.
         OptionError: The same, in words of the command's own.
     """
+    if wishes.verbose and wishes.quiet:
+        wishes.fail("error: don't specify both --verbose (-v) and --quiet (-Q)")
     wishes.settle_memory()
     settle_tasks(wishes)
     _fit_nodes(wishes)
@@ -194,13 +197,27 @@ def limits_of(call: Call, wishes: Wishes) -> dict[str, tuple[int, int]]:
 
 
 def _fit_nodes(wishes: Wishes) -> None:
-    """Ask for no more nodes than there are tasks: none would run on the others."""
+    """Ask for no more nodes than there are tasks: none would run on the others.
+
+    Raises:
+        OptionError: More nodes are named than there may be.
+    """
+    most, names = wishes.spec.get("max_nodes"), _named_nodes(wishes)
+    if wishes.program != "srun" and isinstance(most, int) and names > most:
+        wishes.fail(f"error: invalid number of nodes (-N {names}-{most})")
     tasks, nodes = wishes.spec.get("ntasks"), wishes.spec.get("min_nodes")
     if isinstance(tasks, int) and isinstance(nodes, int) and tasks < nodes:
         wishes.notes.append(
             f"Warning: can't run {tasks} processes on {nodes} nodes, setting nnodes to {tasks}"
         )
         wishes.spec["min_nodes"] = wishes.spec["max_nodes"] = tasks
+
+
+def _named_nodes(wishes: Wishes) -> int:
+    try:
+        return len(set(expand_hosts(str(wishes.spec.get("node_list") or ""))))
+    except NotationError:
+        return 0
 
 
 def _spec(call: Call, wishes: Wishes, program: Program, *, is_array: bool) -> JobSpec:
@@ -272,10 +289,12 @@ def _step(tasks: TaskSet) -> int:
 
 
 def _array(wishes: Wishes) -> ArraySpec | None:
-    if wishes.array is None:
+    if not wishes.array:
         return None
+    # A limit that is no number is none, as for atoi(3).
+    text = re.sub(r"%(?!\d).*", "", wishes.array, flags=re.ASCII)
     try:
-        return parse_array(wishes.array, INDEX_MAX)
+        return parse_array(text, INDEX_MAX)
     except NotationError:
         raise refused("ESLURM_INVALID_ARRAY") from None
 

@@ -46,8 +46,12 @@ _OF_SPEC: Final = frozenset(JobSpec.__struct_fields__) - {
     "script", "environment", "argv", "interactive", *_OF_JOB
 }  # fmt: skip
 
-_OPERATORS_OWN: Final = frozenset({"admin_comment", "oversubscribe"})
+_OPERATORS_OWN: Final = frozenset(
+    {"admin_comment", "contiguous", "deadline_at", "ntasks_per_node", "oversubscribe"}
+)
 """What only operators change of a job."""
+
+_MEMORY: Final = frozenset({"mem_per_cpu_mib", "mem_per_node_mib"})
 
 _NEVER: Final = frozenset({Reason.PARTITION_CONFIG, Reason.PARTITION_NODE_LIMIT})
 
@@ -132,7 +136,7 @@ class Updates:
         if "partition" in changes:
             wanted.partition = self._admission.partition_of(wanted.spec).name
         if is_waiting(job):
-            self._check_fit(wanted)
+            self._check_fit(wanted, changes)
         if changes.get("dependency"):
             self._check_dependency(target, changes["dependency"])
         return wanted
@@ -149,9 +153,11 @@ class Updates:
                 "ESLURM_CIRCULAR_DEPENDENCY",
             )
 
-    def _check_fit(self, wanted: Job) -> None:
+    def _check_fit(self, wanted: Job, changes: Mapping[str, Any]) -> None:
         wanted.spec_digest = b""  # The shape of this specification is not remembered yet.
         self._admission.check(wanted)
+        if wanted.hold is not Hold.NONE and changes.keys() <= _MEMORY:
+            return  # As at its submission: whether nodes have it is asked when it is released.
         if self._admission.obstacle(wanted) in _NEVER:
             raise Infeasible(
                 "Requested partition configuration not available now",

@@ -337,7 +337,7 @@ def test_refusals_have_slurms_wording(
         (["EligibleTime=2040-01-01"], {"begin_at": 2_208_988_800.0}),
         (["Comment=hey you"], {"comment": "hey you"}),
         (["MinMemoryNode=500"], {"mem_per_node_mib": 500, "mem_per_cpu_mib": None}),
-        (["MinMemoryCPU=1G"], {"mem_per_cpu_mib": 1024, "mem_per_node_mib": None}),
+        (["MinMemoryCPU=1024"], {"mem_per_cpu_mib": 1024, "mem_per_node_mib": None}),
         (["NumCPUs=2"], {"cpus_per_task": 2}),
         (["NumNodes=1-2"], {"min_nodes": 1, "max_nodes": 2}),
         (["CPUsPerTask=2"], {"cpus_per_task": 2}),
@@ -361,6 +361,41 @@ def test_a_waiting_job_is_changed(
     assert queue.calls == [("update", "1", "alice", changes)]
 
 
+@pytest.mark.parametrize(
+    ("word", "changes"),
+    [
+        ("Nice", {"nice": 100}),
+        ("Nice=odd", {"nice": 0}),
+        ("Requeue=2", {"requeue": True}),
+        ("Requeue=no", {"requeue": False}),
+        ("ReqProcs=3", {"ntasks": 3}),
+        ("MailType=end,begin", {"mail_type": "BEGIN,END"}),
+    ],
+)
+def test_values_are_read_as_slurm_reads_them(
+    queue: RecordedQueue, word: str, changes: dict[str, object]
+) -> None:
+    assert heard_of(queue, "update", "JobId=1", word).code == 0
+    assert queue.calls == [("update", "1", "alice", changes)]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["hold", "jobid=1"], ""),
+        (["release", "Job=2"], ""),
+        (["requeue", "3,x"], "Invalid job id specified for job 3,x\n"),
+        (["suspend", "3,x"], "Invalid job id specified for job 3,x\n"),
+        (["suspend", "99"], "Unexpected message received for job 99\n"),
+    ],
+)
+def test_ids_are_a_list_as_a_whole_and_may_be_introduced(
+    queue: RecordedQueue, words: list[str], told: str
+) -> None:
+    heard = heard_of(queue, *words)
+    assert (heard.err, heard.code, len(queue.calls)) == (told, int(bool(told)), int(not told))
+
+
 def test_priority_zero_is_a_hold(queue: RecordedQueue) -> None:
     assert heard_of(queue, "update", "JobId=1", "Priority=0").code == 0
     assert queue.calls == [("hold", "1", "alice", False)]
@@ -379,6 +414,34 @@ def test_priority_zero_is_a_hold(queue: RecordedQueue) -> None:
             "Update of this parameter is not supported: Frob=1\nRequest aborted\n",
         ),
         (["JobId=1", "hold"], "Invalid input: hold\nRequest aborted\n"),
+        (["JobId=1", "CPUsPerTask=x"], "scontrol: error: Invalid CPUsPerTask value: x\n"),
+        (["JobId=1", "MinMemoryNode=2G"], "scontrol: error: Invalid MinMemoryNode value: 2G\n"),
+        (["JobId=1", "MinTmpDiskNode=x"], "scontrol: error: Invalid MinTmpDiskNode value: x\n"),
+        (["JobId=1", "Requeue=maybe"], "scontrol: error: Invalid Requeue value: maybe\n"),
+        (
+            ["JobId=1", "NumCPUs=x"],
+            (
+                'scontrol: error: Invalid numeric value "x" for NumCPUs.\n'
+                "scontrol: error: Invalid NumCPUs value: x\n"
+            ),
+        ),
+        (["JobId=1", "NumTasks=0"], "Task count specification invalid for job 1\n"),
+        (
+            ["JobId=1", "StartTime=soon"],
+            "Invalid time specification (pos=0): soon\nNo changes specified\n",
+        ),
+        (["JobId=1", "EndTime=now+1hour"], "Job is not running for job 1\n"),
+        (["JobId=1", "MailType=ODD"], "Invalid MailType: ODD\n"),
+        (
+            ["JobId=1", "Gres=quantum:1"],
+            "Invalid generic resource (gres) specification for job 1\n",
+        ),
+        (["JobId=1", "Prefer=x"], "Invalid preferred feature specification for job 1\n"),
+        (["JobId=1", "ThreadSpec=1"], "Access/permission denied for job 1\n"),
+        (
+            ["JobId=1", "BurstBuffer=x"],
+            "Requested operation not supported on this system for job 1\n",
+        ),
         (["JobId=1", "UserID=bob"], "No changes specified\n"),
         (["JobId=1"], "No changes specified\n"),
         (["JobId=99", "name=x"], "Invalid job id specified for job 99\n"),

@@ -264,6 +264,46 @@ def test_the_node_of_the_script_has_none_but_features_of_all_nodes(words, is_tak
         )
 
 
+@pytest.mark.parametrize(
+    ("words", "said", "code"),
+    [
+        ("-w node1,node2 -N1", "error: invalid number of nodes (-N 2-1)", 1),
+        ("--nice=-5", "error: Batch job submission failed: Invalid --nice value", 1),
+        ("-v -Q", "error: don't specify both --verbose (-v) and --quiet (-Q)", 1),
+        ("--cpu-bind=x", ("unrecognized option '--cpu-bind=x'\nTry \"sbatch --help\" for more "
+         "information"), 255),
+        ("--distribution=plane", ("error: Invalid plane size or size not specified\nsbatch: error: "
+         "Invalid --distribution specification"), 255),
+    ],
+)  # fmt: skip
+def test_what_contradicts_itself_is_refused(words, said, code):
+    heard, controller = asked(words)
+    said = f"sbatch: {said}\n"
+    assert (heard.err, heard.code, controller.submissions) == (said, code, [])
+
+
+@pytest.mark.parametrize(
+    ("words", "field", "value"),
+    [("--priority=odd", "priority", 0), ("-a=", "array", None), ("--priority=7x", "priority", 7)],
+)
+def test_what_is_no_number_counts_as_none(words, field, value):
+    heard, controller = asked(words.replace("-a=", "--array="))
+    assert (heard.err, heard.code) == ("", 0)
+    assert getattr(controller.submissions[-1], field) == value
+
+
+def test_a_limit_of_an_array_that_is_no_number_is_none():
+    _, controller = asked("-a 1-10%x")
+    array = controller.submissions[-1].array
+    assert (len(array.tasks), array.limit) == (10, 0)
+
+
+def test_help_with_memory_bindings_is_printed_by_sbatch_too():
+    heard, controller = asked("--mem-bind=help")
+    assert heard.out.startswith("Memory bind options:\n")
+    assert (heard.code, controller.submissions) == (255, [])
+
+
 @pytest.mark.parametrize("command", [sbatch, srun, salloc])
 def test_a_file_for_a_burst_buffer_must_be_there(command):
     name = command.__name__

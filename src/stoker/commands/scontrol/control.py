@@ -8,6 +8,7 @@ Source: scontrol(1); the wording as recorded.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
@@ -150,8 +151,9 @@ def _each(
 ) -> Answer:
     errors = []
     for text in _ids(line, words):
+        is_id = all(ref for _, ref in job_refs([text]))
         for label, code in failures(line, text, act, takes_ended=takes_ended):
-            is_odd = unknown and code == _UNKNOWN and not label
+            is_odd = unknown and code == _UNKNOWN and is_id and not label
             message = unknown if is_odd else strerror(code)
             errors.append(f"{label}: {message}" if label else f"{message} for job {text}")
     return answer(line, errors)
@@ -171,7 +173,8 @@ def failures(
     For a single job nobody is named. If some of an array went wrong, the rest is told as well.
     With *takes_ended* jobs that have ended are acted on, too.
     """
-    ref = next(ref for _, ref in job_refs([text]))
+    refs = [ref for _, ref in job_refs([text])]
+    ref = refs[0] if len(refs) == 1 else None
     try:
         jobs = line.controller.find(ref) if ref else []
     except UnknownJob:
@@ -232,12 +235,19 @@ def _tasks(ref: JobRef, jobs: Sequence[Job]) -> TaskSet:
 
 def _ids(line: Line, words: Sequence[str]) -> Iterator[str]:
     """Return the ids in *words*; ``jobname=NAME`` stands for the caller's jobs of that name."""
-    for word in words:
+    for word in map(_without_key, words):
         key, equals, value = word.partition("=")
         if equals and key.lower() in ("jobname", "name"):
             yield from named_ids(line, value)
         else:
-            yield from (text for text, _ in job_refs([word]))
+            found = [*job_refs([word])]
+            # A list with a word in it that is no id is refused as a whole.
+            yield from [text for text, _ in found] if all(ref for _, ref in found) else [word]
+
+
+def _without_key(word: str) -> str:
+    """Return ids without what may stand before them: ``jobid=`` or ``job=``."""
+    return re.sub(r"^job(?:id)?=", "", word, flags=re.IGNORECASE)
 
 
 def named_ids(line: Line, name: str, user: str = "") -> list[str]:

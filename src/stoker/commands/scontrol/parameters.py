@@ -8,14 +8,16 @@ Source: scontrol(1) "SPECIFICATIONS FOR UPDATE COMMAND, JOBS"; errors as recorde
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from stoker.commands.demands import check_licenses
+from stoker.commands.readers import mail_types
 from stoker.commands.scontrol.words import Line
-from stoker.core.enums import Hold
-from stoker.core.errors import InvalidSpec
+from stoker.core.enums import Hold, JobState
+from stoker.core.errors import InvalidSpec, NotAllowed
 from stoker.core.models import FOREVER, Job
 from stoker.core.units import (
     NotationError,
@@ -23,7 +25,6 @@ from stoker.core.units import (
     parse_begin,
     parse_dependency,
     parse_gres,
-    parse_memory,
     parse_time_limit,
     zone_of,
 )
@@ -57,17 +58,24 @@ def _number(field: str, name: str) -> Reader:
 def _flag(field: str, name: str) -> Reader:
     def read(value: str, _job: Job, _line: Line) -> Changes:
         word = value.lower()
-        if word not in ("0", "1", "no", "yes", "n", "y"):
-            raise BadValue(f"scontrol: error: Invalid {name} value")
-        return {field: word in ("1", "yes", "y")}
+        if word in ("no", "yes", "n", "y"):
+            return {field: word in ("yes", "y")}
+        return {field: bool(_whole(value, name))}
 
     return read
 
 
 def _whole(value: str, name: str) -> int:
-    if not value.removeprefix("-").isdecimal():
-        raise BadValue(f"scontrol: error: Invalid {name} value")
+    if re.fullmatch(r"-?\d{1,10}", value, re.ASCII) is None:
+        raise BadValue(f"scontrol: error: Invalid {name} value: {value}")
     return int(value)
+
+
+def _tasks(value: str, _job: Job, _line: Line) -> Changes:
+    count = _whole(value, "NumTasks")
+    if count < 1:
+        raise InvalidSpec("a job has a task at least", "ESLURM_BAD_TASK_COUNT")
+    return {"ntasks": count}
 
 
 def _time_limit(value: str, job: Job, _line: Line) -> Changes:
@@ -83,19 +91,24 @@ def _time_limit(value: str, job: Job, _line: Line) -> Changes:
     return {"time_limit_s": None if seconds == FOREVER else seconds}
 
 
-def _time_min(value: str, _job: Job, _line: Line) -> Changes:
+def _time_min(value: str, job: Job, _line: Line) -> Changes:
     try:
-        return {"time_min_s": parse_time_limit(value)}
+        least_s = parse_time_limit(value)
     except NotationError:
         raise BadValue("scontrol: error: Invalid TimeMin value") from None
+    if job.time_limit_s is not None and least_s > job.time_limit_s:
+        raise InvalidSpec("it may not run for so long", "ESLURM_INVALID_TIME_MIN_LIMIT")
+    return {"time_min_s": least_s}
 
 
 def _moment(value: str, line: Line) -> float:
     zone = zone_of(line.call.environment.get("TZ", ""))
     try:
         return parse_begin(value, line.controller.now(), zone)
-    except NotationError:
-        raise BadValue(f"scontrol: error: Invalid time specification: {value}") from None
+    except NotationError as error:
+        raise BadValue(
+            f"Invalid time specification (pos={error.position}): {value}\nNo changes specified"
+        ) from None
 
 
 def _begin(value: str, _job: Job, line: Line) -> Changes:
@@ -107,7 +120,10 @@ def _deadline(value: str, _job: Job, line: Line) -> Changes:
 
 
 def _end_time(value: str, job: Job, line: Line) -> Changes:
-    return {"time_limit_s": max(0.0, _moment(value, line) - job.start_at)}
+    ends_at = _moment(value, line)
+    if job.state is JobState.PENDING:
+        raise NotAllowed("it has not started", "ESLURM_JOB_NOT_RUNNING")
+    return {"time_limit_s": max(0.0, ends_at - job.start_at)}
 
 
 def _dependency(value: str, _job: Job, _line: Line) -> Changes:
@@ -127,32 +143,28 @@ def _priority(value: str, job: Job, _line: Line) -> Changes:
 
 
 def _nice(value: str, _job: Job, _line: Line) -> Changes:
-    return {"nice": _whole(value, "Nice") if value else 100}
-
-
-def _memory(value: str) -> int:
-    try:
-        return parse_memory(value)
-    except NotationError:
-        raise BadValue("scontrol: error: Invalid memory value") from None
+    """Read as strtol(3) does: a word is 0; nothing at all is the default."""
+    number = re.match(r"[+-]?\d{1,10}", value, re.ASCII)
+    return {"nice": (int(number[0]) if number else 0) if value else 100}
 
 
 def _memory_per_node(value: str, _job: Job, _line: Line) -> Changes:
-    return {"mem_per_node_mib": _memory(value), "mem_per_cpu_mib": None}
+    return {"mem_per_node_mib": _whole(value, "MinMemoryNode"), "mem_per_cpu_mib": None}
 
 
 def _memory_per_cpu(value: str, _job: Job, _line: Line) -> Changes:
-    return {"mem_per_cpu_mib": _memory(value), "mem_per_node_mib": None}
-
-
-def _tmp_disk(value: str, _job: Job, _line: Line) -> Changes:
-    return {"tmp_disk_mib": _memory(value)}
+    return {"mem_per_cpu_mib": _whole(value, "MinMemoryCPU"), "mem_per_node_mib": None}
 
 
 def _cpus(value: str, job: Job, _line: Line) -> Changes:
     """CPUs in all: the tasks stay, and each gets its part."""
-    cpus = _whole(value.partition("-")[0], "NumCPUs")
-    return {"cpus_per_task": -(-cpus // job.spec.tasks)}
+    least = value.partition("-")[0]
+    if not least.isdecimal():
+        raise BadValue(
+            f'scontrol: error: Invalid numeric value "{value}" for NumCPUs.\n'
+            f"scontrol: error: Invalid NumCPUs value: {value}"
+        )
+    return {"cpus_per_task": -(-_whole(least, "NumCPUs") // job.spec.tasks)}
 
 
 def _nodes(value: str, _job: Job, _line: Line) -> Changes:
@@ -187,11 +199,14 @@ def _licenses(value: str, _job: Job, line: Line) -> Changes:
     return {"licenses": value}
 
 
-def _gres(value: str, _job: Job, _line: Line) -> Changes:
+def _gres(value: str, _job: Job, line: Line) -> Changes:
+    known = {name.partition(":")[0] for each in line.controller.nodes() for name in each.node.gres}
     try:
-        parse_gres(value)
+        wanted = {name.partition(":")[0] for name, _ in parse_gres(value)}
     except NotationError as error:
         raise InvalidSpec(str(error), "ESLURM_INVALID_GRES") from None
+    if not known.issuperset(wanted):
+        raise InvalidSpec(f"no node has {min(wanted - known)}", "ESLURM_INVALID_GRES")
     return {"gres": value, "tres_asked": {}}
 
 
@@ -199,21 +214,47 @@ def _standard_output(value: str, _job: Job, _line: Line) -> Changes:
     return {"stdout": value}
 
 
+def _mail_type(value: str, _job: Job, _line: Line) -> Changes:
+    types = mail_types(value)
+    if types is None:
+        raise BadValue(f"Invalid MailType: {value}")
+    return {"mail_type": types}
+
+
+def _refused(code: str) -> Reader:
+    """Return a reader of what this machine does not have."""
+
+    def read(value: str, _job: Job, _line: Line) -> Changes:
+        raise InvalidSpec(f"there is none: {value}", code)
+
+    return read
+
+
+def _of_operators(value: str, _job: Job, line: Line) -> Changes:
+    """Accept what has no meaning on one machine of those who may say it."""
+    if not line.controller.is_administrator(line.call.owner):
+        raise NotAllowed(f"only operators may say {value}", "ESLURM_ACCESS_DENIED")
+    return {}
+
+
 def _nothing(_value: str, _job: Job, _line: Line) -> Changes:
     """Accept what has no meaning on one machine."""
     return {}
 
+
+WITHOUT_VALUE: Final = frozenset({"nice", "resetaccruetime"})
+"""Parameters that may be said without a value."""
 
 PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType(
     {
         "acc|ount": Parameter(_text("account"), is_for_waiting=True),
         "adm|incomment": Parameter(_text("admin_comment")),
         "arr|aytaskthrottle": Parameter(_number("array_limit", "ArrayTaskThrottle")),
-        "bur|stbuffer": Parameter(_nothing),
-        "clusterf|eatures": Parameter(_nothing),
+        "bur|stbuffer": Parameter(_refused("ESLURM_NOT_SUPPORTED")),
+        "clusterf|eatures": Parameter(_refused("SLURM_ERROR")),
         "comment": Parameter(_text("comment")),
         "con|tiguous": Parameter(_flag("contiguous", "Contiguous"), is_for_waiting=True),
-        "cor|espec": Parameter(_nothing),
+        "cor|espec": Parameter(_of_operators),
         "cpusp|ertask": Parameter(_number("cpus_per_task", "CPUsPerTask"), is_for_waiting=True),
         "dea|dline": Parameter(_deadline),
         "del|ayboot": Parameter(_nothing),
@@ -225,36 +266,41 @@ PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType(
         "gre|s": Parameter(_gres, is_for_waiting=True),
         "jobn|ame": Parameter(_text("name")),
         "lic|enses": Parameter(_licenses),
-        "mailt|ype": Parameter(_text("mail_type")),
+        "mailt|ype": Parameter(_mail_type),
         "mailu|ser": Parameter(_text("mail_user")),
         "minc|pusnode": Parameter(_number("min_cpus_per_node", "MinCPUsNode"), is_for_waiting=True),
         "minmemoryc|pu": Parameter(_memory_per_cpu, is_for_waiting=True),
         "minmemoryn|ode": Parameter(_memory_per_node, is_for_waiting=True),
-        "mint|mpdisknode": Parameter(_tmp_disk, is_for_waiting=True),
+        "mint|mpdisknode": Parameter(
+            _number("tmp_disk_mib", "MinTmpDiskNode"), is_for_waiting=True
+        ),
         "nam|e": Parameter(_text("name")),
-        "net|work": Parameter(_nothing),
         "nic|e": Parameter(_nice),
         "numc|pus": Parameter(_cpus, is_for_waiting=True),
         "numn|odes": Parameter(_nodes, is_for_waiting=True),
-        "numt|asks": Parameter(_number("ntasks", "NumTasks"), is_for_waiting=True),
+        "numt|asks": Parameter(_tasks, is_for_waiting=True),
         "ove|rsubscribe": Parameter(_flag("oversubscribe", "OverSubscribe"), is_for_waiting=True),
         "par|tition": Parameter(_text("partition"), is_for_waiting=True),
+        "pre|fer": Parameter(_refused("ESLURM_INVALID_PREFER")),
         "pri|ority": Parameter(_priority),
         "qos": Parameter(_text("qos")),
-        "reb|oot": Parameter(_nothing),
+        "reb|oot": Parameter(_of_operators),
         "reqc|ores": Parameter(_nothing),
         "reqn|odelist": Parameter(_host_list("node_list"), is_for_waiting=True),
         "reqn|odes": Parameter(_nodes, is_for_waiting=True),
-        "reqp|rocs": Parameter(_cpus, is_for_waiting=True),
+        "reqp|rocs": Parameter(_tasks, is_for_waiting=True),
         "reqs|ockets": Parameter(_nothing),
         "reqt|hreads": Parameter(_nothing),
         "requeue": Parameter(_flag("requeue", "Requeue")),
+        "reset|accruetime": Parameter(_nothing),
         "res|ervationname": Parameter(_text("reservation"), is_for_waiting=True),
         "sha|red": Parameter(_flag("oversubscribe", "Shared"), is_for_waiting=True),
+        "sit|efactor": Parameter(_of_operators),
         "sta|rttime": Parameter(_begin, is_for_waiting=True),
         "stdo|ut": Parameter(_standard_output, is_for_waiting=True),
         "swi|tches": Parameter(_nothing),
         "tas|kspernode": Parameter(_number("ntasks_per_node", "TasksPerNode"), is_for_waiting=True),
+        "thr|eadspec": Parameter(_of_operators),
         "timel|imit": Parameter(_time_limit),
         "timem|in": Parameter(_time_min),
         "wai|t-for-switch": Parameter(_nothing),

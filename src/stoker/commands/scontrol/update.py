@@ -13,7 +13,7 @@ from typing import Final
 
 from stoker.commands.errors import strerror
 from stoker.commands.scontrol.control import answer, failures, named_ids
-from stoker.commands.scontrol.parameters import PARAMETERS, BadValue, Parameter
+from stoker.commands.scontrol.parameters import PARAMETERS, WITHOUT_VALUE, BadValue, Parameter
 from stoker.commands.scontrol.reservations import update_reservation
 from stoker.commands.scontrol.update_machine import update_nodes, update_partition
 from stoker.commands.scontrol.update_steps import update_steps
@@ -75,14 +75,14 @@ def _update_by_name(line: Line, pairs: Sequence[Pair]) -> Answer:
 def _update_job(line: Line, ids: Sequence[str], pairs: Sequence[Pair]) -> Answer:
     parameters = []
     for each in pairs:
-        if each.value is None:
+        if each.value is None and each.name.lower() not in WITHOUT_VALUE:
             return failure(f"Invalid input: {each}\nRequest aborted")
         if each.name.lower() in ("userid", "uid"):
             continue
         parameter = meant(each.name, PARAMETERS)
         if parameter is None:
             return failure(f"Update of this parameter is not supported: {each}\nRequest aborted")
-        parameters.append((parameter, each.value))
+        parameters.append((parameter, each.value or ""))
     if not parameters:
         return failure("No changes specified")
     errors: list[str] = []
