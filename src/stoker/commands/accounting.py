@@ -299,7 +299,7 @@ def _step_line(job: Job, request: Request, attempt: Allocation, step: Step, now:
         request=request,
         step_id=step.step_id,
         name=step.name,
-        end=end_of_step(step),
+        end=end_of_step(step, job.state),
         span=span,
         held=Holding(held.nodes, step.cpus, memory, held.gres),
         ntasks=step.ntasks,

@@ -97,12 +97,10 @@ def end_of_batch(attempt: Allocation, run: End) -> End:
     return End(JobState.FAILED if attempt.exit_code else JobState.COMPLETED, attempt.exit_code)
 
 
-def end_of_step(step: Step) -> End:
-    """Return how a numbered step stands or ended."""
-    if step.state in (JobState.PENDING, JobState.COMPLETING):
-        return End(JobState.RUNNING)
-    if step.state in LIVING:
-        return End(step.state)
+def end_of_step(step: Step, job: JobState) -> End:
+    """Return how a numbered step stands or ended; with its job it is suspended, too."""
+    if not step.end_at:
+        return End(JobState.SUSPENDED if job is JobState.SUSPENDED else JobState.RUNNING)
     return End(step.state, step.exit_code, step.exit_signal, ended_by=step.ended_by)
 
 
