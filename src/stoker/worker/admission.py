@@ -143,9 +143,27 @@ class Admission:
         self.rules.check(job, self.shape(job))
         self._check_names(job.spec, partition)
         self._check_licenses(job.spec)
-        self._check_reservation(job)
         if job.hold is Hold.NONE and not self._fits_some_node(job):
             raise Infeasible("Requested node configuration is not available")
+
+    def check_reservation(self, job: Job) -> None:
+        """Refuse reservations that there are not, or in which the job may not run.
+
+        Raises:
+            InvalidSpec: It names one.
+        """
+        names = job.spec.reservation.split(",") if job.spec.reservation else ()
+        for name in names:
+            if name not in self.reservations:
+                raise InvalidSpec(
+                    f"Requested reservation is invalid: {name!r}", "ESLURM_RESERVATION_INVALID"
+                )
+            if not self.reservations[name].admits(job.owner, job.spec.account):
+                raise InvalidSpec(
+                    "Access denied to requested reservation: "
+                    f"{name} is not for {job.owner.user_name}",
+                    "ESLURM_RESERVATION_ACCESS",
+                )
 
     def obstacle(self, job: Job) -> Reason | None:
         """Return why the job cannot start in its partition as things stand, whatever is free."""
@@ -201,21 +219,6 @@ class Admission:
                 raise InvalidSpec(
                     f"cannot give {count} of the licence {name}: there are {total.get(name, 0)}",
                     "ESLURM_INVALID_LICENSES",
-                )
-
-    def _check_reservation(self, job: Job) -> None:
-        """Refuse reservations that there are not, or in which the job may not run."""
-        names = job.spec.reservation.split(",") if job.spec.reservation else ()
-        for name in names:
-            if name not in self.reservations:
-                raise InvalidSpec(
-                    f"Requested reservation is invalid: {name!r}", "ESLURM_RESERVATION_INVALID"
-                )
-            if not self.reservations[name].admits(job.owner, job.spec.account):
-                raise InvalidSpec(
-                    "Access denied to requested reservation: "
-                    f"{name} is not for {job.owner.user_name}",
-                    "ESLURM_RESERVATION_ACCESS",
                 )
 
     def _fits_some_node(self, job: Job) -> bool:

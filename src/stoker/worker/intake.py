@@ -167,6 +167,7 @@ class Intake:
             array=copy.copy(array.tasks) if array is not None else None,
             array_limit=array.limit if array is not None else 0,
         )
+        self._admission.check_reservation(job)
         self._admission.check(job)
         return job
 

@@ -135,6 +135,8 @@ class Updates:
             setattr(wanted, key, changes[key])
         if "partition" in changes:
             wanted.partition = self._admission.partition_of(wanted.spec).name
+        if "reservation" in changes:
+            self._admission.check_reservation(wanted)
         if is_waiting(job):
             self._check_fit(wanted, changes)
         if changes.get("dependency"):

@@ -10,7 +10,7 @@ from stoker.core.enums import JobState, Reason
 from stoker.core.errors import InvalidSpec, NotAllowed
 from stoker.core.models import FOREVER
 from stoker.core.reservations import DAY_S, ReservationWish
-from support.recording_engine import ALICE, ROOT
+from support.recording_engine import ALICE, ROOT, ref
 
 HOUR_S = 3600.0
 
@@ -270,3 +270,17 @@ def test_they_outlive_the_daemon(rooms):
     delete(rooms, "ours")
     rooms.restart()
     assert listed(rooms) == {}
+
+
+def test_what_waits_for_a_reservation_that_is_over_can_be_changed_and_taken_out_of_it(rooms):
+    make(rooms, name="ours", in_s=10.0, for_s=10.0)
+    job = rooms.submit(reservation="ours")
+    pass_time(rooms, 20.0)
+    assert rooms.worker.scheduler.reason(job) == Reason.RESERVATION_DELETED
+    with rooms.queue.turn():
+        rooms.worker.control.update(ref(job.job_id), ALICE, {"name": "other"})
+    assert job.spec.reservation == "ours"
+    with rooms.queue.turn():
+        rooms.worker.control.update(ref(job.job_id), ALICE, {"reservation": ""})
+    rooms.schedule()
+    assert job.allocation is not None
