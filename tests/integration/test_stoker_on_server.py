@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from support.daemon import PrivateStoker, until, wait_gone
-from support.postgres import DeafProxy, PostgresServer, postgres_server
+from support.postgres import DeafProxy, PostgresServer, postgres_server, programs
+from support.shared_stoker import SharedStoker
+from support.world import in_a_world
 
 
 @pytest.fixture(scope="module")
@@ -262,3 +265,23 @@ def test_another_homes_daemon_is_refused_before_and_after_the_first_has_gone(sto
         refused = other.run("squeue")
         assert f"it holds the jobs of {stoker.home} on " in refused.stderr
     assert stoker.state(job) == "RUNNING"
+
+
+@pytest.mark.skipif(programs() is None, reason="PostgreSQL's programs are not on this machine")
+@in_a_world
+def test_one_stoker_serves_all_users_from_one_database() -> None:
+    with postgres_server() as server, SharedStoker(database_url=server.new_url()) as stoker:
+        jobs = {user: stoker.sbatch(user, "id -un; sleep 600") for user in ("alice", "bob")}
+        for user, job_id in jobs.items():
+            stoker.wait_text(Path(f"/home/{user}/slurm-{job_id}.out"), f"{user}\n")
+        stoker.kill_daemon()
+        stoker.up()
+        refused = stoker.run("bob", "scancel", str(jobs["alice"]))
+        assert "Access/permission denied" in refused.stderr
+        assert stoker.accounting(jobs["alice"])[0] == "RUNNING"
+        for user, job_id in jobs.items():
+            stoker.ok(user, "scancel", str(job_id))
+        until(lambda: not stoker.ok("root", "squeue", "-h"), lambda: stoker.ok("root", "squeue"))
+        states = {stoker.accounting(job_id)[0].split()[0] for job_id in jobs.values()}
+        assert states == {"CANCELLED"}
+        assert (stoker.home / "database_mark").stat().st_uid == 0

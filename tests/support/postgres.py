@@ -58,8 +58,9 @@ def _user() -> Mapping[str, Any]:
     """Return as whom it runs: never root, which it refuses."""
     if os.geteuid():
         return {}
-    nobody = pwd.getpwnam("nobody")
-    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": ()}
+    others = [entry for entry in pwd.getpwall() if entry.pw_uid]
+    chosen = next((entry for entry in others if entry.pw_name == "nobody"), others[0])
+    return {"user": chosen.pw_uid, "group": chosen.pw_gid, "extra_groups": ()}
 
 
 class PostgresServer:
