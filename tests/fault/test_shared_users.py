@@ -168,7 +168,9 @@ def test_the_shepherd_of_one_user_dies_and_the_other_users_job_does_not_notice()
     with SharedStoker() as stoker:
         alices, bobs = Waiting(stoker, "alice", 7), Waiting(stoker, "bob", 9)
         before, others = stoker.kill_shepherd(ALICE), stoker.shepherd(BOB)
-        until(lambda: stoker.shepherd(ALICE) not in (0, before), lambda: stoker.log)
+        next_job = stoker.sbatch("alice", "true")
+        assert timed(lambda: stoker.wait_for(next_job, "COMPLETED")) < 8
+        assert stoker.shepherd(ALICE) not in (0, before)
         running(stoker, alices, bobs)
         # stokerd is the parent of what is left, and asks the kernel how it ended.
         alices.end()

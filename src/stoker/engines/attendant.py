@@ -31,6 +31,8 @@ SHEPHERD: Final = "shepherd"
 """The step of a launch that failed because the user's shepherd could not be had."""
 
 _IDLE_S: Final = 600.0
+_AWAY_S: Final = 3.0
+"""How long a launch waits for a shepherd in the place of one that died."""
 _PAUSES_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
 _ORDERS_MAX: Final = 4096
 """How many orders wait for a shepherd that takes none; what more is asked is asked again when it
@@ -40,9 +42,8 @@ is met anew."""
 class UserEngine(Engine, Protocol):
     """An engine whose shepherd may be away."""
 
-    @property
-    def is_connected(self) -> bool:
-        """Whether a shepherd has been met and, as far as we know, is there."""
+    def wait_connected(self, timeout_s: float) -> bool:
+        """Wait for a shepherd that has been met; whether one is there, as far as we know."""
         ...
 
     def prod(self) -> None:
@@ -241,7 +242,7 @@ class Attendant:
     def _launch(self, order: Launch) -> None:
         is_done = False
         try:
-            if (self.is_open or self._meet()) and self.engine.is_connected:
+            if (self.is_open or self._meet()) and self.engine.wait_connected(_AWAY_S):
                 self.engine.launch(order.units, order.descriptors)
                 is_done = True
         finally:

@@ -104,6 +104,7 @@ class LocalEngine:
         self._unsettled: dict[str, Started | None] = {}
         self._untold: list[EngineEvent] = []
         self._silences = 0
+        self._is_connected = threading.Event()
 
     # --- Open and closed.
 
@@ -155,6 +156,7 @@ class LocalEngine:
             become_subreaper(wanted=False)
 
     def _disconnect(self) -> None:
+        self._is_connected.clear()
         channel, self._channel = self._channel, None
         if channel is not None:
             channel.close()
@@ -187,6 +189,7 @@ class LocalEngine:
         self._has_gap = welcome.remembers_since > self._remembers_since
         self._remembers_since = welcome.remembers_since
         self._orders.clear()
+        self._is_connected.set()
         self.on_meeting()
         return welcome
 
@@ -197,10 +200,9 @@ class LocalEngine:
             self._silences = 0
             self._access.end(channel.peer_pid)
 
-    @property
-    def is_connected(self) -> bool:
-        """Whether a shepherd has been met and, as far as we know, is there."""
-        return self._channel is not None
+    def wait_connected(self, timeout_s: float) -> bool:
+        """Wait for a shepherd that has been met; whether one is there, as far as we know."""
+        return self._is_connected.wait(timeout_s)
 
     def _reach(self) -> Channel:
         with suppress(OSError):

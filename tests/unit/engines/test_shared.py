@@ -59,6 +59,9 @@ class Wilful(FakeEngine):
         for own in descriptors.values():
             self.passed += [os.read(number, 10) for number in own]
 
+    def wait_connected(self, timeout_s: float) -> bool:
+        return self.is_connected
+
     def prod(self) -> None:
         self._note("prod")
 
