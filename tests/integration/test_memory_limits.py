@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -73,6 +74,14 @@ def test_who_holds_too_much_is_killed_and_told(engine, tmp_path: Path) -> None:
     job, held, *_ = told.split()
     assert job == "1:"
     assert _LIMIT_MIB << 20 < int(held) < 200 << 20
+
+
+def test_the_first_look_comes_soon_however_rarely_is_asked_for(engine, tmp_path: Path) -> None:
+    local, events = engine
+    began = time.monotonic()
+    local.launch([python("9.0.batch", _HOLD, memory_check_s=3600.0)], {})
+    assert events.ended("9.0.batch").why == "memory"
+    assert time.monotonic() - began < 30
 
 
 def test_all_of_the_job_is_ended_not_only_the_largest_process(engine, tmp_path: Path) -> None:

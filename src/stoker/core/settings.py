@@ -150,8 +150,8 @@ class Settings(PrioritySettings, frozen=True, kw_only=True, forbid_unknown_field
         float,
         Meta(
             gt=0,
-            description="Seconds between two looks at what such jobs hold, while any run; Slurm's "
-            "JobAcctGatherFrequency.",
+            description="Seconds, at most, between two looks at what such jobs hold, while any "
+            "run; Slurm's JobAcctGatherFrequency.",
         ),
     ] = 30.0
     max_runtime_hours: Annotated[

@@ -1,10 +1,13 @@
 """Memory limits that no control group keeps: a look now and then at what jobs hold.
 
-Only while something runs that has such a limit are there looks; one serves all of it. What is held
-is judged in three steps, each dearer than the one before, and taken only if that says too much: all
-resident pages (``statm``); those that cannot be given back, which leaves out mapped files
-(``status``); and of those that several processes share, each one's part (``smaps_rollup``). So
-workers that were forked from one large process do not count it once each.
+Only while something runs that has such a limit are there looks; one serves all of it. The first
+comes soon after a start, for that is when memory is taken, the next ones after pauses that double
+until they are as long as was asked for.
+
+What is held is judged in three steps, each dearer than the one before, and taken only if that says
+too much: all resident pages (``statm``); those that cannot be given back, which leaves out mapped
+files (``status``); and of those that several processes share, each one's part (``smaps_rollup``).
+So workers that were forked from one large process do not count it once each.
 
 Between two looks a job may hold what it likes: who needs a limit that holds at every moment needs a
 control group with memory.
@@ -35,6 +38,7 @@ WHY = "memory"
 """Why a group is ended that holds too much."""
 
 _NEVER = float("inf")
+_FIRST_S = 2.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _READ_MAX = 8192
 _HELD = (b"RssAnon:", b"RssShmem:")
@@ -54,10 +58,10 @@ class Memory:
         self._timer: list[Any] | None = None
 
     def expect(self, unit: Unit) -> None:
-        """Look at a unit that runs, when its first interval is over."""
+        """Look at a unit that has been started."""
         every_s = unit.recipe.memory_check_s
         if every_s is not None:
-            self._look_by(unit.clock + every_s)
+            self._look_by(unit.clock + min(every_s, _FIRST_S))
 
     def _look_by(self, when: float) -> None:
         if when >= self._next_at:
@@ -69,29 +73,34 @@ class Memory:
 
     def _look(self) -> None:
         self._next_at, self._timer = _NEVER, None
-        limits = {
-            group: recipe for group in self._herd.groups.values() if (recipe := _limit_of(group))
-        }
-        if not limits:
+        watched = {group: unit for group in self._herd.groups.values() if (unit := _limited(group))}
+        if not watched:
             return
-        members = self._trees.members(set(limits))
-        for group, (limit, _) in limits.items():
+        members = self._trees.members(set(watched))
+        for group, unit in watched.items():
+            limit = (unit.recipe.memory_mib or 0) << 20
             held = _note_sizes(group, members[group])
             if held > limit and (held := _kept(members[group], limit)) > limit:
                 group.excess = held
                 self._endings.end(group, WHY, 0.0)
-        self._look_by(monotonic() + min(every_s for _, every_s in limits.values()))
+        now = monotonic()
+        self._look_by(now + min(_pause_s(unit, now) for unit in watched.values()))
 
 
-def _limit_of(group: Group) -> tuple[int, float] | None:
-    """Return a group's limit in bytes, and how often to look; None: nothing is to be seen to."""
+def _limited(group: Group) -> Unit | None:
+    """Return a unit of the group that says how much that may hold; None: nobody is to look."""
     if group.has_memory_limit or group.ending is not None:
         return None
     for unit in group.units.values():
         recipe = unit.recipe
         if unit.state == RUNNING and recipe.memory_mib and recipe.memory_check_s is not None:
-            return recipe.memory_mib << 20, recipe.memory_check_s
+            return unit
     return None
+
+
+def _pause_s(unit: Unit, now: float) -> float:
+    """Return the time to the next look: as long as the unit has run, within bounds."""
+    return min(unit.recipe.memory_check_s or _NEVER, max(_FIRST_S, now - unit.clock))
 
 
 def _note_sizes(group: Group, members: Iterable[Member]) -> int:
