@@ -29,6 +29,7 @@ PROGRAMS: Final = (
     Program("throughput", ("--jobs", "10000", "--rounds", "1"), ()),
     Program("submit", quick=("--jobs", "50")),
     Program("turns"),
+    Program("cost"),
     Program("scale"),
     Program("crowd"),
     Program("history"),
