@@ -242,16 +242,19 @@ class Database:
     def _begin_reading(self) -> Connection:
         with self._lock:
             kept = self._readers.pop() if self._readers else None
+        if kept is not None:
+            try:
+                self._store.begin_reading(kept, is_new=False)
+            except Exception as error:
+                _let_go(kept)
+                meant = self._store.as_store_error(error)
+                if meant is None:
+                    raise
+                if not isinstance(meant, StoreAway):
+                    raise meant from error
+            else:
+                return kept
         with self._in_our_words():
-            if kept is not None:
-                try:
-                    self._store.begin_reading(kept, is_new=False)
-                except Exception as error:
-                    _let_go(kept)
-                    if not isinstance(self._store.as_store_error(error), StoreAway):
-                        raise
-                else:
-                    return kept
             connection = self._connect()
             self._store.begin_reading(connection, is_new=True)
             return connection
