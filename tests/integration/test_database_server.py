@@ -7,11 +7,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from stoker.core.database import Database
 from stoker.core.errors import StoreAway, StoreError, StoreRefused
@@ -138,6 +139,19 @@ def test_a_statement_that_fails_takes_the_whole_group_back(database):
     add(database, "next")
 
 
+def test_a_failure_that_somebody_passed_over_is_not_taken_for_a_commit(database):
+    def pass_over() -> None:
+        with database.transaction() as connection:
+            connection.exec_driver_sql(ADD, ("lost", 1))
+            with suppress(DBAPIError):
+                connection.exec_driver_sql("SELECT 1 / 0")
+
+    with pytest.raises(StoreError, match="a statement had failed before"):
+        pass_over()
+    add(database, "next")
+    assert names(database) == ["next"]
+
+
 def test_a_reader_sees_one_state_while_the_writer_goes_on(database):
     add(database, "before")
     with database.reader() as connection:
@@ -203,7 +217,7 @@ def test_the_jobs_of_another_home_are_not_taken_over(server, name, tmp_path):
 
 
 def test_a_home_that_moved_keeps_its_database(server, name, tmp_path):
-    before, after = tmp_path / "before", tmp_path / "it's after"
+    before, after = tmp_path / "before", tmp_path / "it's \udcff after"
     before.mkdir()
     with Database(server.url(name), before):
         pass

@@ -113,7 +113,10 @@ class PostgresStore:
     def engine(self) -> Engine:
         """Return what makes connections; each has been found safe."""
         name = f"stokerd of {socket.gethostname()}:{self._home or ''}"
-        wanted = {**_NETWORK, "application_name": name.encode()[:63].decode(errors="ignore")}
+        wanted = {
+            **_NETWORK,
+            "application_name": name.encode(errors="replace")[:63].decode(errors="ignore"),
+        }
         # What is closed is closed: connections are kept by whom they are for.
         engine = create_engine(
             self._url,
@@ -229,12 +232,18 @@ class PostgresStore:
             StoreError: Whether it is on record could not be learned in time.
         """
         try:
-            driver_of(connection).execute("COMMIT", prepare=False)
+            done = driver_of(connection).execute("COMMIT", prepare=False)
         except psycopg.OperationalError as error:
             if not _is_gone(error):
                 raise
             if not self._was_recorded():
                 raise StoreAway(_away(self.place, error)) from error
+        else:
+            # After a statement that failed, though nobody heard of it, a server only rolls back.
+            if done.statusmessage != "COMMIT":
+                raise StoreError(
+                    f"cannot record anything in {self.place}: a statement had failed before"
+                )
 
     def _was_recorded(self) -> bool:
         deadline = time.monotonic() + _DOUBT_S
