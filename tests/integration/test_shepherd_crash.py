@@ -212,6 +212,38 @@ def test_killed_at_each_point_a_unit_runs_at_most_once_and_is_heard_of(
             assert last.exit_code == 5
 
 
+@pytest.mark.parametrize("point", ["begin", "spawn", "start", "reap", "record", "report"])
+def test_killed_while_units_follow_one_another_none_runs_twice_and_all_are_heard_of(
+    tmp_path: Path, witness: Path, point: str
+) -> None:
+    """Their intents and ends are synced by another thread meanwhile."""
+    keys = [f"{number}.0.batch" for number in range(60)]
+    environment = {
+        **os.environ,
+        "STOKER_TEST_MODE": "1",
+        "STOKER_FAILPOINTS": f"{point}=kill@{2 if point in ('record', 'report') else 30}",
+    }
+    with local_engine(tmp_path / "home", environment=environment) as (engine, events, _):
+        first = shepherd_of(engine)
+        text = "echo {} >> {}; exit 7"
+        engine.launch([script(key, text.format(key, witness), lane="l") for key in keys], {})
+        final: dict[str, object] = {}
+
+        def all_told() -> bool:
+            final.update({e.key: e for e in events.all if not isinstance(e, Started)})
+            return len(final) == len(keys)
+
+        events.wait(all_told, "the last events of all")
+        assert shepherd_of(engine) != first, "it was not killed"
+        ran = witness.read_text().splitlines()
+        assert len(ran) == len(set(ran)), "a unit ran twice"
+        known = {key for key, e in final.items() if isinstance(e, Ended) and e.status_known}
+        assert known <= set(ran)
+        withdrawn = {key for key, event in final.items() if isinstance(event, Withdrawn)}
+        assert withdrawn, "nobody stood in the lane when it was killed"
+        assert not withdrawn & set(ran), "a unit ran that was said not to have started"
+
+
 def test_a_begun_unit_without_a_start_is_found_by_its_token(tmp_path: Path, witness: Path) -> None:
     environment = {**os.environ, "STOKER_TEST_MODE": "1", "STOKER_FAILPOINTS": "start=kill@1"}
     go = tmp_path / "go"
