@@ -10,6 +10,7 @@ soon as it is acknowledged, and must not be met by the end of the one before.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
@@ -38,8 +39,9 @@ def group_key(job_id: int, attempt: int) -> str:
     return f"{job_id}.{attempt}"
 
 
+@lru_cache(maxsize=1024)
 def parse_key(key: str) -> UnitKey:
-    """Read a unit's key."""
+    """Read a unit's key; a short job's start and end, which name the same, come together."""
     job_id, attempt, step = key.split(".", 2)
     return UnitKey(int(job_id), int(attempt), step)
 
