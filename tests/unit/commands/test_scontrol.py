@@ -471,6 +471,7 @@ def test_jobs_can_be_named(queue: RecordedQueue) -> None:
 
 def test_a_node_is_drained_and_brought_back() -> None:
     cluster = three_nodes(is_idle=False)
+    cluster.administrators = {"alice"}
     heard = heard_of(cluster, "update", "nodename=node[1-2]", "state=drain", "reason=a disk")
     assert heard.code == 0
     heard_of(cluster, "update", "NodeName=node3", "State=RESUME")
@@ -483,9 +484,15 @@ def test_a_node_is_drained_and_brought_back() -> None:
 
 def test_the_controller_says_who_may_drain() -> None:
     cluster = three_nodes(is_idle=True)
-    cluster.refusals["update_node"] = NotAllowed("no", "ESLURM_USER_ID_MISSING")
-    heard = heard_of(cluster, "update", "nodename=node3", "state=drain", "reason=x")
-    assert (heard.err, heard.code) == ("slurm_update error: Invalid user id\n", 1)
+    for words in (
+        ("nodename=node3", "state=drain", "reason=x"),
+        ("nodename=nosuch", "state=resume"),
+        ("partitionname=long", "state=down"),
+        ("partitionname=nosuch", "state=down"),
+    ):
+        heard = heard_of(cluster, "update", *words)
+        assert (heard.err, heard.code) == ("slurm_update error: Invalid user id\n", 1)
+    assert cluster.calls == []
 
 
 @pytest.mark.parametrize(
@@ -499,8 +506,50 @@ def test_the_controller_says_who_may_drain() -> None:
 )
 def test_a_partition_is_changed(word: str, changes: dict[str, object]) -> None:
     cluster = three_nodes(is_idle=True)
+    cluster.administrators = {"alice"}
     assert heard_of(cluster, "update", "partitionname=long", word).code == 0
     assert cluster.called("update_partition") == [("long", "alice", changes)]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["create"], "too few arguments for create keyword"),
+        (["create", "odd"], "scontrol: error: Invalid creation entity: odd"),
+        (["create", "partition=x"], "Error creating the partition: Invalid user id"),
+        (["create", "node=x"], "Error creating the node(s): Invalid user id"),
+        (["delete"], "too few arguments for delete keyword"),
+        (
+            ["delete", "odd"],
+            "scontrol: error: Proper format is 'delete <ENTITY>=<ID>' or 'delete <ENTITY> <ID>'",
+        ),
+        (["delete", "jobid=1"], "Invalid deletion entity: jobid=1"),
+        (["delete", "partition=x"], "delete_partition partition=x: Invalid user id"),
+        (["delete", "node", "x"], "delete_node node: Invalid user id"),
+        (["errnumstr", "5x"], "numeric arguments required for keyword:errnumstr"),
+        (["write"], "too few arguments for keyword:write"),
+        (["write", "odd"], "invalid write argument:odd"),
+        (["write", "batch_script", "1", "a", "b"], "too many arguments for keyword:write"),
+        (["setdebug", "loud"], "invalid debug level: loud"),
+        (["setdebug", "5"], "slurm_set_debug_level error: Permission denied"),
+        (["setdebugflags", "x"], "invalid debug flag: x\nUsage: setdebugflags [+|-]NAME"),
+        (["setdebugflags", "+x"], "slurm_set_debug_flags error: Permission denied"),
+        (["schedloglevel", "5"], "invalid schedlog level: 5"),
+        (["reboot"], "Missing node list. Specify ALL|<NodeList>"),
+        (["wait_job", "99999"], "scontrol: Problem running job 99999"),
+        (["show", "step", "1"], "Job step 1. not found"),
+        (["update", "partition=debug"], "scontrol: error: No changes specified"),
+        (
+            ["update", "partition=debug", "maxtime=x"],
+            "scontrol: error: Invalid input maxtime=x\nslurm_update error: No error",
+        ),
+    ],
+)
+def test_a_small_word_that_makes_no_sense_is_told_in_slurms_words(
+    queue: RecordedQueue, words: list[str], told: str
+) -> None:
+    heard = heard_of(queue, *words)
+    assert (heard.err + heard.out, heard.code) == (f"{told}\n", 1)
 
 
 # Small words.

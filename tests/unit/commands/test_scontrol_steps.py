@@ -137,14 +137,23 @@ def test_processes_are_listed_with_the_tasks_that_they_are(
 @pytest.mark.parametrize(
     ("words", "err"),
     [
-        (["99"], "Job 99 does not exist on this node.\n"),
-        (["41", "node2"], "Job 41 does not exist on this node.\n"),
-        (["41.1"], "StepId=41.1 does not exist on this node.\n"),
-        (["abc"], "Invalid job id abc\n"),
+        (["99"], "There are no steps for job 99 on node (null).\n"),
+        (["41", "node2"], "There are no steps for job 41 on node node2.\n"),
+        (["41.1"], "StepId=41.1 does not exist on node (null).\n"),
     ],
 )
 def test_what_does_not_run_there_is_said_so(
     busy: RecordedQueue, words: list[str], err: str
 ) -> None:
     heard = listed(busy, *words)
-    assert (heard.out, heard.err, heard.code) == ("", err, 1)
+    assert (heard.out, heard.err, heard.code) == (HEADING, err, 1)
+
+
+def test_what_is_no_id_has_no_processes(busy: RecordedQueue) -> None:
+    heard = listed(busy, "abc")
+    assert (heard.out, heard.err, heard.code) == ("", '"abc" does not look like a jobid\n', 1)
+
+
+def test_where_nothing_runs_there_are_no_steps_at_all(busy: RecordedQueue) -> None:
+    idle = RecordedQueue(busy.now())
+    assert listed(idle).err == "No job steps exist on this node.\n"

@@ -58,7 +58,8 @@ def show_steps(line: Line, word: str | None) -> Answer:
     except UnknownJob as error:
         return failure(f"slurm_get_job_steps error: {describe(error)}")
     if not views:
-        nothing = f"Job step {word} not found" if ref else "No job steps in the system"
+        step = f"{word}." if ref and not ref.step else word
+        nothing = f"Job step {step} not found" if ref else "No job steps in the system"
         return Answer(out=f"{nothing}\n", code=int(ref is not None))
     host = line.controller.host().name
     return Answer(out="".join(joined(line, _step_lines(view, host)) for view in views))

@@ -232,7 +232,7 @@ def _refused(code: str) -> Reader:
 
 def _of_operators(value: str, _job: Job, line: Line) -> Changes:
     """Accept what has no meaning on one machine of those who may say it."""
-    if not line.controller.is_administrator(line.call.owner):
+    if not line.controller.rights.is_administrator(line.call.owner):
         raise NotAllowed(f"only operators may say {value}", "ESLURM_ACCESS_DENIED")
     return {}
 

@@ -27,21 +27,32 @@ def list_processes(line: Line, words: Sequence[str]) -> Answer:
     """List the processes of all running jobs, of one, or of a step, maybe on one node alone."""
     node = words[1] if len(words) > 1 else ""
     if not words or words[0].startswith("*"):
-        jobs = (job for job in line.controller.active_jobs() if job.state in HOLDING)
+        jobs = [job for job in line.controller.active_jobs() if job.state in HOLDING]
+        if not jobs:
+            return failure("No job steps exist on this node.")
         return _listed(chain.from_iterable(_rows(line, job, "", node) for job in jobs))
     try:
         ref = parse_job_ref(words[0])
         found = line.controller.find(JobRef(ref.job_id, ref.tasks))
     except NotationError:
-        return failure(f"Invalid job id {words[0]}")
+        return failure(f'"{words[0]}" does not look like a jobid')
     except UnknownJob:
         found = ()
     running = [job for job in found if job.state in HOLDING]
     rows = [row for job in running for row in _rows(line, job, ref.step, node)]
     if rows:
         return _listed(rows)
-    what = f"StepId={words[0]}" if ref.step else f"Job {words[0]}"
-    return failure(f"{what} does not exist on this node.")
+    return Answer(out=f"{_HEADING}\n", err=f"{_nothing_of(line, words[0], ref, node)}\n", code=1)
+
+
+def _nothing_of(line: Line, word: str, ref: JobRef, node: str) -> str:
+    """Return what is said of a job, or a step, that has no processes; where none has, so."""
+    where = f"on node {node or '(null)'}."
+    if ref.step:
+        return f"StepId={word} does not exist {where}"
+    if any(job.state in HOLDING for job in line.controller.active_jobs()):
+        return f"There are no steps for job {word} {where}"
+    return f"JobId={word} does not exist {where}"
 
 
 def _listed(rows: Iterable[str]) -> Answer:

@@ -9,7 +9,9 @@ Source: scontrol(1); the wording as recorded.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from errno import EACCES
 from os import strerror as system_strerror
+from typing import Final
 
 from stoker.commands.errors import describe, strerror, strerror_of_number
 from stoker.commands.jobview import Scene
@@ -22,6 +24,11 @@ from stoker.core.errors import UnknownJob
 from stoker.core.models import Job
 from stoker.core.units import JobRef, NotationError, compress_hosts, parse_job_ref
 from stoker.worker.call import Answer, Conversation, UntilStarted, WriteFile
+
+_WRITE_WORDS_MAX: Final = 3
+_DEBUG_LEVELS: Final = (
+    "quiet", "fatal", "error", "info", "verbose", "debug", "debug2", "debug3", "debug4", "debug5",
+)  # fmt: skip
 
 
 def ping(line: Line, _words: Sequence[str]) -> Answer:
@@ -37,7 +44,7 @@ def version(_line: Line, _words: Sequence[str]) -> Answer:
 def error_text(_line: Line, words: Sequence[str]) -> Answer:
     """Say what an error number of Slurm's, or of the system, means."""
     if not words[0].isdecimal() or len(words[0]) > 9:
-        return failure(f"scontrol: error: Invalid number: {words[0]}")
+        return failure("numeric arguments required for keyword:errnumstr")
     number = int(words[0])
     return Answer(out=f"{strerror_of_number(number) or system_strerror(number)}\n")
 
@@ -71,16 +78,21 @@ def wait_for_job(line: Line, words: Sequence[str]) -> Conversation:
     try:
         job = line.controller.find(JobRef(parse_job_ref(words[0]).job_id))[0]
         found: Job = yield UntilStarted(job.job_id)
-    except (UnknownJob, NotationError):
-        return failure(f"slurm_job_node_ready: {strerror('ESLURM_INVALID_JOB_ID')}")
+    except UnknownJob:
+        return failure(f"scontrol: Problem running job {words[0]}")
+    except NotationError:
+        return Answer(err=f"Invalid job_id {words[0]}", code=1)
     return Answer(code=int(found.state.has_ended))
 
 
 def write(line: Line, words: Sequence[str]) -> Answer | Conversation:
     """Write the batch script of a job into the caller's directory, or to standard output."""
-    if len(words) < 2 or words[0].lower() not in ("batch_script", "batch"):
-        what = words[0] if words else ""
-        return failure(f"invalid write argument:{what} for keyword:write")
+    if not words or len(words) > _WRITE_WORDS_MAX:
+        return failure(f"too {'many' if words else 'few'} arguments for keyword:write")
+    if words[0].lower() not in ("batch_script", "batch"):
+        return failure(f"invalid write argument:{words[0]}")
+    if len(words) == 1:
+        return Answer()
     try:
         job = line.controller.find(parse_job_ref(words[1]))[0]
     except (UnknownJob, NotationError):
@@ -109,11 +121,37 @@ def reconfigure(line: Line, _words: Sequence[str]) -> Answer:
     return _for_root(line, "slurm_reconfigure error", "ESLURM_USER_ID_MISSING")
 
 
-def set_debug(line: Line, _words: Sequence[str]) -> Answer:
+def set_debug(line: Line, words: Sequence[str]) -> Answer:
     """Accept from root a level of logging, which the settings say here."""
-    if line.call.owner.user_id:
-        return failure("slurm_set_debug_level error: Permission denied")
-    return Answer()
+    word = words[0].lower()
+    if word not in _DEBUG_LEVELS and word not in map(str, range(len(_DEBUG_LEVELS))):
+        return failure(f"invalid debug level: {words[0]}")
+    return _for_root(line, "slurm_set_debug_level error", "")
+
+
+def set_debug_flags(line: Line, words: Sequence[str]) -> Answer:
+    """Accept from root what is to be logged, which the settings say here."""
+    for word in words:
+        if word[:1] not in ("+", "-"):
+            return failure(f"invalid debug flag: {word}\nUsage: setdebugflags [+|-]NAME")
+    return _for_root(line, "slurm_set_debug_flags error", "")
+
+
+def set_schedule_log(line: Line, words: Sequence[str]) -> Answer:
+    """Accept from root whether the scheduler logs, which the settings say here."""
+    if words[0].lower() not in ("0", "1", "disable", "enable"):
+        return failure(f"invalid schedlog level: {words[0]}")
+    return _for_root(line, "slurm_set_schedlog_level error", "")
+
+
+def reboot(_line: Line, words: Sequence[str]) -> Answer:
+    """Refuse: the machine is not for us to reboot."""
+    if not words:
+        return failure("Missing node list. Specify ALL|<NodeList>")
+    reason = strerror("SLURM_ERROR")
+    return failure(
+        f"scontrol: error: RebootProgram isn't defined\nscontrol_reboot_nodes error: {reason}"
+    )
 
 
 def shut_down(line: Line, _words: Sequence[str]) -> Answer:
@@ -141,22 +179,46 @@ def unsupported(_line: Line, _words: Sequence[str]) -> Answer:
 
 def create(line: Line, words: Sequence[str]) -> Answer:
     """Make a reservation; partitions stand in the settings."""
+    if not words:
+        return failure("too few arguments for create keyword")
     pairs = [pair(word) for word in words]
     for each in pairs:
         match meant(each.name, {"res|ervationname": "reservation", "par|titionname": "partition"}):
             case "reservation":
                 return create_reservation(line, [one for one in pairs if one.value is not None])
             case "partition":
-                break
-    return unsupported(line, words)
+                return _for_administrators(line, words, "Error creating the partition")
+    if meant(pairs[0].name, {"node|name": "node"}):
+        return _for_administrators(line, words, "Error creating the node(s)")
+    return failure(f"scontrol: error: Invalid creation entity: {words[0]}")
 
 
 def delete(line: Line, words: Sequence[str]) -> Answer:
     """Delete a reservation; partitions stand in the settings."""
-    if words and words[0].lower().startswith("res"):
-        return delete_reservation(line, words[0])
-    return unsupported(line, words)
+    if not words:
+        return failure("too few arguments for delete keyword")
+    if len(words) == 1 and "=" not in words[0]:
+        return failure(
+            "scontrol: error: Proper format is 'delete <ENTITY>=<ID>' or 'delete <ENTITY> <ID>'"
+        )
+    entity = meant(
+        pair(words[0]).name,
+        {"res|ervationname": "reservation", "par|titionname": "partition", "node|name": "node"},
+    )
+    if entity is None:
+        return failure(f"Invalid deletion entity: {words[0]}")
+    if entity == "reservation":
+        return delete_reservation(line, "=".join(words))
+    return _for_administrators(line, words, f"delete_{entity} {words[0]}")
+
+
+def _for_administrators(line: Line, words: Sequence[str], what: str) -> Answer:
+    """Refuse what the settings say here; of others, that they ask for it at all."""
+    if line.controller.rights.is_administrator(line.call.owner):
+        return unsupported(line, words)
+    return failure(f"{what}: {strerror('ESLURM_USER_ID_MISSING')}")
 
 
 def _for_root(line: Line, what: str, code: str) -> Answer:
-    return failure(f"{what}: {strerror(code)}") if line.call.owner.user_id else Answer()
+    text = strerror(code) if code else system_strerror(EACCES)
+    return failure(f"{what}: {text}") if line.call.owner.user_id else Answer()

@@ -49,6 +49,8 @@ def update_nodes(line: Line, names: str, pairs: Sequence[Pair]) -> Answer:
     if order is None:
         return failure(_BAD_STATE.format(found["state"]))
     reason = found.get("reason", "")
+    if not line.controller.rights.is_administrator(line.call.owner):
+        return failure(f"slurm_update error: {strerror('ESLURM_USER_ID_MISSING')}")
     if order in _NEEDS_REASON and not reason:
         return failure("You must specify a reason when DOWNING or DRAINING a node. Request denied")
     try:
@@ -85,9 +87,11 @@ def update_partition(line: Line, name: str, pairs: Sequence[Pair]) -> Answer:
         try:
             changes[field] = reader(each.value)
         except ValueError:
-            return failure(f"Invalid input: {each}\nRequest aborted")
+            return failure(_bad_value(field, each))
     if not changes:
-        return failure("No changes specified")
+        return failure("scontrol: error: No changes specified")
+    if not line.controller.rights.is_administrator(line.call.owner):
+        return failure(f"slurm_update error: {strerror('ESLURM_USER_ID_MISSING')}")
     if name not in {each.name for each in line.controller.partitions()}:
         return failure(f"slurm_update error: {strerror('ESLURM_INVALID_PARTITION_NAME')}")
     try:
@@ -95,6 +99,17 @@ def update_partition(line: Line, name: str, pairs: Sequence[Pair]) -> Answer:
     except StokerError as error:
         return failure(f"slurm_update error: {describe(error)}")
     return Answer()
+
+
+def _bad_value(field: str, said: Pair) -> str:
+    if field == "state":
+        text = (
+            f"scontrol: error: Invalid input: {said}\n"
+            "scontrol: error: Acceptable State values are UP, DOWN, DRAIN and INACTIVE"
+        )
+    else:
+        text = f"scontrol: error: Invalid input {said}"
+    return f"{text}\nslurm_update error: No error"
 
 
 def _state(value: str) -> str:
