@@ -177,9 +177,7 @@ def test_suspension_does_not_count_as_elapsed() -> None:
     assert found == ["SUSPENDED|00:01:00|00:00:40"]
 
 
-def test_tasks_stand_where_they_started_and_what_waits_after_the_first_of_them() -> (
-    None
-):
+def test_tasks_stand_where_they_started_and_what_waits_after_the_first_of_them() -> None:
     cluster = RecordedCluster(
         [
             ended(6, "task", JobState.COMPLETED, task=(4, 1), span=("51:00", "51:02", "51:03")),
