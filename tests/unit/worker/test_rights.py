@@ -274,3 +274,10 @@ def test_nobody_ends_anothers_allocation_by_its_key(make_rooms: Any) -> None:
     with rooms.queue.turn():
         rooms.control.abandon("k", ALICE)
     assert rooms.state(job) == "CANCELLED"
+
+
+def test_a_users_daemon_serves_its_user_and_root_and_a_shared_one_everybody():
+    own, shared = Rights(Settings(), first_book), Rights(Settings(shared=True), first_book)
+    asking = (HOST, ROOT, ALICE)
+    assert [own.serves(each.user_id) for each in asking] == [True, True, False]
+    assert [shared.serves(each.user_id) for each in asking] == [True, True, True]
