@@ -274,6 +274,11 @@ def test_what_names_no_database_of_ours_is_refused(url, why):
         Database(url)
 
 
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
+def test_a_url_may_say_postgresql_in_the_ways_that_are_about(scheme):
+    assert Database(f"{scheme}://me@localhost/x").place == "postgresql://me@localhost/x"
+
+
 def test_a_missing_driver_is_said_with_what_helps(monkeypatch):
     monkeypatch.setitem(sys.modules, "stoker.core.storepostgres", None)
     with pytest.raises(StoreError, match=r"pip install 'stoker\[postgres\]'"):
