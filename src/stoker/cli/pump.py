@@ -13,6 +13,7 @@ Always holds: what tasks wrote before they ended is shown before the command end
 not read its input holds up nobody's output.
 """
 
+import _signal  # type: ignore[import-not-found]  # builtin, as in `thin`
 import posix
 import select
 
@@ -144,7 +145,7 @@ class Pump:
         pending = self._inputs[writing]
         try:
             if pending:
-                pending = self._inputs[writing] = pending[posix.write(writing, pending) :]
+                pending = self._inputs[writing] = pending[_written(writing, pending) :]
                 is_over = not pending and not self._reads_input
             else:
                 is_over = True
@@ -162,6 +163,19 @@ class Pump:
         for writing in self._inputs:
             posix.close(writing)
         self._inputs.clear()
+
+
+def _written(writing: int, data: bytes) -> int:
+    """Write to a task's input; one that nobody reads any more must not end us, as our output may.
+
+    Raises:
+        OSError: It takes nothing now, or never again.
+    """
+    before = _signal.signal(_signal.SIGPIPE, _signal.SIG_IGN)
+    try:
+        return posix.write(writing, data)
+    finally:
+        _signal.signal(_signal.SIGPIPE, before)
 
 
 class Follower:

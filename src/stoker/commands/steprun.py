@@ -73,6 +73,7 @@ _SENT_TO_ALL: Final = frozenset({SIGCONT, SIGTERM})
 """What each process of a batch job gets that is ended."""
 _SIGNALS_S: Final = 0.5
 """How long they are waited for: they are sent at once."""
+_SIGNAL_S: Final = 0.1
 
 _ENDED_FROM_OUTSIDE: Final = (JobState.CANCELLED, JobState.TIMEOUT)
 
@@ -111,7 +112,7 @@ class StepRun:
         if self.wishes.verbose:
             yield Say(err=launch_notes(step))
         step = yield from self._ended(job, step)
-        yield from self._ended_with_job(job, step)
+        yield from self._hear_signals(job, step)
         ends = ends_of(step)
         self.status = exit_status(ends)
         notes = end_notes(step, ends) if self.wishes.verbose else ""
@@ -256,19 +257,22 @@ class StepRun:
             if text:
                 yield Say(err=text)
 
-    def _ended_with_job(self, job: Job, step: Step) -> Generator[Request, Any, None]:
-        """Hear the signals that end all of a batch job: if srun is of it, they are on their way.
+    def _hear_signals(self, job: Job, step: Step) -> Generator[Request, Any, None]:
+        """Hear the signals that are on their way: of all that end a batch job, if srun is of it.
 
         The end of its step may be told before them; what is said of them belongs before its own.
+        Who sends TERM often sends CONT behind it, as timeout(1) does.
         """
         job = self.job(job)
         token = job.allocation.token if job.allocation is not None else ""
         is_part = self.call.environment.get(TOKEN_VARIABLE, "") == token
-        if not is_part or (job.ending is None and not was_timed_out(step)):
+        is_ended = is_part and (job.ending is not None or was_timed_out(step))
+        if not is_ended and self._forced_by != SIGKILL:
             return
-        while not self._heard >= _SENT_TO_ALL:
+        to_come, within_s = (_SENT_TO_ALL, _SIGNALS_S) if is_ended else ({SIGCONT}, _SIGNAL_S)
+        while not self._heard >= to_come:
             try:
-                yield UntilEnded((job.job_id,), _SIGNALS_S)
+                yield UntilEnded((job.job_id,), within_s)
             except Interrupted as interrupted:
                 if text := self._heed(job, step, interrupted.signal):
                     yield Say(err=text)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from stoker.core.models import Allocation, Job, NodeShare, Step
 from stoker.core.settings import Detected
 from stoker.core.units import expand_pattern
-from stoker.engines.base import Unit, UnitKey
+from stoker.engines.base import Unit, UnitKey, Warn
 from stoker.worker.admission import Admission
 from stoker.worker.controller import StepRequest
 from stoker.worker.environment import TASK_PID, step_variables
 from stoker.worker.launching import cores_of, memory_check_s, pattern_fields, warnings_of
+
+_BEHIND_S: Final = 10.0
+"""How far behind the end of a job the limit of a step is that is only to be warned of it."""
 
 
 class TaskUnits:
@@ -48,6 +52,7 @@ class TaskUnits:
         allocation = job.allocation
         assert allocation is not None, f"job {job.job_id} runs without an allocation"
         key = UnitKey(step.job_id, step.attempt, f"{step.step_id}.{task}")
+        limit_s, warnings = _time_of(job, step, request)
         return Unit(
             key=str(key),
             user_id=job.owner.user_id,
@@ -74,9 +79,9 @@ class TaskUnits:
             cpus=self._cores(allocation, step, step.node_of(task)),
             nice=0,
             rlimits=request.rlimits,
-            time_limit_s=_own_limit(job, request),
+            time_limit_s=limit_s,
             kill_wait_s=self._admission.settings.kill_wait_s,
-            warnings=warnings_of(job) if job.spec.interactive else (),
+            warnings=warnings,
             memory_mib=allocation.memory_mib or None,
             memory_check_s=memory_check_s(self._admission.settings, job.spec),
             notices={},
@@ -110,14 +115,24 @@ class TaskUnits:
         return cores_of(shares, self._machine, self._detected)
 
 
-def _own_limit(job: Job, request: StepRequest) -> float | None:
-    """Return after how long a step is to end by itself.
+def _time_of(job: Job, step: Step, request: StepRequest) -> tuple[float | None, Sequence[Warn]]:
+    """Return after how long a step is to end by itself, and what it is sent before.
 
     The job's own limit is kept by its leader, or by the scheduler, and may change; a limit that is
-    not shorter ends nothing before it.
+    not shorter ends nothing before it. Of a job without a leader the steps are warned of its end,
+    and so have a limit just behind it.
     """
     own, jobs = request.time_limit_s, job.time_limit_s
-    return None if own is not None and jobs is not None and own >= jobs else own
+    if jobs is None or (own is not None and own < jobs):
+        return own, ()
+    warnings = warnings_of(job) if job.spec.interactive else ()
+    if not warnings:
+        return None, ()
+    elapsed_s = step.start_at - job.start_at - job.suspended_s if job.start_at else 0.0
+    return jobs - elapsed_s + _BEHIND_S, [
+        msgspec.structs.replace(each, before_end_s=each.before_end_s + _BEHIND_S)
+        for each in warnings
+    ]
 
 
 def _sharing(units: Sequence[Unit]) -> Iterator[Unit]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,6 +117,27 @@ def test_a_task_that_reads_nothing_harms_nobody() -> None:
     assert os.read(stays, 2000) == b"x" * 1000
     for end in (stays, reading, writing):
         os.close(end)
+
+
+_GONE = """
+import os, signal
+from stoker.cli.pump import Pump
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+pump = Pump(lambda *_: None, 1)
+for end in pump.open("i", (0,)):
+    os.close(end)
+reading, writing = os.pipe()
+os.write(writing, b"!")
+pump.run_until(reading)
+assert signal.getsignal(signal.SIGPIPE) is signal.SIG_DFL
+"""
+
+
+def test_a_task_that_is_gone_ends_nobody_who_would_die_of_a_closed_output() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _GONE], input=b"line\n", capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_a_follower_shows_what_has_come_since_the_offset_in_whole_lines(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ class Caller:
             case UntilStepFree():
                 self.when_waiting()
                 return self.controller.jobs[request.job_id]
-            case UntilStepEnded(within_s=float()):
+            case UntilStepEnded(within_s=float()) | UntilEnded():
                 return Expired()
             case UntilStepEnded(ends=0) if self.early:
                 step = self.controller.step_records[request.job_id][-1]

@@ -8,6 +8,7 @@ import pytest
 
 from stoker.core.enums import JobState
 from stoker.core.errors import InvalidSpec, UnknownJob
+from stoker.core.models import SignalRequest
 from stoker.engines.base import Ended, Evidence, Failed, Lost, Started, UnitUsage, Withdrawn
 from stoker.worker.call import Attach
 from stoker.worker.handed import Cloakroom
@@ -60,6 +61,18 @@ def test_a_steps_own_limit_counts_for_its_tasks_and_the_jobs_does_not(rooms):
     rooms.step(job, time_limit_s=30.0, overlap=True)
     rooms.step(job, time_limit_s=60.0, overlap=True)
     assert [unit.time_limit_s for unit in rooms.engine.launched()] == [60.0, None, 30.0, None]
+
+
+def test_the_steps_of_a_job_without_a_script_are_warned_of_its_end(rooms):
+    warning = {"signal": SignalRequest(10, 55), "interactive": True}
+    job = rooms.running(time_limit_s=60.0, **warning)
+    rooms.now_s += 20.0
+    for limit_s in (None, 60.0, 30.0):
+        rooms.step(job, time_limit_s=limit_s, overlap=True)
+    units = rooms.engine.launched()
+    told = [(unit.time_limit_s, [each.before_end_s for each in unit.warnings]) for unit in units]
+    # The limit is behind the job's end, which the scheduler keeps; the warning is before that.
+    assert told == [(50.0, [65.0]), (50.0, [65.0]), (30.0, [])]
 
 
 def test_the_name_that_was_asked_for_is_the_jobs_name_to_the_tasks(rooms, job):
