@@ -235,7 +235,8 @@ def _needs_operator(job: Job, changes: Mapping[str, Any]) -> bool:
     has_started = job.state is not JobState.PENDING
     wants_more_time = has_started and _or_forever(limit_s) > _or_forever(job.time_limit_s)
     is_raised = priority > job.priority or changes.get("nice", 0) < 0
-    return is_raised or wants_more_time or not _OPERATORS_OWN.isdisjoint(changes)
+    theirs = _OPERATORS_OWN & changes.keys() - ({"deadline_at"} if has_started else set())
+    return is_raised or wants_more_time or bool(theirs)
 
 
 def _or_forever(limit_s: float | None) -> float:

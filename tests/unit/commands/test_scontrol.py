@@ -453,6 +453,17 @@ def test_priority_zero_is_a_hold(queue: RecordedQueue) -> None:
         ),
         (["JobId=3", "Partition=short"], "Job is no longer pending execution for job 3\n"),
         (["JobId=3", "MinMemoryNode=5"], "Job is no longer pending execution for job 3\n"),
+        (["JobId=3", "MinMemoryNode=x"], "scontrol: error: Invalid MinMemoryNode value: x\n"),
+        (["JobId=3", "Features=zzz"], "Job is no longer pending execution for job 3\n"),
+        (["JobId=3", "WCKey=k"], "Job is no longer pending execution for job 3\n"),
+        (
+            ["JobId=3", "NumNodes=2"],
+            "Requested operation not supported on this system for job 3\n",
+        ),
+        (
+            ["JobId=3", "Priority=5"],
+            "Changes to job priority are not persistent, change nice instead for job 3\n",
+        ),
     ],
 )
 def test_a_wrong_change_changes_nothing(queue: RecordedQueue, words: list[str], err: str) -> None:

@@ -189,7 +189,7 @@ def test_a_new_dependency_counts_and_an_empty_one_sets_free(rooms):
 
 def test_a_deadline_that_is_set_later_counts(rooms):
     job = rooms.running()
-    update(rooms, job.job_id, ROOT, deadline_at=rooms.now_s + 10)
+    update(rooms, job.job_id, deadline_at=rooms.now_s + 10)
     rooms.wait_s(11)
     assert rooms.recorded(job).ending is JobState.DEADLINE
 

@@ -42,6 +42,7 @@ class Parameter(NamedTuple):
 
     read: Reader
     is_for_waiting: bool = False
+    code_when_late: str = "ESLURM_JOB_NOT_PENDING"
 
 
 def _text(field: str) -> Reader:
@@ -96,7 +97,8 @@ def _time_min(value: str, job: Job, _line: Line) -> Changes:
         least_s = parse_time_limit(value)
     except NotationError:
         raise BadValue("scontrol: error: Invalid TimeMin value") from None
-    if job.time_limit_s is not None and least_s > job.time_limit_s:
+    is_waiting = job.state is JobState.PENDING
+    if is_waiting and job.time_limit_s is not None and least_s > job.time_limit_s:
         raise InvalidSpec("it may not run for so long", "ESLURM_INVALID_TIME_MIN_LIMIT")
     return {"time_min_s": least_s}
 
@@ -139,6 +141,8 @@ def _priority(value: str, job: Job, _line: Line) -> Changes:
     priority = _whole(value, "Priority")
     if priority and job.hold is not Hold.NONE:
         raise InvalidSpec("the job is held; release it first", "ESLURM_JOB_HELD")
+    if priority and job.state is not JobState.PENDING:
+        raise InvalidSpec("what has started is ranked no more", "ESLURM_PRIO_RESET_FAIL")
     return {"priority": priority}
 
 
@@ -254,7 +258,7 @@ PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType(
         "clusterf|eatures": Parameter(_refused("SLURM_ERROR")),
         "comment": Parameter(_text("comment")),
         "con|tiguous": Parameter(_flag("contiguous", "Contiguous"), is_for_waiting=True),
-        "cor|espec": Parameter(_of_operators),
+        "cor|espec": Parameter(_of_operators, is_for_waiting=True),
         "cpusp|ertask": Parameter(_number("cpus_per_task", "CPUsPerTask"), is_for_waiting=True),
         "dea|dline": Parameter(_deadline),
         "del|ayboot": Parameter(_nothing),
@@ -277,22 +281,22 @@ PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType(
         "nam|e": Parameter(_text("name")),
         "nic|e": Parameter(_nice),
         "numc|pus": Parameter(_cpus, is_for_waiting=True),
-        "numn|odes": Parameter(_nodes, is_for_waiting=True),
+        "numn|odes": Parameter(_nodes, is_for_waiting=True, code_when_late="ESLURM_NOT_SUPPORTED"),
         "numt|asks": Parameter(_tasks, is_for_waiting=True),
         "ove|rsubscribe": Parameter(_flag("oversubscribe", "OverSubscribe"), is_for_waiting=True),
         "par|tition": Parameter(_text("partition"), is_for_waiting=True),
-        "pre|fer": Parameter(_refused("ESLURM_INVALID_PREFER")),
+        "pre|fer": Parameter(_refused("ESLURM_INVALID_PREFER"), is_for_waiting=True),
         "pri|ority": Parameter(_priority),
         "qos": Parameter(_text("qos")),
         "reb|oot": Parameter(_of_operators),
         "reqc|ores": Parameter(_nothing),
         "reqn|odelist": Parameter(_host_list("node_list"), is_for_waiting=True),
-        "reqn|odes": Parameter(_nodes, is_for_waiting=True),
+        "reqn|odes": Parameter(_nodes, is_for_waiting=True, code_when_late="ESLURM_NOT_SUPPORTED"),
         "reqp|rocs": Parameter(_tasks, is_for_waiting=True),
         "reqs|ockets": Parameter(_nothing),
         "reqt|hreads": Parameter(_nothing),
         "requeue": Parameter(_flag("requeue", "Requeue")),
-        "reset|accruetime": Parameter(_nothing),
+        "reset|accruetime": Parameter(_nothing, is_for_waiting=True),
         "res|ervationname": Parameter(_text("reservation"), is_for_waiting=True),
         "sha|red": Parameter(_flag("oversubscribe", "Shared"), is_for_waiting=True),
         "sit|efactor": Parameter(_of_operators),
@@ -300,11 +304,11 @@ PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType(
         "stdo|ut": Parameter(_standard_output, is_for_waiting=True),
         "swi|tches": Parameter(_nothing),
         "tas|kspernode": Parameter(_number("ntasks_per_node", "TasksPerNode"), is_for_waiting=True),
-        "thr|eadspec": Parameter(_of_operators),
+        "thr|eadspec": Parameter(_of_operators, is_for_waiting=True),
         "timel|imit": Parameter(_time_limit),
         "timem|in": Parameter(_time_min),
         "wai|t-for-switch": Parameter(_nothing),
-        "wck|ey": Parameter(_text("wckey")),
+        "wck|ey": Parameter(_text("wckey"), is_for_waiting=True),
         "wor|kdir": Parameter(_text("work_dir"), is_for_waiting=True),
     }
 )

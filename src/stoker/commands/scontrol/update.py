@@ -9,6 +9,7 @@ Source: scontrol(1) "update"; the wording as recorded.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from stoker.commands.errors import strerror
@@ -19,7 +20,7 @@ from stoker.commands.scontrol.update_machine import update_nodes, update_partiti
 from stoker.commands.scontrol.update_steps import update_steps
 from stoker.commands.scontrol.words import Line, Pair, failure, job_refs, meant, pair
 from stoker.core.enums import JobState
-from stoker.core.errors import NotAllowed
+from stoker.core.errors import InvalidSpec, NotAllowed
 from stoker.core.models import Job
 from stoker.core.units import JobRef
 from stoker.worker.call import Answer
@@ -118,9 +119,12 @@ def _read(
     """
     changes: dict[str, object] = {}
     for parameter, value in parameters:
-        if parameter.is_for_waiting and job.state is not JobState.PENDING:
-            raise NotAllowed("the job waits no more", "ESLURM_JOB_NOT_PENDING")
-        changes |= parameter.read(value, job, line)
+        is_late = parameter.is_for_waiting and job.state is not JobState.PENDING
+        with suppress(*((InvalidSpec, NotAllowed) if is_late else ())):
+            # What cannot be read at all is told of before that it is too late for it.
+            changes |= parameter.read(value, job, line)
+        if is_late:
+            raise NotAllowed("the job waits no more", parameter.code_when_late)
     return changes
 
 
