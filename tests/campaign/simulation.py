@@ -322,7 +322,7 @@ def _alone() -> Iterator[None]:
     logging.disable()
     gc.disable()
     try:
-        with patch.object(processes, "holders_of", lambda _: []):
+        with patch.object(processes, "holders_of", lambda *_: []):
             yield
     finally:
         gc.enable()
