@@ -17,7 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Final, Protocol, TypeAlias
 
@@ -37,6 +37,8 @@ _PAUSES_S: Final = (1.0, 2.0, 5.0, 10.0, 30.0)
 _ORDERS_MAX: Final = 4096
 """How many orders wait for a shepherd that takes none; what more is asked is asked again when it
 is met anew."""
+_DESCRIPTORS_MAX: Final = 1024
+"""How many descriptors may wait with it, before no more launches do."""
 
 
 class UserEngine(Engine, Protocol):
@@ -70,6 +72,11 @@ class Launch:
         except OSError:
             self.close()
             raise
+
+    @property
+    def size(self) -> int:
+        """Return how many descriptors are held."""
+        return sum(map(len, self.descriptors.values()))
 
     def close(self) -> None:
         """Let go of the descriptors."""
@@ -146,7 +153,9 @@ class Attendant:
         """Have an order carried out; one that is no launch only if the shepherd is there."""
         is_launch = isinstance(order, Launch)
         with self._changed:
-            if self._is_closing or self.is_absent or not (is_launch or self._thread):
+            # Who recovers the jobs asks what was to be done to them while nobody could be asked.
+            is_away = self.is_absent and not self.is_open
+            if self._is_closing or is_away or not (is_launch or self._thread):
                 return
             if len(self._orders) >= _ORDERS_MAX and not is_launch:
                 log.warning("user %d's shepherd takes no orders: one is dropped", self.user_id)
@@ -154,6 +163,13 @@ class Attendant:
             self._orders.append(order)
             self._changed.notify()
             self._start()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more launches may wait for the shepherd: one that takes none is brought none."""
+        with self._changed:
+            waiting = [order.size for order in self._orders if isinstance(order, Launch)]
+        return len(waiting) < _ORDERS_MAX and sum(waiting) < _DESCRIPTORS_MAX
 
     def _start(self) -> None:
         if self._thread is None:
@@ -255,28 +271,42 @@ class Attendant:
 
     def _meet(self) -> bool:
         """Meet the shepherd, started if need be; whether that was possible."""
-        try:
-            # Nothing that it tells is judged before it is known which units are this user's.
-            with self._judging:
-                evidence, unwanted = self.credence.judge(self.engine.open(self._take))
-        except (EngineError, OSError) as error:
-            self.trouble = str(error)
-            log.error("%s", error)  # noqa: TRY400 - the sentence says it all
-            return False
-        self.trouble = ""
+        with ExitStack() as undo:
+            try:
+                # Nothing that it tells is judged before it is known which units are this user's.
+                with self._judging:
+                    said = self.engine.open(self._take)
+                    undo.callback(self._let_go)
+                    evidence, unwanted = self.credence.judge(said)
+            except (EngineError, OSError) as error:
+                self.trouble = str(error)
+                log.error("%s", error)  # noqa: TRY400 - the sentence says it all
+                return False
+            # What nobody could be told is believed again when it is said again.
+            undo.callback(self.credence.forget, evidence.keys())
+            self.trouble = ""
+            if unwanted:
+                self.engine.acknowledge(unwanted)
+            self._pass_on(evidence)
+            undo.pop_all()
+        return True
+
+    def _pass_on(self, evidence: Evidence) -> None:
+        """Tell whoever waits for it what the shepherd knows."""
         with self._changed:
             self.is_open = True
             is_awaited, is_absent = self._is_awaited, self.is_absent
             if is_awaited:
                 self._first = evidence
-        if unwanted:
-            self.engine.acknowledge(unwanted)
         if is_absent:
             self._on_met(self.user_id, evidence)
             self.is_absent = False
         elif not is_awaited:
             self._tell([*evidence.running.values(), *evidence.events])
-        return True
+
+    def _let_go(self) -> None:
+        self.is_open = False
+        self.engine.close()
 
     def _take(self, events: Sequence[EngineEvent]) -> None:
         """Pass on what is believed of what the shepherd tells."""

@@ -219,6 +219,10 @@ class Evidence(msgspec.Struct, frozen=True):
     users_since: Mapping[int, float] = {}
     absent: frozenset[int] = frozenset()
 
+    def keys(self) -> set[str]:
+        """Return the units of which something is said."""
+        return {*self.queued, *self.running, *(event.key for event in self.events)}
+
     def knows_since(self, user_id: int) -> float:
         """Return since when it knows what it was told of a user's units."""
         return self.users_since.get(user_id, self.remembers_since)

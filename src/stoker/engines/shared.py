@@ -188,6 +188,9 @@ class SharedEngine:
             # unit of which both it and we know.
             self._tell(attendant.refusal(units))
             return
+        if not attendant.has_room:
+            self._tell(attendant.refusal(units))
+            return
         try:
             order = Launch(units, descriptors)
         except OSError as error:

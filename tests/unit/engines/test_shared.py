@@ -274,6 +274,41 @@ def test_who_was_absent_is_recovered_when_met_but_not_before_the_others_are(hous
     saw(house.users[BOB], "launch", ("12.0.batch",), {"12.0.batch": []})
 
 
+def test_what_recovery_asks_of_who_was_absent_is_done(house: House) -> None:
+    house.users[BOB].evidence = knows("2.0.batch", ended=[end("12.0.batch")])
+    house.users[BOB].refuses = "cannot do it: no"
+    house.open(BOB)
+    house.users[BOB].refuses = ""
+
+    def recover(_: int, __: Evidence) -> None:
+        house.engine.end("2.0", "cancelled", 0.0)
+        house.engine.acknowledge(["12.0.batch"])
+
+    house.engine.follow(recover)
+    saw(house.users[BOB], "end", "2.0", "cancelled", 0.0)
+    saw(house.users[BOB], "acknowledge", ("12.0.batch",))
+
+
+def test_who_was_absent_is_met_anew_if_the_recovery_breaks(house: House) -> None:
+    house.users[BOB].evidence = knows("2.0.batch", ended=[end("12.0.batch")])
+    house.users[BOB].refuses = "cannot do it: no"
+    house.open(BOB)
+    house.users[BOB].refuses = ""
+    met: list[Evidence] = []
+
+    def recover(_: int, evidence: Evidence) -> None:
+        met.append(evidence)
+        if len(met) < 3:
+            raise EngineError("the records are away")
+
+    house.engine.follow(recover)
+    until(lambda: len(met) > 2, "the recovery")
+    assert [each.running.keys() for each in met] == [{"2.0.batch"}] * 3
+    assert [[event.key for event in each.events] for each in met] == [["12.0.batch"]] * 3
+    closed = len(house.users[BOB].named("close"))
+    assert closed == 2, "each connection but the last is let go"
+
+
 def test_a_launch_that_finds_no_shepherd_is_answered_and_the_next_tries_again(house: House) -> None:
     house.open()
     house.users[BOB].refuses = "cannot do it: no"
@@ -366,6 +401,20 @@ def test_orders_for_who_takes_none_are_not_kept_without_end(
     house.users[BOB].goes_on.set()
     saw(house.users[BOB], "launch", ("12.0.batch",), {"12.0.batch": []})
     assert len(house.users[BOB].named("signal")) <= 10
+
+
+def test_descriptors_for_who_takes_no_orders_are_not_kept_without_end(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attendant, "_DESCRIPTORS_MAX", 10)
+    house.open()
+    house.users[BOB].stops.add("launch")
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(100):
+        key = f"2.0.{number}.0"
+        house.engine.launch([_unit(key)], {key: [2, 2, 2]})
+    assert len(os.listdir("/proc/self/fd")) - before <= 20
+    assert house.events.failed("2.0.99.0").step == "shepherd"
 
 
 def test_who_does_not_say_how_it_is_is_waited_for_once(house: House) -> None:
