@@ -166,11 +166,11 @@ class Channel:
                 # Who sends a little now and then is not waited for any longer.
                 timeout_s = max(0.0, give_up_at - time.monotonic())
             if self._flow is not None and (wait_s := self._flow.wait_s) > 0:
-                if select.select([self._wake_fd], [], [], wait_s)[0]:
+                if readable([self._wake_fd], wait_s):
                     self._heed_wake()
                     return None
                 continue
-            ready, _, _ = select.select([self._socket.fileno(), self._wake_fd], [], [], timeout_s)
+            ready = readable([self._socket.fileno(), self._wake_fd], timeout_s)
             if self._socket.fileno() not in ready:
                 self._heed_wake()
                 return None
@@ -235,6 +235,15 @@ def reach(home: Path) -> Channel:
         connecting.close()
         raise
     return Channel(connecting)
+
+
+def readable(descriptors: Sequence[int], timeout_s: float | None) -> list[int]:
+    """Wait for some of these, which may have any number: select(2) knows but a thousand."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    timeout_ms = None if timeout_s is None else max(0.0, timeout_s) * 1000
+    return [descriptor for descriptor, _ in poll.poll(timeout_ms)]
 
 
 def give_up_after(connecting: socket.socket, seconds: int = _SEND_TIMEOUT_S) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import select
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ import stoker
 from stoker.core.errors import EngineError
 from stoker.core.processes import real_user_of
 from stoker.engines.base import UnitUsage
+from stoker.engines.channel import readable
 
 START_TIMEOUT_S = 15.0
 _PR_SET_CHILD_SUBREAPER = 36
@@ -111,7 +111,7 @@ def _read_verdict(reading: int) -> str:
     """Return what the shepherd says of its start: ``1``, or why not."""
     said = b""
     deadline = time.monotonic() + START_TIMEOUT_S
-    while select.select([reading], [], [], max(0.0, deadline - time.monotonic()))[0]:
+    while readable([reading], deadline - time.monotonic()):
         chunk = os.read(reading, _SAID_MAX)
         said += chunk
         if not chunk or len(said) > _SAID_MAX:
@@ -154,7 +154,7 @@ def _await_end(pid: int, timeout_s: float) -> bool:
     except ProcessLookupError:
         return False
     try:
-        return bool(select.select([descriptor], [], [], timeout_s)[0])
+        return bool(readable([descriptor], timeout_s))
     finally:
         os.close(descriptor)
 

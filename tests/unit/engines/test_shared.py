@@ -409,11 +409,11 @@ def test_descriptors_for_who_takes_no_orders_are_not_kept_without_end(
     monkeypatch.setattr(attendant, "_DESCRIPTORS_MAX", 10)
     house.open()
     house.users[BOB].stops.add("launch")
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for number in range(100):
         key = f"2.0.{number}.0"
         house.engine.launch([_unit(key)], {key: [2, 2, 2]})
-    assert len(os.listdir("/proc/self/fd")) - before <= 20
+    assert len(list(Path("/proc/self/fd").iterdir())) - before <= 20
     assert house.events.failed("2.0.99.0").step == "shepherd"
 
 
