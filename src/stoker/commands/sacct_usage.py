@@ -41,16 +41,27 @@ def _usage_in(_line: Line, style: Style, usage: Usage, *, tasks: int = 1) -> str
     seconds = format_duration((usage.user_s + usage.system_s) / max(1, tasks))
     memory = style.bytes(usage.max_rss_kib * 1024)
     disk = usage.blocks_in * BLOCK
-    return f"cpu={seconds},energy=0,fs/disk={disk},mem={memory},pages={usage.major_faults}"
+    size = f",vmem={style.bytes(usage.max_size_kib * 1024)}" if usage.max_size_kib else ""
+    return f"cpu={seconds},energy=0,fs/disk={disk},mem={memory},pages={usage.major_faults}{size}"
 
 
 def _usage_out(_line: Line, _style: Style, usage: Usage) -> str:
     return f"energy=0,fs/disk={usage.blocks_out * BLOCK}"
 
 
-def _in_node(line: Line, _style: Style, _usage: Usage) -> str:
+def _in_node(line: Line, _style: Style, usage: Usage) -> str:
     node = _first_node(line.held)
-    return ",".join(f"{name}={node}" for name in ("cpu", "energy", "fs/disk", "mem", "pages"))
+    names = ("cpu", "energy", *_named_in(usage))
+    return ",".join(f"{name}={node}" for name in names)
+
+
+def _in_task(_line: Line, _style: Style, usage: Usage) -> str:
+    return ",".join(f"{name}=0" for name in ("cpu", *_named_in(usage)))
+
+
+def _named_in(usage: Usage) -> tuple[str, ...]:
+    """Return what is told of a step besides CPU and energy: a size only where it was seen."""
+    return ("fs/disk", "mem", "pages", *(("vmem",) if usage.max_size_kib else ()))
 
 
 def _out_node(line: Line, _style: Style, _usage: Usage) -> str:
@@ -79,7 +90,7 @@ TASK = _of_usage(lambda _line, _style, _usage: "0")
 IN = _of_usage(_usage_in)
 IN_AVERAGE = _of_usage(lambda line, *rest: _usage_in(line, *rest, tasks=line.ntasks))
 IN_NODE = _of_usage(_in_node)
-IN_TASK = _of_usage(lambda _line, _style, _usage: "cpu=0,fs/disk=0,mem=0,pages=0")
+IN_TASK = _of_usage(_in_task)
 OUT = _of_usage(_usage_out)
 OUT_NODE = _of_usage(_out_node)
 OUT_TASK = _of_usage(lambda _line, _style, _usage: "fs/disk=0")

@@ -13,6 +13,7 @@ from stoker.commands.sacct import sacct
 from stoker.commands.sacct_fields import names
 from stoker.commands.sacct_options import OPTIONS
 from stoker.core.enums import JobState
+from stoker.core.models import Usage
 from stoker.worker.call import Answer, Call
 from support.recorded_cluster import (
     ALICE,
@@ -272,3 +273,17 @@ def test_a_long_history_reads_as_a_short_one_would(argv, monkeypatch):
     at_once = answer()
     monkeypatch.setattr("stoker.commands.sacct.LONG", 0)
     assert answer() == at_once
+
+
+@pytest.mark.parametrize("size_kib", [0, 2920])
+def test_a_size_is_told_among_the_others_where_it_was_seen(size_kib: int) -> None:
+    names = "TRESUsageInTot,TRESUsageInMaxNode,TRESUsageInMaxTask"
+    record = ended(5, "half", JobState.COMPLETED, cpus=2, span=("51:00", "51:00", "51:10"))
+    record.attempts[0].usage = Usage(max_rss_kib=1780, max_size_kib=size_kib)
+    (told,) = lines("-o", names, "-j", "5.batch", cluster=RecordedCluster([record]))
+    seen = [f",vmem={each}" if size_kib else "" for each in ("2920K", "node1", "0")]
+    assert told.split("|") == [
+        f"cpu=00:00:00,energy=0,fs/disk=0,mem=1780K,pages=0{seen[0]}",
+        f"cpu=node1,energy=node1,fs/disk=node1,mem=node1,pages=node1{seen[1]}",
+        f"cpu=0,fs/disk=0,mem=0,pages=0{seen[2]}",
+    ]
