@@ -35,6 +35,7 @@ _NOTATIONS: Final[Mapping[str, str]] = {
     "priority_max_age": "time",
     "priority_weight_tres": "name=count, ...",
     "total_memory": "memory",
+    "tmp_disk": "memory",
 }
 """How the settings that are texts are written; the others say it by their type."""
 

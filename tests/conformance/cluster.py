@@ -334,6 +334,7 @@ def _settings_text(file: str) -> str:
         "nodes": "node[1-2]",
         "total_cpus": "16",
         "total_memory": "32000M",
+        "tmp_disk": "0",
         "max_array_size": "1001",
         "requeue_delay_s": "121",
         **SETTINGS.get(file, {}),

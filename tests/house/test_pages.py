@@ -15,10 +15,10 @@ from stoker.cli.names import SLURM_NAMES
 from stoker.cli.people.group import SECTIONS, stoker
 from stoker.commands.table import COMMANDS
 from stoker.core.enums import JobState, Reason
+from stoker.core.hardware import Detected
 from stoker.core.lifecycle import TRANSITIONS
 from stoker.core.settings import (
     RESERVED_NAMES,
-    Detected,
     PartitionSettings,
     Settings,
     load_settings,

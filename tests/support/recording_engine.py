@@ -15,9 +15,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from stoker.core.database import Database
+from stoker.core.hardware import Detected
 from stoker.core.models import Job, JobSpec, Owner
 from stoker.core.repository import Repository
-from stoker.core.settings import Detected, Settings, machine_of
+from stoker.core.settings import Settings, machine_of
 from stoker.core.units import JobRef, parse_array, parse_dependency, parse_job_ref
 from stoker.engines.base import (
     Ended,

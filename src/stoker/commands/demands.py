@@ -95,6 +95,8 @@ def _check_amounts(spec: JobSpec, layout: Mapping[str, int], controller: Control
     memory = spec.mem_per_node_mib or (spec.mem_per_cpu_mib or 0) * cpus
     if memory > max((node.memory_mib for node in nodes), default=0):
         raise Infeasible("Memory specification can not be satisfied")
+    if spec.tmp_disk_mib > max((node.tmp_disk_mib for node in nodes), default=0):
+        raise Infeasible("Temporary disk specification can not be satisfied")
     # A node is one socket whose cores have one thread each: see `scontrol show node`.
     limits = {"sockets-per-node": 1, "threads-per-core": 1, "cores-per-socket": cpus_max}
     if any(layout.get(name, 1) > limit for name, limit in limits.items()):

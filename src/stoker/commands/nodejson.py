@@ -64,7 +64,7 @@ def _standing(status: NodeStatus, partitions: list[Partition], host: Host) -> di
         "slurmd_start_time": int(host.started_at),
         "sockets": 1,
         "threads": 1,
-        "temporary_disk": 0,
+        "temporary_disk": node.tmp_disk_mib,
         "weight": 1,
         "tres": f"cpu={node.cpus},mem={format_memory(node.memory_mib)},billing={node.cpus}",
         "slurmd_version": "22.05.8",

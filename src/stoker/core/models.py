@@ -373,6 +373,8 @@ class Node(msgspec.Struct, frozen=True, gc=False):
     memory_mib: int
     gres: Mapping[str, int] = {}
     features: tuple[str, ...] = ()
+    tmp_disk_mib: int = 0
+    """Temporary space that there can be; nodes of one machine share it."""
 
 
 class Partition(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -21,6 +21,7 @@ from msgspec import Meta
 from msgspec.structs import FieldInfo
 
 from stoker.core.errors import UserError
+from stoker.core.hardware import Detected
 from stoker.core.models import FOREVER, Node, Partition
 from stoker.core.prioritysettings import PrioritySettings, PriorityTimes
 from stoker.core.units import (
@@ -89,6 +90,13 @@ class Settings(PrioritySettings, frozen=True, kw_only=True, forbid_unknown_field
     ] = 0
     total_memory: Annotated[
         str, Meta(description="Memory to give out, in Slurm's notation; empty: all there is.")
+    ] = ""
+    tmp_disk: Annotated[
+        str,
+        Meta(
+            description="Temporary space that a node can offer (`--tmp`), in Slurm's notation; "
+            "empty: what the file system of /tmp has in all."
+        ),
     ] = ""
     nodes: Annotated[
         str,
@@ -371,22 +379,6 @@ class Machine(msgspec.Struct, frozen=True):
         return sum(node.memory_mib for node in self.nodes)
 
 
-class Detected(msgspec.Struct, frozen=True):
-    """What this host has: usable cores, memory, name."""
-
-    cpus: tuple[int, ...]
-    memory_mib: int
-    host: str
-
-
-def detect() -> Detected:
-    """Look at the host."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
-    return Detected(
-        tuple(sorted(os.sched_getaffinity(0))), memory, os.uname().nodename.split(".")[0]
-    )
-
-
 def machine_of(settings: Settings, detected: Detected) -> Machine:
     """Return what the settings make of the host.
 
@@ -403,10 +395,18 @@ def _machine_of(settings: Settings, detected: Detected) -> Machine:
     names = tuple(expand_hosts(settings.nodes)) or (detected.host,)
     cpus = settings.total_cpus or len(detected.cpus)
     memory = _memory(settings.total_memory) or detected.memory_mib
+    tmp_disk = _memory(settings.tmp_disk) if settings.tmp_disk else detected.tmp_disk_mib
     _check_are_unique("node", names)
     gres = dict(parse_gres(settings.gres))
     nodes = tuple(
-        Node(name, index, cpus // len(names), memory // len(names), gres)
+        Node(
+            name,
+            index,
+            cpus // len(names),
+            memory // len(names),
+            gres,
+            tmp_disk_mib=tmp_disk or 0,
+        )
         for index, name in enumerate(names)
     )
     if nodes[0].cpus < 1 or nodes[0].memory_mib < 1:

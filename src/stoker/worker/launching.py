@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from stoker.core.errors import StoreError
+from stoker.core.hardware import Detected
 from stoker.core.models import NO_TASK, Job, JobSpec, NodeShare
 from stoker.core.repository import Repository
-from stoker.core.settings import Detected, Machine, Settings
+from stoker.core.settings import Machine, Settings
 from stoker.core.units import PatternFields, expand_pattern
 from stoker.engines.base import Engine, Failed, Unit, UnitKey, Warn
 from stoker.worker.admission import Admission

@@ -22,18 +22,11 @@ from pathlib import Path
 import stoker
 from stoker.core.database import Database
 from stoker.core.errors import StokerError, UserError
+from stoker.core.hardware import Detected, detect
 from stoker.core.homes import home_directory
 from stoker.core.ownerstore import OwnerStore
 from stoker.core.repository import Repository
-from stoker.core.settings import (
-    Detected,
-    Machine,
-    Settings,
-    SettingsError,
-    detect,
-    load_settings,
-    machine_of,
-)
+from stoker.core.settings import Machine, Settings, SettingsError, load_settings, machine_of
 from stoker.engines.local import LocalEngine
 from stoker.engines.shared import SharedEngine
 from stoker.worker.bailiff import Bailiff

@@ -9,8 +9,8 @@ from typing import Final
 
 import msgspec
 
+from stoker.core.hardware import Detected
 from stoker.core.models import Allocation, Job, NodeShare, Step
-from stoker.core.settings import Detected
 from stoker.core.units import expand_pattern
 from stoker.engines.base import Unit, UnitKey, Warn
 from stoker.worker.admission import Admission

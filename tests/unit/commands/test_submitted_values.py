@@ -333,3 +333,19 @@ def test_root_submits_as_nobody_else(word, said, code):
     heard = converse(sbatch(call_of("sbatch", word, "--wrap=true", owner=ROOT), controller))
     assert (heard.err, heard.code) == (f"sbatch: {said}\n", code)
     assert controller.submissions == []
+
+
+@pytest.mark.parametrize(
+    ("words", "is_taken"), [("--tmp=5G", True), ("--tmp=99T", False), ("-H --tmp=99T", True)]
+)
+def test_more_temporary_space_than_a_node_has_is_refused(words, is_taken):
+    nodes = (Node("node1", 0, 8, 16_000, tmp_disk_mib=10_000),)
+    controller = FakeController(msgspec.structs.replace(MACHINE, nodes=nodes))
+    heard = converse(sbatch(call_of("sbatch", *words.split(), "--wrap=true"), controller))
+    assert (heard.code == 0) is is_taken
+    if not is_taken:
+        assert heard.err == (
+            "sbatch: error: Temporary disk specification can not be satisfied\n"
+            "sbatch: error: Batch job submission failed: Requested node configuration is not "
+            "available\n"
+        )

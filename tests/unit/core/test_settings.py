@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from stoker.core.hardware import Detected, detect
 from stoker.core.settings import (
-    Detected,
     PartitionSettings,
     Settings,
     SettingsError,
     describe_settings,
-    detect,
     load_settings,
     machine_of,
 )
@@ -197,3 +196,11 @@ def test_a_default_of_no_limit_is_one():
 def test_a_machine_that_cannot_be_is_refused_by_name(settings, named):
     with pytest.raises(SettingsError, match=named):
         machine_of(settings, HOST)
+
+
+def test_temporary_space_is_that_of_the_host_unless_it_is_said() -> None:
+    host = Detected((0,), 8000, "box", tmp_disk_mib=5000)
+    found = [
+        machine_of(Settings(tmp_disk=said), host).nodes[0].tmp_disk_mib for said in ("", "2G", "0")
+    ]
+    assert found == [5000, 2048, 0]

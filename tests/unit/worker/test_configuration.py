@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stoker.core.settings import Detected, Settings, machine_of
+from stoker.core.hardware import Detected
+from stoker.core.settings import Settings, machine_of
 from stoker.worker.configuration import Place, slurm_configuration
 
 

@@ -97,7 +97,10 @@ def _node_lines(line: Line, status: NodeStatus) -> Iterator[str]:
         f"RealMemory={node.memory_mib} AllocMem={status.allocated_memory_mib} "
         f"FreeMem={status.free_memory_mib} Sockets=1 Boards=1"
     )
-    yield (f"State={status.state} ThreadsPerCore=1 TmpDisk=0 Weight=1 Owner=N/A MCS_label=N/A")
+    yield (
+        f"State={status.state} ThreadsPerCore=1 TmpDisk={node.tmp_disk_mib} Weight=1 Owner=N/A "
+        "MCS_label=N/A"
+    )
     names = nodeview.partition_names(status, list(line.controller.partitions()))
     yield f"Partitions={','.join(names)} "
     yield from _host_lines(host, scene)
