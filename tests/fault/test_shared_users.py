@@ -115,7 +115,7 @@ def test_nobody_sees_more_of_a_shared_home_than_they_need() -> None:
         assert writable == [str(roots / "run" / "stokerd.sock")]
         scripts = list((roots / "spool" / "scripts").glob("*/*/slurm_script"))
         assert [(path.stat().st_uid, path.stat().st_mode & 0o777) for path in scripts] == [
-            (BOB, 0o500)
+            (BOB, 0o700)
         ]
 
 

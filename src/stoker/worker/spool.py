@@ -89,10 +89,10 @@ class SharedSpool:
             directory.chmod(0o711)
         fresh = path.with_name(f".{_SCRIPT_NAME}.new")
         fresh.unlink(missing_ok=True)
-        descriptor = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o500)
+        descriptor = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o700)
         with os.fdopen(descriptor, "wb") as file:
             file.write(self._read(digest))
-            os.fchmod(descriptor, 0o500)
+            os.fchmod(descriptor, 0o700)
             os.fchown(descriptor, user_id, -1)
         fresh.replace(path)
         return path

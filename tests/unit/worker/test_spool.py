@@ -57,7 +57,7 @@ def test_a_users_script_is_theirs_and_stands_where_nobody_looks_around(tmp_path)
     assert path == tmp_path / str(ME) / "abc" / "slurm_script"
     assert path.stat().st_uid == ME
     modes = [stat.S_IMODE(each.stat().st_mode) for each in (path, *path.parents[:2])]
-    assert modes == [0o500, 0o711, 0o711]
+    assert modes == [0o700, 0o711, 0o711]
 
 
 @pytest.mark.skipif(ME != 0, reason="only root gives files away")
