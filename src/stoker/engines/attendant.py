@@ -23,7 +23,7 @@ from typing import Final, Protocol, TypeAlias
 
 from stoker.core.errors import EngineError
 from stoker.engines.base import Engine, EngineEvent, Evidence, Failed, Listener, Unit
-from stoker.engines.credence import Credence
+from stoker.engines.credence import Credence, plain
 
 log = logging.getLogger(__name__)
 
@@ -279,7 +279,7 @@ class Attendant:
                     undo.callback(self._let_go)
                     evidence, unwanted = self.credence.judge(said)
             except (EngineError, OSError) as error:
-                self.trouble = str(error)
+                self.trouble = plain(str(error))
                 log.error("%s", error)  # noqa: TRY400 - the sentence says it all
                 return False
             # What nobody could be told is believed again when it is said again.

@@ -33,6 +33,8 @@ _CREDENTIALS = struct.Struct("3i")
 _TIMEVAL = struct.Struct("ll")
 _SEND_TIMEOUT_S = 20
 _RECEIVE_SIZE = 1 << 18
+_ERROR_MAX = 200
+"""Letters of what is wrong with a message: that may hold all of it."""
 
 _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 
@@ -60,7 +62,7 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T], kind: Any) -> T:
             found: T = msgspec.convert(json.loads(body), kind)
             return found
         raise EngineError(
-            f"cannot read what the shepherd says: {error}; "
+            f"cannot read what the shepherd says: {str(error)[:_ERROR_MAX]}; "
             "was Stoker upgraded while jobs ran? They go on; restart once they have ended"
         ) from None
 

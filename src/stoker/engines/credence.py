@@ -261,9 +261,9 @@ def _put_right(event: EngineEvent, stage: _Stage, since: float, now: float) -> E
                 key=event.key,
                 step=event.step if event.step in _STEPS else _OTHER_STEP,
                 errno=_within(event.errno, 0, 255),
-                message=_text(event.message),
+                message=plain(event.message),
                 at=_within(event.at, since, now),
-                path=_text(event.path),
+                path=plain(event.path),
             )
         case Withdrawn() | Lost():
             return event
@@ -282,5 +282,6 @@ def _within(number: _Number, least: _Number, most: _Number) -> _Number:
     return most if math.isnan(number) else max(least, min(number, most))
 
 
-def _text(said: str) -> str:
-    return said[:_TEXT_MAX].encode("utf-8", "replace").decode()
+def plain(said: str) -> str:
+    """Return words of a shepherd as they can be recorded, and shown on anybody's terminal."""
+    return "".join(each if each.isprintable() else "?" for each in said[:_TEXT_MAX])

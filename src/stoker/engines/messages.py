@@ -94,5 +94,5 @@ def expect(channel: Channel, kind: type[_T]) -> _T:
         raise Silence("cannot talk to the shepherd: it does not answer; look into its log")
     message = read(frame)
     if not isinstance(message, kind):
-        raise EngineError(f"cannot talk to the shepherd: it answers {message!r}")
+        raise EngineError(f"cannot talk to the shepherd: it answers with {type(message).__name__}")
     return message

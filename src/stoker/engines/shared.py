@@ -21,7 +21,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TooLate
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -38,7 +38,7 @@ from stoker.engines.base import (
     Started,
     Unit,
 )
-from stoker.engines.credence import Credence
+from stoker.engines.credence import Credence, plain
 from stoker.engines.local import LocalEngine
 from stoker.engines.register import Register, group_of
 from stoker.engines.starting import become_subreaper
@@ -322,24 +322,29 @@ class SharedEngine:
         return answers
 
 
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
+_Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1 << 33)]
+
+
 class _Status(msgspec.Struct):
     """What is shown of a user's shepherd, which may say anything."""
 
-    pid: int = 0
-    started_at: float = 0.0
-    cpu_s: float = 0.0
+    pid: _Count = 0
+    started_at: _Seconds = 0.0
+    cpu_s: _Seconds = 0.0
     mode: Literal["cgroup", "scan"] = "scan"
-    running: int = 0
-    queued: int = 0
-    journal_bytes: int = 0
+    running: _Count = 0
+    queued: _Count = 0
+    journal_bytes: _Count = 0
     trouble: str = ""
 
 
 def _status_of(attendant: Attendant) -> _Status:
     try:
         status = msgspec.convert(attendant.engine.status(), _Status)
-    except msgspec.ValidationError as error:
-        raise EngineError(f"it speaks nonsense: {error}") from None
+    except (msgspec.ValidationError, ValueError) as error:
+        raise EngineError(f"it speaks nonsense: {plain(str(error))}") from None
+    status.trouble = plain(status.trouble)
     if not status.pid:
         raise EngineError(status.trouble)
     return status

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import resource
 import socket
+import struct
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
+from stoker.core.errors import EngineError
 from stoker.engines.channel import Channel
+from stoker.engines.messages import Welcome, expect
 from stoker.engines.starting import reap
 
 DESCRIPTORS = 1200
@@ -52,3 +56,24 @@ def test_a_child_is_reaped_however_many_descriptors_are_open() -> None:
         death = reap(child, wait_s=10.0)
     assert death is not None
     assert death.exit_code == 0
+
+
+class Talker:
+    """A channel to somebody who says one thing."""
+
+    def __init__(self, frame: bytes) -> None:
+        ours, self._theirs = socket.socketpair()
+        self.channel = Channel(ours)
+        threading.Thread(target=self._say, args=(frame,), daemon=True).start()
+
+    def _say(self, frame: bytes) -> None:
+        self._theirs.sendall(struct.pack("!I", len(frame)) + frame)
+
+
+@pytest.mark.parametrize("of", [b'{"type":"status","status":{"x":"%b"}}', b'{"type":"%b"}'])
+def test_an_error_does_not_repeat_all_that_was_said(of: bytes) -> None:
+    talker = Talker(of % (b"x" * 1_000_000))
+    with pytest.raises(EngineError) as error:
+        expect(talker.channel, Welcome)
+    assert len(str(error.value)) < 1_000
+    talker.channel.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from stoker.core import processes
@@ -446,7 +448,20 @@ def test_a_survey_tells_of_each_user_what_it_may(house: House) -> None:
     assert found.boot_id == processes.boot_id()
 
 
-@pytest.mark.parametrize("said", [{"pid": "x"}, {"pid": 1, "mode": []}, {"pid": 1, "running": {}}])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"pid": "x"},
+        {"pid": 1, "mode": []},
+        {"pid": 1, "mode": "\ud800"},
+        {"pid": 1, "running": {}},
+        {"pid": 1, "running": 1 << 70},
+        {"pid": 1, "running": -5},
+        {"pid": 1, "started_at": math.nan},
+        {"pid": 1, "started_at": 1e300},
+        {"pid": 1, "cpu_s": math.inf},
+    ],
+)
 def test_a_status_that_is_nonsense_is_its_users_trouble(
     house: House, monkeypatch: pytest.MonkeyPatch, said: Mapping[str, Any]
 ) -> None:
@@ -457,6 +472,23 @@ def test_a_status_that_is_nonsense_is_its_users_trouble(
     status = house.engine.status()
     assert "nonsense" in status["users"][str(BOB)]["trouble"]
     assert status["running"] == 0
+    assert msgspec.msgpack.encode(status)
+
+
+@pytest.mark.parametrize("pid", [0, 1])
+def test_a_shepherds_words_are_bounded_and_can_be_shown(
+    house: House, monkeypatch: pytest.MonkeyPatch, pid: int
+) -> None:
+    house.open()
+    house.run("2.0.batch")
+    until(lambda: house.users[BOB].units, "the launch")
+    said = {"pid": pid, "trouble": "\x1b]0;mine\a\ud800" + 9_999 * "x"}
+    monkeypatch.setattr(house.users[BOB], "status", lambda: said)
+    status = house.engine.status()
+    trouble = status["users"][str(BOB)]["trouble"]
+    assert trouble.startswith("?]0;mine??xx")
+    assert len(trouble) < 5_000
+    assert msgspec.msgpack.encode(status)
 
 
 def test_after_it_was_closed_nothing_is_told(house: House) -> None:
