@@ -49,6 +49,8 @@ _OPEN_S: Final = 2.0
 _CLOSE_S: Final = 5.0
 _ANSWER_S: Final = 0.5
 """How long all shepherds together are waited for when they are asked for something."""
+_LEFT_ALONE_S: Final = 30.0
+"""How long a shepherd that was too late with its answer is asked nothing more."""
 
 _SILENCE: Final = "it does not answer"
 
@@ -104,6 +106,7 @@ class SharedEngine:
         self._attendants: dict[int, Attendant] = {}
         self._register = Register()
         self._asked: dict[int, Future[Any]] = {}
+        self._late_at: dict[int, float] = {}
         self._is_closing = False
 
     def _local_engine(self, user_id: int, credence: Credence) -> UserEngine:
@@ -297,29 +300,32 @@ class SharedEngine:
     def _ask_all(self, question: Callable[[Attendant], _T]) -> dict[int, _T | EngineError]:
         """Ask of each user's shepherd that is there, all at once and for a moment only.
 
-        Who did not answer in time before is not waited for until it has.
+        Who did not answer in time is not asked again for a while: whoever wants to know may be
+        keeping everybody waiting.
         """
         asked: dict[int, Future[_T]] = {}
         answers: dict[int, _T | EngineError] = {}
         give_up_at = time.monotonic() + _ANSWER_S
         for user_id, attendant in sorted(self._attendants.items()):
-            last = self._asked.get(user_id)
-            if attendant.is_absent:
+            if attendant.is_absent or self._is_left_alone(user_id):
                 answers[user_id] = EngineError(attendant.trouble or _SILENCE)
-            elif attendant.is_open and (last is None or last.done()):
-                asked[user_id] = self._asked[user_id] = _beside(partial(question, attendant))
-                if last is not None and last.exception() is not None:
-                    answers[user_id] = EngineError(_SILENCE)
             elif attendant.is_open:
-                answers[user_id] = EngineError(_SILENCE)
-        for user_id in asked.keys() - answers.keys():
+                asked[user_id] = self._asked[user_id] = _beside(partial(question, attendant))
+        for user_id, answer in asked.items():
             try:
-                answers[user_id] = asked[user_id].result(max(0.0, give_up_at - time.monotonic()))
+                answers[user_id] = answer.result(max(0.0, give_up_at - time.monotonic()))
             except TooLate:
+                self._late_at[user_id] = time.monotonic()
                 answers[user_id] = EngineError(_SILENCE)
             except EngineError as error:
                 answers[user_id] = error
         return answers
+
+    def _is_left_alone(self, user_id: int) -> bool:
+        """Whether a user's shepherd was asked and has not answered, or late and not long ago."""
+        last, late_at = self._asked.get(user_id), self._late_at.get(user_id, -math.inf)
+        is_waited_for = last is not None and not last.done()
+        return is_waited_for or time.monotonic() - late_at < _LEFT_ALONE_S
 
 
 _Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]

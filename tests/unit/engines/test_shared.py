@@ -120,6 +120,7 @@ def house(monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     monkeypatch.setattr(shared, "_OPEN_S", 0.3)
     monkeypatch.setattr(shared, "_CLOSE_S", 2.0)
     monkeypatch.setattr(shared, "_ANSWER_S", 0.3)
+    monkeypatch.setattr(shared, "_LEFT_ALONE_S", 0.5)
     monkeypatch.setattr(attendant, "_PAUSES_S", (0.01,))
     made = House()
     yield made
@@ -434,6 +435,29 @@ def test_who_does_not_say_how_it_is_is_waited_for_once(house: House) -> None:
     house.users[BOB].goes_on.set()
     until(lambda: not house.engine.status()["users"][str(BOB)]["trouble"], "bob's status")
     assert house.engine.survey().running == {}
+
+
+def test_who_is_always_a_little_late_is_waited_for_once_in_a_while(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "_ANSWER_S", 0.1)
+    monkeypatch.setattr(shared, "_LEFT_ALONE_S", 10.0)
+    house.open()
+    house.run("1.0.batch", "2.0.batch")
+    for user_id in (ALICE, BOB):
+        until(lambda user=house.users[user_id]: user.units, "the launch")
+
+    def late() -> Mapping[str, Any]:
+        time.sleep(0.12)
+        return {"pid": 7}
+
+    monkeypatch.setattr(house.users[BOB], "status", late)
+    waited_s = 0.0
+    for _ in range(10):
+        waited_s += timed(house.engine.status)
+        time.sleep(0.05)
+    assert waited_s < 0.3
+    assert house.engine.status()["users"][str(ALICE)]["running"] == 1
 
 
 def test_a_survey_tells_of_each_user_what_it_may(house: House) -> None:
