@@ -422,3 +422,15 @@ def test_what_a_dead_leader_left_is_ended_after_a_defect(tmp_path: Path, witness
         (pid,) = [int(line) for line in lines(witness)]
         assert events.ended("1.0.batch").exit_code == 5
         until(lambda: is_gone(pid), f"the end of {pid}")
+
+
+def test_who_was_asked_to_go_puts_the_last_ends_on_record_before(tmp_path: Path) -> None:
+    """Ends follow one another faster than they are synced, and the last one is nobody's reason."""
+    keys = [f"{number}.0.batch" for number in range(1, 21)]
+    with local_engine(tmp_path / "home") as (engine, events, _):
+        units = [unit(key, "sleep", f"{0.5 + place / 1000}") for place, key in enumerate(keys)]
+        engine.launch(units, {})
+        events.started(keys[-1])
+        os.kill(shepherd_of(engine), signal.SIGTERM)
+        ends = [events.ended(key) for key in keys]
+    assert [end.status_known for end in ends] == [True] * len(keys)

@@ -150,10 +150,10 @@ class Loop:
         return not self._herd.groups
 
     def _is_over(self) -> bool:
-        if not self._is_idle:
+        if not self._is_idle or self._journal.is_committing:
             self._unneeded_since = 0.0
             return False
-        if self.wants_to_go:
+        if self.wants_to_go and (self._reports.is_safe or not self._herd.units):
             return True
         if not self._connections and self._reports.is_unheard:
             return True
