@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import _thread
 import os
+from contextlib import suppress
 
 
 class Disk:
@@ -39,14 +40,17 @@ class Disk:
         os.close(self.done_fd)
 
     def begin(self, descriptor: int) -> None:
-        """Sync that file; it stays open until the outcome was taken."""
+        """Sync that file, beside us if there is a thread to be had.
+
+        The file stays open until the outcome was taken.
+        """
         assert not self.is_busy, "a sync is on its way"
         self.is_busy = True
         self._descriptor = descriptor
-        self._orders.release()
-        if not self._has_thread:
-            _thread.start_new_thread(self._work, ())
-            self._has_thread = True
+        if self._has_thread or self._start_thread():
+            self._orders.release()
+        else:
+            self._sync()
 
     def end(self) -> OSError | None:
         """Take the outcome, which is there: what went wrong, or None."""
@@ -54,11 +58,21 @@ class Disk:
         self.is_busy = False
         return self._error
 
+    def _start_thread(self) -> bool:
+        """Return whether somebody can wait: a user may have no leave for one more thread."""
+        with suppress(RuntimeError):
+            _thread.start_new_thread(self._work, ())
+            self._has_thread = True
+        return self._has_thread
+
     def _work(self) -> None:
         while self._orders.acquire() and self._descriptor >= 0:
-            try:
-                os.fdatasync(self._descriptor)
-                self._error = None
-            except OSError as error:
-                self._error = error
-            os.eventfd_write(self.done_fd, 1)
+            self._sync()
+
+    def _sync(self) -> None:
+        try:
+            os.fdatasync(self._descriptor)
+            self._error = None
+        except OSError as error:
+            self._error = error
+        os.eventfd_write(self.done_fd, 1)

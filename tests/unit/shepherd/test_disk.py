@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import _thread
 import errno
 import os
 import select
@@ -44,5 +45,20 @@ def test_what_goes_wrong_is_said_and_the_next_sync_may_succeed(disk: Disk, tmp_p
     os.close(reading)
     os.close(writing)
     with (tmp_path / "file").open("wb") as file:
+        disk.begin(file.fileno())
+        assert outcome(disk) is None
+
+
+def test_without_another_thread_the_first_waits_and_asks_for_one_again(
+    disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with (tmp_path / "file").open("wb") as file:
+        with monkeypatch.context() as patch:
+            patch.setattr(_thread, "start_new_thread", refuse)
+            disk.begin(file.fileno())
+        assert outcome(disk) is None
         disk.begin(file.fileno())
         assert outcome(disk) is None
