@@ -69,6 +69,7 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
     },
     "misc": {"administrators": "root", "licenses": "matlab:4,ansys:2"},
     "misc2": {"administrators": "root"},
+    "oom": {"nodes": "node1", "total_cpus": "8", "total_memory": "16000M"},
     "rest": {"administrators": "root"},
     "rest2": {"administrators": "root", "licenses": "matlab:4"},
 }

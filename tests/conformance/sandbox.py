@@ -11,9 +11,12 @@ import os
 import subprocess
 import sys
 
-from support.world import ALICE, BOB, PROJECT, WORLD, furnish
+from support.world import ALICE, BOB, GROUP, PROJECT, STAFF, WORLD, furnish
 
 __all__ = ["ALICE", "BOB", "PROJECT", "command"]
+
+_GROUP = GROUP.replace(f"staff:x:{STAFF}:alice\n", "")
+"""The recorded alice was in no group but her own."""
 
 
 def command() -> list[str]:
@@ -21,7 +24,7 @@ def command() -> list[str]:
     replay = [sys.executable, "-m", "conformance.replay"]
     for form in _forms():
         if subprocess.run([*form, "true"], capture_output=True, check=False).returncode == 0:
-            return [*form, "sh", "-c", furnish(replay, CONFORMANCE_WORLD="1")]
+            return [*form, "sh", "-c", furnish(replay, group=_GROUP, CONFORMANCE_WORLD="1")]
     return replay
 
 

@@ -39,12 +39,15 @@ _INSIDE = "STOKER_TEST_WORLD"
 _LIMIT_S = 115
 
 
-def furnish(program: Sequence[str], *, shown: Iterable[str] = (), **variables: str) -> str:
+def furnish(
+    program: Sequence[str], *, shown: Iterable[str] = (), group: str = GROUP, **variables: str
+) -> str:
     """Return shell lines that furnish a new world and run a program in it.
 
     Args:
         program: Is run in the folder of the tests.
         shown: Directories that are to be seen as they are, besides the project and Python.
+        group: Is /etc/group there.
         **variables: For its environment.
     """
     # What lies under a directory that is replaced, or that a user may not enter, is shown again.
@@ -64,7 +67,7 @@ def furnish(program: Sequence[str], *, shown: Iterable[str] = (), **variables: s
         *keep,
         "mount -t tmpfs -o mode=1777 none /tmp",
         f"printf %s {shlex.quote(PASSWD)} >/tmp/passwd; mount --bind /tmp/passwd /etc/passwd",
-        f"printf %s {shlex.quote(GROUP)} >/tmp/group; mount --bind /tmp/group /etc/group",
+        f"printf %s {shlex.quote(group)} >/tmp/group; mount --bind /tmp/group /etc/group",
         "for place in /srv /home /root; do mount -t tmpfs -o mode=755 none $place; done",
         "mkdir -p /home/alice /home/bob",
         f"chown {ALICE}:{ALICE} /home/alice 2>/dev/null || true",
