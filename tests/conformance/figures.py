@@ -129,31 +129,21 @@ _CALLS: Final = re.compile(
     r"\t(?=[\w.]+ *\()(?:.{40}\([ \d]{5}|.{16}\([ \d]{8})\) "
     r"count:(?=.{7}a)\d+ +ave_time:(?=.{7}t)\d+ +total_time:\d+"
 )
-_BY_COUNT: Final = frozenset(
-    {"Mean cycle", "Mean depth cycle", "Cycles per minute", "Depth Mean", "Depth Mean (try depth)"}
-    | {"Queue length mean", "Mean table size"}
-)
-"""Means, of which sdiag says nothing before there has been a cycle, or a minute."""
-_A_TIME: Final = "Tue Nov 24 05:22:34 2026 (1795497754)"
-_NEVER: Final = "\tLast cycle when: N/A"
-"""When a cycle was, as long as there has been none."""
+_COUNT: Final = re.compile(r"((?:count|ave_time):)(\d+ +)|total_time:\d+")
+
+
+def _uncounted(figure: re.Match[str]) -> str:
+    return "total_time:#" if figure[1] is None else figure[1] + _blank(figure[2])
 
 
 def _of_sdiag(lines: _Lines, _: str) -> _Lines:
-    """Take out what was counted, and of the calls which ones: these follow from what was asked."""
+    """Take out how much was counted, and how long it took."""
     found: list[str] = []
     for line in lines:
         if _CALLS.fullmatch(line):
-            line = "\tCALLS"  # noqa: PLW2901
-            if found and found[-1] == line:
-                continue
-        if line == _NEVER:
-            line = f"\tLast cycle when: {_A_TIME}"  # noqa: PLW2901
+            line = _COUNT.sub(_uncounted, line)  # noqa: PLW2901
         counted = _COUNTED.fullmatch(line)
-        if counted is None:
-            found.append(line)
-        elif counted[1].strip().rstrip(": ") not in _BY_COUNT:
-            found.append(f"{counted[1]}#{counted[2] or ''}")
+        found.append(f"{counted[1]}#{counted[2] or ''}" if counted else line)
     return found
 
 

@@ -1,10 +1,10 @@
 """What legitimately differs between two runs of the same case, and nothing else.
 
-Both texts are brought into one form, line by line: times of day, ids of processes, priorities that
-come from age, plugin names, directories. Names and ids of ours are replaced by the recorded ones.
-Where that changed a line, its runs of blanks count as one, since padding follows the text; all
-other lines are compared to the letter. Spans of time may differ by what a slower or faster machine
-makes of them.
+Both texts are brought into one form, line by line: times of day, ids of processes, plugin names,
+directories; a figure that was sampled counts by its form. Names and ids of ours are replaced by the
+recorded ones. Where that changed the length of a line, its runs of blanks count as one, since
+padding follows the text; all other lines are compared to the letter. Spans of time may differ by
+what a slower or faster machine makes of them, but for limits, which are whole minutes.
 
 Source: the recordings' index, "normalise".
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from conformance.figures import sstat_heading, without_figures
@@ -50,33 +50,40 @@ _PLACE_OF_ID = re.compile(
 _PATH_OF_JOB = re.compile(r"\bStd(?:Out|Err|In)=\S+")
 """A value in which ids stand all the same."""
 
-_Rule = tuple[re.Pattern[str], str]
+_Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
+
+
+def _masked(match: re.Match[str]) -> str:
+    """Return what a rule found with its digits as noughts: its form and its width."""
+    return re.sub(r"\d", "0", match[0])
+
 
 _RULES: tuple[_Rule, ...] = (
-    (_CLOCK_OF_LOG, "[STAMP]"),
-    (_STAMP, "STAMP"),
+    (_CLOCK_OF_LOG, _masked),
+    (_STAMP, _masked),
     # A stamp may be cut to the width of its column, and the next column may follow at once.
-    (re.compile(r"20\d\d-\d\d-\d\dT[\d:]*(?![\d:-])"), "STAMP"),
-    (re.compile(r"20\d\d-\d\d-\d\d(?=STAMP)"), "DATE"),
-    (re.compile(r"(20\d\d-\d\d-)\d\dT\d"), r"\1DDTH"),
-    (_EPOCH, "EPOCH"),
-    (_ENDLESS, r"\1ENDLESS"),
-    (re.compile(r"\b[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}"), "STAMP"),
+    (re.compile(r"20\d\d-\d\d-\d\dT[\d:]*(?![\d:-])"), _masked),
+    (re.compile(r"20\d\d-\d\d-\d\d(?=0000-)"), _masked),
+    (re.compile(r"20\d\d-\d\d-\d\dT\d"), _masked),
+    (_EPOCH, _masked),
+    (_ENDLESS, _masked),
+    (
+        re.compile(r"\b[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}"),
+        "Day Mon 00 00:00:00 0000",
+    ),
     (re.compile(r"(SLURM_WORKING_CLUSTER=\w+:[\d.]+):\d+:"), r"\1:PORT:"),
     (re.compile(r"\b(pipe|socket):\[\d+\]"), r"\1:[INODE]"),
     (re.compile(r"/proc/\d+"), "/proc/PID"),
     (re.compile(r"(127\.0\.0\.1[| ]+)\d+"), r"\1PORT"),
-    (re.compile(r"\b(CPULoad|FreeMem|Port)=\S+"), r"\1=X"),
+    (re.compile(r"\b(CPULoad)=\d+\.\d\d\b"), r"\1=X"),
+    (re.compile(r"\b(FreeMem|Port)=\d+\b"), r"\1=X"),
     (re.compile(r"\b((?:control|last)_port)=\d+"), r"\1=PORT"),
     (re.compile(r"\bOS=Linux .*"), "OS=Linux"),
-    (re.compile(r"AllocNode:Sid=\S+"), "AllocNode:Sid=SID"),
-    (re.compile(r"\b(Priority)=\d+"), r"\1=PRIORITY"),
-    (re.compile(r"(\"priority\": )\d+"), r"\1 0"),
+    (re.compile(r"AllocNode:Sid=\w+:\d+"), "AllocNode:Sid=SID"),
     (re.compile(r"slurmstepd(?:-node\d+)?:"), "slurmstepd:"),
     (re.compile(r"/srv/slurm/[^\s:'\"]*/slurm_script"), "SCRIPT"),
-    (re.compile(r"(LLN|SLURMD_VERSION|SLURM_TASK_PID|SLURM_LAUNCH_NODE_IPADDR)=\S+"), r"\1=X"),
-    (re.compile(r"(SLURM_(?:SRUN_COMM|STEP_LAUNCHER)_(?:PORT|HOST))=\S+"), r"\1=X"),
-    (re.compile(r"(SLURM_(?:TOPOLOGY_ADDR|PRIO_PROCESS))=\S+"), r"\1=X"),
+    (re.compile(r"(SLURM_TASK_PID)=\d+"), r"\1=X"),
+    (re.compile(r"(SLURM_(?:SRUN_COMM|STEP_LAUNCHER)_PORT)=\d+"), r"\1=X"),
     (re.compile(r"(TMPDIR|SLURM_CONF|STOKER_HOME|SLURM_JWT)=\S+"), r"\1=X"),
     (re.compile(r"\b(Pid|pid|PID)[= ]+\d+"), r"\1=PID"),
     (re.compile(r"(SrunHost:Pid=\w+):\d+"), r"\1:PID"),
@@ -87,10 +94,19 @@ _RULES: tuple[_Rule, ...] = (
 _BY_TIMING = re.compile(r"salloc: Job allocation \d+ has been revoked\.")
 """A line that comes or not, in several recordings of the same command."""
 
-_SEVERAL_WRITERS = re.compile(r"\b(?:srun|salloc)\b")
-"""Commands that write beside their tasks and steps: in which order is chance."""
+_MERGED = re.compile(r"(srun: got SIGCONT\n)(?:srun: got SIGCONT\n)+")
+"""Signals of one kind that come at once: the kernel may deliver one of them."""
 
-_LABELLED = re.compile(r" *\d+: ")
+_SEVERAL_WRITERS = re.compile(
+    r"\bsrun\b.*(?: -[nN] ?| --ntasks[\w-]*[= ]| --nodes[= ])(?:[2-9]|1\d)"
+    r"|(?: -[nN] ?| --ntasks[\w-]*[= ]| --nodes[= ])(?:[2-9]|1\d).*\bsrun\b"
+    r"|\bsrun\b.* &",
+    re.DOTALL,
+)
+"""Steps of several tasks, or at the same time: in which order they write is chance."""
+
+_WRITER = re.compile(r" *\d+: |srun: got SIGCONT$")
+"""What tells who wrote a line: the number of a task, or a thread of srun's that waits for it."""
 
 # Fields of sacct whose values are sampled: blank in one run and a figure in the next.
 _SAMPLED = (
@@ -100,8 +116,12 @@ _SAMPLED = (
         for what in ("CPU", "DiskRead", "DiskWrite", "Pages", "RSS", "VMSize")
     ),
     *("AveCPUFreq", "TRESUsage", "ConsumedEnergy", "SystemCPU", "TotalCPU", "UserCPU"),
-    *("CPUTime", "CPUTimeRAW", "Priority", "DBIndex", "ElapsedRaw", "ResvCPURAW"),
 )
+_COUNTED = ("CPUTimeRAW", "ElapsedRaw", "ResvCPURAW")
+"""Fields whose values are seconds: never blank."""
+_NOTHING = frozenset({"", "0", "00:00:00", "energy=0"})
+"""What stands where nobody has looked yet, or nothing was used."""
+_SAMPLE = re.compile("\x02(?P<edge>.)(?P<form>[^\x03]*)\x03")
 
 
 class Side(NamedTuple):
@@ -126,7 +146,8 @@ def same(
 ) -> bool:
     """Return whether two outputs of a command say the same.
 
-    Where a job and the steps that it runs wrote them at once, in which order is chance.
+    What one writer wrote stands in its order. Where several wrote at once whose lines do not tell
+    who it was, the order is chance.
     """
     if theirs == ours:
         return True
@@ -135,20 +156,26 @@ def same(
     if theirs.startswith("HTTP/") and "\r\n\r\n" in theirs:
         return same_message(theirs, ours, side)
     left, right = _lines(theirs, RECORDED, command), _lines(ours, side, command)
-    has_several_writers |= _SEVERAL_WRITERS.search(command) is not None
-    if has_several_writers or _are_labelled(theirs, ours):
+    if writes_at_once(command) or has_several_writers:
         left, right = sorted(left), sorted(right)
+    left, right = sorted(left, key=_writer), sorted(right, key=_writer)
     if len(left) != len(right):
         return False
     return all(_same_line(one, other, command) for one, other in zip(left, right, strict=True))
 
 
 def same_document(theirs: str, ours: str) -> bool:
-    """Return whether two JSON documents have the same keys, and values of the same types."""
+    """Return whether two JSON documents have the same keys, and values of the same types.
+
+    Where the recorded one lists something at its top, ours does.
+    """
     try:
-        return _fits(json.loads(theirs), json.loads(ours))
+        one, other = json.loads(theirs), json.loads(ours)
     except ValueError:
         return False
+    if not isinstance(one, dict) or not isinstance(other, dict):
+        return _fits(one, other)
+    return _fits(one, other) and all(other[key] for key in one if one[key])
 
 
 def canonical(text: str, side: Side, command: str) -> list[str]:
@@ -156,15 +183,22 @@ def canonical(text: str, side: Side, command: str) -> list[str]:
     return [line.text for line in _lines(text, side, command)]
 
 
-def _are_labelled(*texts: str) -> bool:
-    """Whether each line has the number of the task that wrote it."""
-    return all(all(_LABELLED.match(line) for line in text.splitlines() if line) for text in texts)
+def writes_at_once(text: str) -> bool:
+    """Return whether what a command or a script says is done by several at the same time."""
+    return _SEVERAL_WRITERS.search(text) is not None
+
+
+def _writer(line: Line) -> str:
+    match = _WRITER.match(line.text)
+    return match[0] if match else ""
 
 
 def _lines(text: str, side: Side, command: str) -> list[Line]:
     if re.search(r"\bsreport\b", command):
         side = side._replace(ids={})  # It tells of no job by its number.
-    lines = [line for line in text.split("\n") if not _BY_TIMING.fullmatch(line)]
+    lines = _MERGED.sub(r"\1", text).split("\n")
+    if re.search(r"\bsalloc\b", command):
+        lines = [line for line in lines if not _BY_TIMING.fullmatch(line)]
     if re.search(r"\bsstat -n\b(?!.* -(?:o|-format)\b)", command):
         # The same columns, without the heading that would name them.
         lines = _without_sampled([*sstat_heading(), *lines])[2:]
@@ -184,7 +218,7 @@ def _canonical(line: str, side: Side) -> Line:
     if side.ids:
         line = _PLACE_OF_ID.sub(lambda found: _recorded_id(found, side.ids), line)
         line = _PATH_OF_JOB.sub(lambda found: _recorded_path(found[0], side.ids), line)
-    return Line(line, line != before)
+    return Line(line, len(line) != len(before))
 
 
 def _recorded_id(match: re.Match[str], ids: Mapping[int, int]) -> str:
@@ -203,25 +237,31 @@ def _recorded_path(text: str, ids: Mapping[int, int]) -> str:
 def _same_line(one: Line, other: Line, command: str) -> bool:
     if one.text == other.text:
         return True
-    left, right = one.text, other.text
+    samples = [list(_SAMPLE.finditer(line.text)) for line in (one, other)]
+    if len(samples[0]) != len(samples[1]) or not all(map(_same_form, *samples)):
+        return False
+    left, right = (_SAMPLE.sub("SAMPLE", line.text) for line in (one, other))
     if one.is_replaced or other.is_replaced:
         left, right = _collapsed(left), _collapsed(right)
-    if "sacct" in command and _same_but_name(left, right):
+    if _same_but_name(left, right, command):
         return True
     return left == right or _same_but_spans(left, right, command)
 
 
-def _same_but_name(left: str, right: str) -> bool:
-    """Whether two records of an interactive job differ in its name alone.
+def _same_but_name(left: str, right: str, command: str) -> bool:
+    """Whether two records of an srun's or salloc's job differ in its name alone.
 
     In some recordings of a command it is ``allocation``, in others what the job was called.
     """
-    for mark in ("|", None):
-        ones, others = left.split(mark), right.split(mark)
-        differing = [one for one, other in zip(ones, others, strict=False) if one != other]
-        if len(ones) == len(others) and differing == ["allocation"]:
-            return True
-    return False
+    named = re.search(r"\bsacct\b.* -P .*--format=([\w,]+)", command)
+    names = named[1].split(",") if named else []
+    pairs = list(zip(names, left.split("|"), right.split("|"), strict=False))
+    differing = [name for name, one, other in pairs if one != other]
+    return (
+        differing == ["JobName"]
+        and left.count("|") == right.count("|") == len(names) - 1
+        and ("JobName", "allocation") in [(name, one) for name, one, _ in pairs]
+    )
 
 
 def _collapsed(text: str) -> str:
@@ -245,28 +285,36 @@ def _first_spans(patterns: Iterable[re.Pattern[str]], left: str, right: str) -> 
     """
     for pattern in patterns:
         one, other = pattern.search(left), pattern.search(right)
-        if one and other and _near(one, other):
+        if one and other and len(one[0]) == len(other[0]) and _near(one, other):
             return left.replace(one[0], "SPAN "), right.replace(other[0], "SPAN ")
     return left, right
 
 
 def _same_but(patterns: Iterable[re.Pattern[str]], left: str, right: str) -> bool:
-    found = "SPAN" in left
+    found, is_shifted = "SPAN" in left, False
     for pattern in patterns:
         ones, others = list(pattern.finditer(left)), list(pattern.finditer(right))
-        if len(ones) != len(others):
+        if len(ones) != len(others) or not all(map(_near, ones, others)):
             return False
-        if not all(_near(a, b) for a, b in zip(ones, others, strict=True)):
-            return False
-        found = found or bool(ones)
+        found |= bool(ones)
+        is_shifted |= [len(one[0]) for one in ones] != [len(other[0]) for other in others]
         left, right = pattern.sub("SPAN", left), pattern.sub("SPAN", right)
-    return found and _collapsed(left) == _collapsed(right)
+    if is_shifted:
+        left, right = _collapsed(left), _collapsed(right)
+    return found and left == right
 
 
 def _near(one: re.Match[str], other: re.Match[str]) -> bool:
     if one.re is _CPU_SPAN:
         return True
-    return abs(_seconds(one) - _seconds(other)) <= SPAN_SLACK_S
+    spans_s = _seconds(one), _seconds(other)
+    if not any(span_s % 60 for span_s in spans_s) and not _is_cut(one):
+        return spans_s[0] == spans_s[1]  # Whole minutes are a limit.
+    return abs(spans_s[0] - spans_s[1]) <= SPAN_SLACK_S
+
+
+def _is_cut(match: re.Match[str]) -> bool:
+    return re.search(r":\d$", match[0]) is not None
 
 
 def _seconds(match: re.Match[str]) -> int:
@@ -292,19 +340,12 @@ def _spans(dashes: str) -> list[tuple[int, int]]:
 
 
 def _blanked(lines: Sequence[str], spans: Sequence[tuple[int, int]]) -> Iterator[str]:
-    sampled = [(a, b) for a, b in spans if _is_sampled(lines[0][a:b].strip())]
+    names = [lines[0][start:end].strip() for start, end in spans]
     yield from lines[:2]
     for line in lines[2:]:
-        for start, end in sampled:
-            line = line[:start] + " " * (min(end, len(line)) - start) + line[end:]  # noqa: PLW2901
+        for (start, end), name in reversed(list(zip(spans, names, strict=True))):
+            line = line[:start] + _sample(line[start:end], name) + line[end:]  # noqa: PLW2901
         yield line
-
-
-def _is_sampled(name: str) -> bool:
-    """Whether a heading, which may be cut, is that of a sampled figure or of its node or task."""
-    return len(name) > 4 and any(
-        full.startswith(name) or name.startswith(full) for full in _SAMPLED
-    )
 
 
 def _emptied(lines: Sequence[str], mark: str) -> Iterator[str]:
@@ -315,9 +356,39 @@ def _emptied(lines: Sequence[str], mark: str) -> Iterator[str]:
         if len(cells) != len(names):
             yield line
             continue
-        yield mark.join(
-            "" if _is_sampled(name) else cell for name, cell in zip(names, cells, strict=True)
-        )
+        yield mark.join(_sample(cell, name) for name, cell in zip(names, cells, strict=True))
+
+
+def _sample(cell: str, name: str) -> str:
+    """Return a cell with the form of its figure, if it is one of those, and where it stands.
+
+    A heading may be cut; that of a figure's node or task begins as that of the figure.
+    """
+    text = cell.strip()
+    if len(name) > 4 and any(each.startswith(name) or name.startswith(each) for each in _SAMPLED):
+        form = "" if text in _NOTHING else _form_of(text)
+    elif len(name) > 7 and any(each.startswith(name) for each in _COUNTED):
+        form = _form_of(text)
+        if text == cell:
+            return form
+        return form.rjust(len(cell)) if cell.endswith(text) else form.ljust(len(cell))
+    else:
+        return cell
+    edge = "=" if cell == text else ">" if cell.endswith(text) else "<"
+    return f"\x02{edge if form else '='}{form}\x03"
+
+
+def _form_of(text: str) -> str:
+    """Return a figure's form: its signs, units and decimals; a CPU time with or without them."""
+    text = re.sub(r"\d\d:\d\d(?::\d\d|\.\d{3}\b|\.\d\+)", "TIME", text)
+    return re.sub(r"\d+", "#", text)
+
+
+def _same_form(one: re.Match[str], other: re.Match[str]) -> bool:
+    if not one["form"] or not other["form"]:
+        return True
+    edges = {one["edge"], other["edge"]} - {"="}
+    return one["form"] == other["form"] and len(edges) < 2
 
 
 # Documents.
@@ -340,7 +411,8 @@ def same_message(theirs: str, ours: str, side: Side) -> bool:
         ]
     if not body.rstrip().endswith("}"):
         keys, our_keys = (re.findall(r"\"([\w ]+)\": ", text) for text in (body, our_body))
-        return keys[: len(our_keys)] == our_keys[: len(keys)]
+        is_cut = not our_body.rstrip().endswith("}") and abs(len(keys) - len(our_keys)) <= 1
+        return is_cut and keys[: len(our_keys)] == our_keys[: len(keys)]
     return same_document(body, our_body) and _errors(body, RECORDED) == _errors(our_body, side)
 
 
@@ -371,7 +443,4 @@ def _fits(one: Any, other: Any) -> bool:
         return one.keys() == other.keys() and all(_fits(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):
         return not one or all(any(_fits(each, known) for known in one) for each in other)
-    if isinstance(one, bool) or isinstance(other, bool):
-        return isinstance(one, bool) and isinstance(other, bool)
-    numbers = (int, float)
-    return type(one) is type(other) or (isinstance(one, numbers) and isinstance(other, numbers))
+    return type(one) is type(other)

@@ -29,7 +29,7 @@ def alike(
     ("theirs", "ours"),
     [
         ("SubmitTime=2026-11-24T04:50:43 x", "SubmitTime=2027-01-02T11:22:33 x"),
-        ("Priority=1281 Nice=0", "Priority=4294901759 Nice=0"),
+        ("CPULoad=0.38 FreeMem=22313", "CPULoad=12.20 FreeMem=9"),
         ("AllocNode:Sid=vm:1234", "AllocNode:Sid=box:7"),
         ("RunTime=00:00:03 TimeLimit=01:00:00", "RunTime=00:00:01 TimeLimit=01:00:00"),
         ("slurmstepd-node1: error: x", "slurmstepd: error: x"),
@@ -53,6 +53,15 @@ def test_what_differs_between_two_runs_passes(theirs: str, ours: str) -> None:
         ("a  b", "a b"),
         ("line\n", "line"),
         ("SubmitTime=Unknown", "SubmitTime=2026-11-24T04:50:43"),
+        ("SubmitTime=2026-11-24T04:50:43", "SubmitTime=2026-11-24 04:50:43"),
+        ("SubmitTime=2026-11-24T04:50:43", "SubmitTime=2026-11-24T04:50"),
+        ("2026-11-24T04:50:43  x", "2026-11-24T04:50:43 x"),
+        ("Priority=1281 Nice=0", "Priority=4294901759 Nice=0"),
+        ("CPULoad=0.38", "CPULoad=N/A"),
+        ("   LLN=NO", "   LLN=YES"),
+        ("00:02:00", "00:01:00"),
+        ("SLURM_PRIO_PROCESS=0", "SLURM_PRIO_PROCESS=5"),
+        ("SLURM_TOPOLOGY_ADDR=node1", "SLURM_TOPOLOGY_ADDR=node2"),
     ],
 )
 def test_what_a_user_would_see_does_not_pass(theirs: str, ours: str) -> None:
@@ -103,11 +112,69 @@ def test_numbers_that_count_something_are_no_ids() -> None:
     assert not alike(told.format(42), told.format(7).replace("task 7", "task 42"), side=side)
 
 
-def test_sampled_figures_of_accounting_do_not_count_but_their_column_does() -> None:
-    theirs = "JobID|MaxRSS|State\n1.batch|1780K|COMPLETED\n"
-    assert alike(theirs, "JobID|MaxRSS|State\n1.batch||COMPLETED\n", "sacct -P")
-    assert not alike(theirs, "JobID|MaxRSS|State\n1.batch||FAILED\n", "sacct -P")
-    assert not alike(theirs, "JobID|State\n1.batch|COMPLETED\n", "sacct -P")
+@pytest.mark.parametrize(
+    ("field", "theirs", "ours"),
+    [
+        ("MaxRSS", "1780K", "21000K"),
+        ("MaxRSS", "1780K", ""),
+        ("AveCPUFreq", "2.60M", "0"),
+        ("UserCPU", "00:00.012", "00:00:00"),
+        ("TotalCPU", "00:01.012", "00:00.120"),
+        ("CPUTimeRAW", "4", "12"),
+        ("CPUTime", "00:00:04", "00:00:12"),
+        ("Elapsed", "00:00:04", "00:00:06"),
+        ("TRESUsageInTot", "cpu=00:00:00,energy=0,mem=1K", "energy=0"),
+        ("TRESUsageInTot", "cpu=00:00:00,energy=0,mem=1K", "cpu=00:00:03,energy=0,mem=900K"),
+    ],
+)
+def test_a_sampled_figure_passes_in_its_form(field: str, theirs: str, ours: str) -> None:
+    row = f"JobID|{field}|State\n1.batch|{{}}|COMPLETED\n"
+    assert alike(row.format(theirs), row.format(ours), "sacct -P")
+    assert not alike(row.format(theirs), row.format(ours).replace("COMP", "COM"), "sacct -P")
+    assert not alike(row.format(theirs), row.format(ours).replace(f"{ours}|", "", 1), "sacct -P")
+
+
+@pytest.mark.parametrize(
+    ("field", "theirs", "ours"),
+    [
+        ("MaxRSS", "1780K", "1780"),
+        ("MaxRSS", "1780K", "1.74M"),
+        ("MaxRSS", "1780K", "none"),
+        ("MaxRSSNode", "node1", "vm"),
+        ("CPUTime", "00:00:04", "4"),
+        ("CPUTime", "00:00:04", ""),
+        ("CPUTime", "00:00:04", "01:00:04"),
+        ("CPUTimeRAW", "4", "00:00:04"),
+        ("CPUTimeRAW", "4", ""),
+        ("ElapsedRaw", "4", "4.0"),
+        ("Elapsed", "00:00:04", "0:04"),
+        ("Priority", "1281", "1"),
+        ("TotalCPU", "00:01.012", "1.012"),
+        ("TRESUsageInTot", "cpu=00:00:00,mem=1K,vmem=1K", "cpu=00:00:00,mem=1K"),
+        ("TRESUsageInTot", "cpu=00:00:00,mem=1K", "cpu=0,mem=1K"),
+        ("TRESUsageInTot", "cpu=00:00:00,mem=1K", "mem=1K,cpu=00:00:00"),
+    ],
+)
+def test_a_figure_of_another_form_does_not_pass(field: str, theirs: str, ours: str) -> None:
+    row = f"JobID|{field}|State\n1.batch|{{}}|COMPLETED\n"
+    assert not alike(row.format(theirs), row.format(ours), "sacct -P")
+
+
+def test_a_sampled_figure_stands_at_the_edge_where_it_stood() -> None:
+    table = "JobID     MaxRSS State \n----- ---------- ----- \n1.0   {} OK    \n"
+    theirs, ours = table.format("     1780K"), table.format("    21000K")
+    assert alike(theirs, ours, "sacct")
+    assert not alike(theirs, table.format("21000K    "), "sacct")
+    assert alike(theirs, table.format(" " * 10), "sacct")
+    assert not alike(theirs, table.format(" " * 9), "sacct")
+
+
+def test_the_name_of_an_interactive_job_passes_and_no_other_cell() -> None:
+    command = "sacct -n -P -j 3 --format=JobID,JobName,State"
+    assert alike("3|allocation|COMPLETED\n", "3|sh|COMPLETED\n", command)
+    assert not alike("3|allocation|COMPLETED\n", "3|sh|FAILED\n", command)
+    assert not alike("3|sh|COMPLETED\n", "3|allocation|COMPLETED\n", command)
+    assert not alike("3|allocation|COMPLETED\n", "3|sh|COMPLETED\n", "sacct -n -P -o State,User")
 
 
 def test_a_sampled_column_without_a_heading_is_known_by_the_format() -> None:
@@ -137,6 +204,17 @@ def test_documents_are_compared_by_keys_and_types() -> None:
         command,
     )
     assert not alike(theirs, json.dumps({"jobs": [{"id": 9, "name": "b", "flags": []}]}), command)
+    assert not alike(theirs, json.dumps({"jobs": []}), command)
+    assert not alike(theirs, theirs.replace("1", "1.0"), command)
+
+
+def test_a_document_that_was_cut_off_is_compared_as_far_as_it_goes() -> None:
+    head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
+    theirs = head + '{"meta": {"name": "x", "type": "y"}, "jobs": [{"a": 1,'
+    assert alike(theirs, theirs.replace('"x"', '"longer"'), "curl")
+    assert not alike(theirs, theirs.replace("name", "title"), "curl")
+    assert not alike(theirs, head, "curl")
+    assert not alike(theirs, theirs + '"b": 2}]}', "curl")
 
 
 def test_commands_are_said_with_our_ids_where_ids_stand() -> None:
@@ -161,15 +239,41 @@ def test_a_line_that_comes_or_not_does_not_set_ids_off() -> None:
     assert learnt(theirs, granted.format(1, 2), range(1, 3)) == {33: 1, 34: 2}
 
 
-def test_what_a_job_and_its_steps_write_at_once_is_compared_line_by_line_in_any_order() -> None:
-    script = "#!/bin/sh\nsrun sleep 9\n"
+@pytest.mark.parametrize(
+    ("command", "said", "passes"),
+    [
+        ("srun -n2 x", "b\na\n", True),
+        ("srun -N 2 x", "b\na\n", True),
+        ("srun a & srun b; wait", "b\na\n", True),
+        ("srun -n2 x", "b\nb\n", False),
+        ("srun -n2 x", "a\n", False),
+        ("srun x", "b\na\n", False),
+        ("salloc -n2 x", "b\na\n", False),
+        ("sbatch -n2 x", "b\na\n", False),
+    ],
+)
+def test_what_several_write_at_once_comes_in_any_order(command, said, passes) -> None:
+    assert alike("a\nb\n", said, command) is passes
+    script = f"#!/bin/sh\n{command}\n"
     raw = {"cmd": "sbatch job.sh", "stdout": "", "stderr": "", "rc": 0}
     case = Case("srun", "srun-x", "srun", (), {**raw, "script": script, "files": {"out": "a\nb\n"}})
     result = {**raw, "then": [], "directory": "/home/alice/srun", "home": "/srv/home"}
-    for said, kind in (("b\na\n", "match"), ("b\nb\n", "differ"), ("a\n", "differ")):
-        assert judge(case, {**result, "files": {"out": said}}, {}).kind == kind
-    alone = Case("srun", "srun-x", "srun", (), {**case.raw, "script": "#!/bin/sh\n"})
-    assert judge(alone, {**result, "files": {"out": "b\na\n"}}, {}).kind == "differ"
+    kind = judge(case, {**result, "files": {"out": said}}, {}).kind
+    assert kind == ("match" if passes else "differ")
+
+
+def test_what_a_task_wrote_stands_in_its_order_among_others() -> None:
+    assert alike("0: a\n0: b\n1: c\n", "1: c\n0: a\n0: b\n", "cat out")
+    assert not alike("0: a\n0: b\n1: c\n", "1: c\n0: b\n0: a\n", "cat out")
+    assert not alike("a\n0: b\n", "0: b\na\nc\n", "cat out")
+
+
+def test_a_signal_of_timeouts_comes_once_or_twice_at_any_moment() -> None:
+    again = "srun: got SIGCONT\n"
+    theirs, ours = f"srun: a\n{again}srun: b\n", f"{again}{again}srun: a\nsrun: b\n"
+    assert alike(theirs, ours, "timeout 2 srun x")
+    assert not alike(theirs, ours.replace(again, ""), "timeout 2 srun x")
+    assert not alike(theirs, "srun: b\nsrun: a\n" + again, "timeout 2 srun x")
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
@@ -203,6 +307,12 @@ def test_each_accepted_difference_is_of_a_recorded_case() -> None:
     if not known:
         pytest.skip("the recordings are not here (STOKER_REFERENCE)")
     assert set(reasons) <= known
+
+
+def test_columns_beside_a_span_stand_where_they_stood() -> None:
+    assert alike("  0:36  node1", "  0:02  node1", "squeue")
+    assert not alike("  0:36  node1", "  0:02 node1", "squeue")
+    assert alike("   9:59 node1", "  10:02 node1", "squeue")
 
 
 def test_spans_without_a_blank_between_them_are_found() -> None:

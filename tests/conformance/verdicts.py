@@ -13,7 +13,7 @@ import msgspec
 
 from conformance.cases import Case, steps_of
 from conformance.furnishings import is_furnished
-from conformance.normalise import RECORDED, Side, canonical, same
+from conformance.normalise import RECORDED, Side, canonical, same, writes_at_once
 
 ACCEPTED = Path(__file__).with_name("differences.toml")
 
@@ -101,7 +101,9 @@ def _differences(case: Case, result: Mapping[str, Any]) -> Iterator[_Difference]
         theirs, ours = _timeless(case.raw, form), _timeless(result, form)
         yield from _of_command("", case.line, theirs, ours, side)
         return
-    yield from _of_command("", case.line, case.raw, result, side, runs_steps=_runs_steps(case))
+    yield from _of_command(
+        "", case.line, case.raw, result, side, has_several_writers=_has_several_writers(case)
+    )
     for number, (theirs, ours) in enumerate(
         zip(case.raw.get("then") or (), result["then"], strict=True), 1
     ):
@@ -111,12 +113,14 @@ def _differences(case: Case, result: Mapping[str, Any]) -> Iterator[_Difference]
             continue
         command = theirs["cmd"] if isinstance(theirs["cmd"], str) else " ".join(theirs["cmd"])
         prefix = f"then {number} "
-        yield from _of_command(prefix, command, theirs, ours, side, runs_steps=_runs_steps(case))
+        yield from _of_command(
+            prefix, command, theirs, ours, side, has_several_writers=_has_several_writers(case)
+        )
     for name, text in _own_files(case):
         ours = result["files"].get(name)
         if ours is None:
             yield f"file {name}", case.line, text, "(it is not there)"
-        elif not same(text, ours, side, case.line, has_several_writers=_runs_steps(case)):
+        elif not same(text, ours, side, case.line, has_several_writers=_has_several_writers(case)):
             yield f"file {name}", case.line, text, ours
 
 
@@ -137,10 +141,13 @@ def _own_files(case: Case) -> Iterator[tuple[str, str]]:
             yield name, text
 
 
-def _runs_steps(case: Case) -> bool:
-    """Whether a case's jobs run srun, which writes beside the script and its tasks."""
+def _has_several_writers(case: Case) -> bool:
+    """Whether what a case runs are steps of several tasks, or several at once."""
     texts = [case.raw.get("script") or "", *(case.raw.get("input_files") or {}).values()]
-    return any(re.search(r"\bsrun\b", text) for text in (*texts, *case.setup))
+    env = case.raw.get("env") or {}
+    asked = "".join(f" -n {env[name]}" for name in ("SLURM_NTASKS", "SLURM_NPROCS") if name in env)
+    said = (f"{case.line}{asked}\n{text}" for text in ("", *texts))
+    return any(map(writes_at_once, (*said, *case.setup)))
 
 
 def _of_command(
@@ -150,9 +157,9 @@ def _of_command(
     ours: Mapping[str, Any],
     side: Side,
     *,
-    runs_steps: bool = False,
+    has_several_writers: bool = False,
 ) -> Iterator[_Difference]:
-    shows_output = runs_steps and re.search(r"\bcat\b", command) is not None
+    shows_output = has_several_writers and re.search(r"\b(?:cat|srun)\b", command) is not None
     if theirs["rc"] != ours["rc"]:
         yield f"{prefix}rc", command, theirs["rc"], ours["rc"]
     for stream in ("stdout", "stderr"):
