@@ -110,6 +110,21 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         )
 
 
+def runs_in(
+    names: str, nodes: Collection[str], began_at: float, there: Mapping[str, Reservation]
+) -> Reservation | None:
+    """Return in which of the reservations that it names a job runs that began on these nodes.
+
+    Of several that is the one that keeps them and was active then; others may have become so since.
+    """
+    found = [each for name in names.split(",") if (each := there.get(name)) is not None]
+    return max(
+        found,
+        key=lambda each: (set(nodes) <= set(each.nodes), each.is_active(began_at)),
+        default=None,
+    )
+
+
 class ReservationWish(msgspec.Struct, frozen=True, kw_only=True):
     """What is said of a reservation; None where nothing is.
 

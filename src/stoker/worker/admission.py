@@ -16,7 +16,7 @@ from stoker.core.accounts import first_book
 from stoker.core.enums import Hold, Reason
 from stoker.core.errors import Infeasible, InvalidSpec
 from stoker.core.models import FOREVER, Job, JobSpec, Node, Partition
-from stoker.core.reservations import Reservation
+from stoker.core.reservations import Reservation, runs_in
 from stoker.core.settings import Machine, Settings
 from stoker.core.units import NotationError, expand_hosts, parse_gres, parse_licenses
 from stoker.scheduling.placement import could_ever_fit, could_host_task
@@ -164,6 +164,14 @@ class Admission:
                     f"{name} is not for {job.owner.user_name}",
                     "ESLURM_RESERVATION_ACCESS",
                 )
+
+    def home_of(self, job: Job) -> Reservation | None:
+        """Return the reservation in which a job runs, if it names any."""
+        if not job.spec.reservation or job.allocation is None:
+            return None
+        nodes = [share.node for share in job.allocation.shares]
+        began_at = job.start_at or job.allocation.reserved_at
+        return runs_in(job.spec.reservation, nodes, began_at, self.reservations)
 
     def obstacle(self, job: Job) -> Reason | None:
         """Return why the job cannot start in its partition as things stand, whatever is free."""

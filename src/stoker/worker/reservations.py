@@ -124,7 +124,7 @@ class ReservationKeeper:
         """End those whose time is over, and what runs in them."""
         for each in [each for each in self._all.values() if each.end_at <= turn.now]:
             for job in self._jobs_in(each.name):
-                if job.allocation is not None and job.ending is None:
+                if job.ending is None and self._admission.home_of(job) is each:
                     self.on_end(turn, job, JobState.TIMEOUT)
             following = each.after(turn.now)
             if following is None:
@@ -199,8 +199,13 @@ class ReservationKeeper:
             shares
             for job_id, shares in self._ledger.tracker.holdings().items()
             if made.name not in table.jobs[job_id].spec.reservation.split(",")
-            and ends_at(table.jobs[job_id]) > made.start_at
+            and self._over_at(table.jobs[job_id]) > made.start_at
         )
+
+    def _over_at(self, job: Job) -> float:
+        """Return when a job has ended at the latest: by itself, or with its reservation."""
+        home = self._admission.home_of(job)
+        return min(ends_at(job), home.end_at if home is not None else FOREVER)
 
     def _jobs_in(self, name: str) -> list[Job]:
         """Return the jobs that run or wait in a reservation."""

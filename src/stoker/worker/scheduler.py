@@ -172,7 +172,8 @@ class ResourceScheduler:
         table = self._ledger.table
         tracker = self._ledger.tracker
         running = [
-            _running(table.jobs[job_id], shares) for job_id, shares in tracker.holdings().items()
+            self._running(table.jobs[job_id], shares)
+            for job_id, shares in tracker.holdings().items()
         ]
         return Snapshot(
             self._waiting(),
@@ -181,6 +182,14 @@ class ResourceScheduler:
             self._allowance(running),
             tuple(self._ledger.admission.reservations.values()),
         )
+
+    def _running(self, job: Job, shares: tuple[NodeShare, ...]) -> Running:
+        until, exclusive = ends_at(job), job.spec.exclusive
+        home = self._ledger.admission.home_of(job) if job.spec.reservation else None
+        if home is None:
+            return Running(job.job_id, shares, until, exclusive=exclusive)
+        until = min(until, home.end_at)
+        return Running(job.job_id, shares, until, exclusive=exclusive, reservation=home.name)
 
     def _waiting(self) -> Sequence[Queue]:
         """Return the queues, but for those of users whose jobs cannot be started now."""
@@ -373,16 +382,6 @@ class ResourceScheduler:
                 self.run_times.distrust(self._ledger.admission.shape(job))
             if overdue:
                 self._engine.withdraw([_key(job) for job in overdue])
-
-
-def _running(job: Job, shares: tuple[NodeShare, ...]) -> Running:
-    return Running(
-        job.job_id,
-        shares,
-        ends_at(job),
-        exclusive=job.spec.exclusive,
-        reservation=job.spec.reservation,
-    )
 
 
 def _key(job: Job) -> str:

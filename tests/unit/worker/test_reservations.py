@@ -284,3 +284,25 @@ def test_what_waits_for_a_reservation_that_is_over_can_be_changed_and_taken_out_
         rooms.worker.control.update(ref(job.job_id), ALICE, {"reservation": ""})
     rooms.schedule()
     assert job.allocation is not None
+
+
+def test_of_several_reservations_only_the_end_of_its_own_ends_a_job(rooms):
+    make(rooms, name="long", nodes="node1", for_s=300.0)
+    make(rooms, name="first", nodes="node2", in_s=10.0, for_s=90.0)
+    job = rooms.submit(reservation="first,long")
+    rooms.schedule()
+    assert job.allocation.shares[0].node == "node1"
+    rooms.start(job)
+    pass_time(rooms, 100.0)
+    assert "first" not in listed(rooms)
+    assert job.ending is None
+    pass_time(rooms, 200.0)
+    assert job.ending is JobState.TIMEOUT
+
+
+def test_a_job_that_ends_with_its_reservation_is_not_in_the_way_of_the_next(rooms):
+    make(rooms, name="ours", nodes="node1", for_s=100.0)
+    job = rooms.submit(reservation="ours")
+    rooms.schedule()
+    assert job.allocation is not None
+    make(rooms, name="next", nodes="node1", in_s=100.0)
