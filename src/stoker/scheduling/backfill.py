@@ -54,7 +54,8 @@ def shadow(
     levels = [level.copy() for level in free]
     by_name = {level.name: level for level in levels}
     cpus_min = max(head.tasks, head.nodes_min) * head.cpus_per_task
-    cpus = sum(level.cpus for level in levels)
+    # Where more is kept than is free, a level is below nought: no other node pays for that.
+    cpus = sum(max(0, level.cpus) for level in levels)
     for ends_at, ending in groupby(running, key=_ends_at):
         for job in ending:
             for share in job.shares:

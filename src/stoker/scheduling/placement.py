@@ -58,6 +58,18 @@ class Level(msgspec.Struct, gc=False):
         for name, indices in share.gres.items():
             self.gres[name] += len(indices)
 
+    def add(self, other: Level) -> None:
+        """Raise it by what another one says."""
+        self.cpus += other.cpus
+        self.memory_mib += other.memory_mib
+        for name, count in other.gres.items():
+            self.gres[name] += count
+
+    def clear(self) -> None:
+        """Say that nothing is free."""
+        self.cpus = self.memory_mib = 0
+        self.gres = dict.fromkeys(self.gres, 0)
+
     def take_tasks(self, shape: Shape, tasks: int) -> None:
         """Lower it by what so many tasks of *shape* take."""
         cpus = cpus_for(shape, tasks, self)

@@ -13,7 +13,7 @@ waiting jobs. It looks at no more than ``depth`` shapes that do not start, as Sl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Final, NamedTuple
 
@@ -72,8 +72,9 @@ class Pass:
         self._depth = depth
         self._cpus = sum(level.cpus for level in room.levels if level.accepts)
         self._is_whole = all(level.accepts for level in room.levels)
-        self._shadows: list[Shadow] = []
-        self._unreserved: list[Shape] = []
+        self._shadows: dict[str, list[Shadow]] = {}
+        self._unreserved: list[tuple[Shape, Sequence[Level] | None]] = []
+        self._freed: dict[str, dict[str, Level]] = {}
 
     def run(self, starts_max: int) -> None:
         """Decide on every line, or until *starts_max* jobs start."""
@@ -107,12 +108,12 @@ class Pass:
         shares = None
         if shape.tasks * shape.cpus_per_task <= self._cpus:
             shares = self._room.place(shape, left)
-        if shares is None and left is not None and self._is_fenced(shape):
-            # What a reservation keeps from it, it may keep from nobody: it is no head.
+        if shares is None and left is not None and self._is_fenced(shape, left):
+            # It waits for a reservation's time, not for who runs: it is no head.
             self.fenced.add(shape)
             self._depth -= 1
         elif shares is None:
-            self._make_head(line)
+            self._make_head(line, left)
         elif self.heads and (in_the_way := self._in_the_way(shape)):
             shares = self._room.place(shape, lowest(left or self._room.levels, in_the_way))
             if shares is None:
@@ -120,36 +121,66 @@ class Pass:
                 self.stuck.add(shape.partition)
         return shares
 
-    def _is_fenced(self, shape: Shape) -> bool:
-        """Whether it is reservations that keep a job from starting now, not want of room."""
-        return bool(shape.reservation) or self._room.place(shape) is not None
+    def _is_fenced(self, shape: Shape, left: Sequence[Level]) -> bool:
+        """Whether reservations keep a job from starting, even if all had ended who may make room.
 
-    def _make_head(self, line: Line) -> None:
+        *left* is what they leave of what is free.
+        """
+        freed = self._freed_for(self._group(shape))
+        levels = [level.copy() for level in left]
+        for level in levels:
+            level.add(freed[level.name])
+        if spread(shape, levels) is not None:
+            return False
+        return bool(shape.reservation) or spread(shape, self._idle) is not None
+
+    def _freed_for(self, group: str) -> Mapping[str, Level]:
+        """Return, by node, what jobs of one reservation hold, or those of none ("")."""
+        if group not in self._freed:
+            nothing = [level.copy() for level in self._room.levels]
+            for level in nothing:
+                level.clear()
+            held = idle_levels(nothing, self._running_in(group))
+            self._freed[group] = {level.name: level for level in held}
+        return self._freed[group]
+
+    def _running_in(self, group: str) -> list[Running]:
+        return [job for job in self.running if job.reservation == group]
+
+    def _group(self, shape: Shape) -> str:
+        """Return the reservation in which a job would run; those of one compete for it."""
+        return self._fences.chosen(shape.reservation) if self._fences is not None else ""
+
+    def _make_head(self, line: Line, left: Sequence[Level] | None) -> None:
         """Note that the line's first job does not fit; give it a reservation if it is a head."""
         shape = line.shape
         if not self._is_available(shape):
             return
         self._depth -= 1
         self.stuck.add(shape.partition)
-        if shape.partition not in self.heads:
-            self.heads[shape.partition] = line.first.job_id
-            self._unreserved.append(shape)
+        rank = head_rank(shape, self._group(shape))
+        if rank not in self.heads:
+            self.heads[rank] = line.first.job_id
+            self._unreserved.append((shape, left))
 
     def _in_the_way(self, shape: Shape) -> list[Shadow]:
         """Return the reservations that a job of the shape would outlast."""
         self._reserve()
         ends_at = self._now + shape.time_limit_s
-        return [each for each in self._shadows if not each.admits(ends_at)]
+        shadows = self._shadows.get(self._group(shape), ())
+        return [each for each in shadows if not each.admits(ends_at)]
 
     def _reserve(self) -> None:
         """Make the reservations of new heads. Nothing has started since they were found."""
         if not self._unreserved:
             return
         self.running.sort(key=lambda job: job.ends_at)
-        for shape in self._unreserved:
-            found = shadow(shape, self.running, self._room.levels, self._now)
+        for shape, left in self._unreserved:
+            group = self._group(shape)
+            running = self.running if left is None else self._running_in(group)
+            found = shadow(shape, running, left or self._room.levels, self._now)
             if found is not None:
-                self._shadows.append(found)
+                self._shadows.setdefault(group, []).append(found)
         self._unreserved.clear()
 
     def _start(self, line: Line, shares: tuple[NodeShare, ...]) -> None:
@@ -159,12 +190,17 @@ class Pass:
         self._room.take(shares)
         if self.quotas is not None:
             self.quotas.start(shape, shares)
-        if self._fences is not None:
-            self._fences.use(shape.reservation, shares)
-        self._cpus -= sum([len(share.cpus) for share in shares])
+        group = self._group(shape)
         ends_at = self._now + shape.time_limit_s
-        self.running.append(Running(job.job_id, shares, ends_at, reservation=shape.reservation))
-        for each in self._shadows:
+        if self._fences is not None and group:
+            self._fences.use(group, shares)
+            ends_at = min(ends_at, self._fences.over_at(group))
+        self._cpus -= sum([len(share.cpus) for share in shares])
+        self.running.append(Running(job.job_id, shares, ends_at, reservation=group))
+        if group in self._freed:
+            for share in shares:
+                self._freed[group][share.node].give(share)
+        for each in self._shadows.get(group, ()):
             if not each.admits(ends_at):
                 each.use(shares)
         line.use()
@@ -181,6 +217,11 @@ class Pass:
     @cached_property
     def _idle(self) -> list[Level]:
         return idle_levels(self._room.levels, self.running)
+
+
+def head_rank(shape: Shape, group: str) -> str:
+    """Return of whom a job can be the first: of its partition, or of it within a reservation."""
+    return f"{shape.partition} in {group}" if group else shape.partition
 
 
 def idle_levels(levels: Sequence[Level], running: Sequence[Running]) -> list[Level]:
@@ -202,7 +243,7 @@ class Plan:
         self.backfilled = done.backfilled
         """How many of those that start go before a job that has a reservation."""
         self.heads = done.heads
-        """By partition, the first job that does not fit: it has a reservation."""
+        """By `head_rank`, the first job that does not fit: it has a reservation."""
         self._stuck = done.stuck
         self._limited = done.limited
         self._quotas = done.quotas
@@ -229,10 +270,8 @@ class Plan:
             return Reason.REQ_NODE_NOT_AVAIL
         if shape.partition not in self._stuck:
             return Reason.NONE
-        if (
-            self.heads.get(shape.partition) == job_id
-            or self._nodes_of(shape) <= self._exclusive_nodes
-        ):
+        rank = head_rank(shape, self._fences.chosen(shape.reservation))
+        if self.heads.get(rank) == job_id or self._nodes_of(shape) <= self._exclusive_nodes:
             return Reason.RESOURCES
         return Reason.PRIORITY
 

@@ -28,19 +28,32 @@ class Fences:
     ) -> None:
         """Know which of *reservations* matter from *now* (epoch seconds) on."""
         self._all = [each for each in reservations if now < each.end_at]
+        self._by_name = {each.name: each for each in self._all}
         self._now = now
         self._used: dict[tuple[str, str], Level] = defaultdict(_nothing)
         for job in running if self._all else ():
             self.use(job.reservation, job.shares)
 
     def use(self, name: str, shares: Iterable[NodeShare]) -> None:
-        """Note what a job in the reservation *name*, or in none (""), takes."""
+        """Note what a job that runs in the reservation *name*, or in none (""), takes."""
         if name:
             for share in shares:
-                used = self._used[self._chosen(name), share.node]
+                used = self._used[name, share.node]
                 used.cpus += len(share.cpus)
                 for kind, indices in share.gres.items():
                     used.gres[kind] = used.gres.get(kind, 0) + len(indices)
+
+    def chosen(self, names: str) -> str:
+        """Return in which of those that it names a job would run, the active first; "" in none."""
+        if not names:
+            return ""
+        found = [each for name in names.split(",") if (each := self._by_name.get(name))]
+        active = [each for each in found if each.is_active(self._now)]
+        return next((each.name for each in active or found), "")
+
+    def over_at(self, name: str) -> float:
+        """Return when a reservation is over, and what runs in it is ended."""
+        return self._by_name[name].end_at
 
     def concern(self, shape: Shape) -> bool:
         """Whether they matter to a job of *shape* that would start now."""
@@ -76,14 +89,7 @@ class Fences:
 
     def _own(self, shape: Shape) -> Reservation | None:
         """Return the reservation that a job is to run in: of several, the one that is active."""
-        name = self._chosen(shape.reservation)
-        return next((each for each in self._all if each.name == name), None)
-
-    def _chosen(self, names: str) -> str:
-        wanted = names.split(",")
-        found = [each for each in self._all if each.name in wanted]
-        active = [each for each in found if each.is_active(self._now)]
-        return next((each.name for each in active or found), "")
+        return self._by_name.get(self.chosen(shape.reservation))
 
     def _in_the_way(self, shape: Shape, own: Reservation | None) -> list[Reservation]:
         """Return those whose time a job would meet that starts now, but for its own."""
@@ -103,7 +109,6 @@ class Fences:
         level.cpus -= max(0, part.cpus - used.cpus)
         for kind, count in part.gres.items():
             level.gres[kind] = level.gres.get(kind, 0) - max(0, count - used.gres.get(kind, 0))
-        level.accepts = level.accepts and level.cpus > 0
 
     def _keep_within(self, levels: Iterable[Level], own: Reservation | None) -> None:
         """Lower nodes to what is left of a reservation; to nothing if it is not active."""

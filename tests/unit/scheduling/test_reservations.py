@@ -62,7 +62,7 @@ def test_other_nodes_are_not_kept():
     decided = decide([shape(), shape(tasks=8)], reserved(NOW, NOW + 200, whole()), free=TWO)
     assert started(decided) == {1: "node2"}
     # The second waits for the first: that is no reservation's doing.
-    assert decided.reason(shape(tasks=8), 2) == Reason.RESERVED_FOR_OTHERS
+    assert decided.reason(shape(tasks=8), 2) == Reason.RESOURCES
 
 
 def test_those_for_whom_it_is_get_its_nodes_and_no_others():
@@ -70,6 +70,51 @@ def test_those_for_whom_it_is_get_its_nodes_and_no_others():
     decided = decide([inside, inside], reserved(NOW, NOW + 200, whole("node2")), free=TWO)
     assert started(decided) == {1: "node2"}
     assert decided.reason(inside, 2) == Reason.RESOURCES
+
+
+def test_who_waits_beside_a_reservation_is_not_overtaken_for_ever():
+    busy = [running(90, range(4), NOW + 50)]
+    free = [free_node(range(4, 8))]
+    first, long, short = shape(tasks=6), shape(tasks=2), shape(tasks=2, time_limit_s=50.0)
+    there = reserved(NOW, NOW + 10_000, some(2))
+    decided = decide([first, long, short], there, free=free, busy=busy)
+    assert started(decided) == {3: "node1"}
+    assert decided.heads == {"debug": 1}
+    assert decided.reason(long, 2) == Reason.PRIORITY
+
+
+def test_what_is_kept_of_one_node_is_not_missing_on_another():
+    busy = [running(90, range(8), node="node1"), running(91, range(8), NOW + 50, node="node2")]
+    free = [free_node(0), free_node(0, name="node2")]
+    there = reserved(NOW, NOW + 10_000, whole())
+    some_there = reserved(NOW, NOW + 10_000, some(8))
+    for each in (there, some_there):
+        asked = msgspec.structs.replace(
+            snapshot([shape(tasks=8)], free=free, busy=busy), reservations=(each,)
+        )
+        assert forecast(asked, NOW) == {1: NOW + 50}
+
+
+def test_within_a_reservation_nobody_is_overtaken_for_ever_either():
+    member = msgspec.structs.replace(running(90, range(2), NOW + 50), reservation="r")
+    inside = {"reservation": "r"}
+    big, long = shape(tasks=4, **inside), shape(**inside)
+    short, outside = shape(time_limit_s=50.0, **inside), shape(tasks=2)
+    there = reserved(NOW, NOW + 10_000, some(4))
+    decided = decide(
+        [big, long, short, outside], there, free=[free_node(range(2, 8))], busy=[member]
+    )
+    assert started(decided) == {3: "node1", 4: "node1"}
+    reasons = [decided.reason(big, 1), decided.reason(long, 2)]
+    assert reasons == [Reason.RESOURCES, Reason.PRIORITY]
+
+
+def test_what_runs_in_a_reservation_is_believed_to_end_with_it():
+    shapes = [shape(tasks=8, reservation="r"), shape(tasks=8)]
+    asked = msgspec.structs.replace(
+        snapshot(shapes), reservations=(reserved(NOW, NOW + 100, whole()),)
+    )
+    assert forecast(asked, NOW) == {1: NOW, 2: NOW + 100}
 
 
 @pytest.mark.parametrize(
