@@ -32,7 +32,10 @@ class CrontabError(Exception):
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One entry: where it stands, when it is due, what it runs and how, and its own text."""
+    """One entry: where it stands, when it is due, what it runs and how, and its own text.
+
+    The text is as it stands in the crontab, from the first ``#SCRON`` line on.
+    """
 
     number: int
     times: str
@@ -51,21 +54,22 @@ def read_crontab(text: str) -> list[Line]:
     found: list[Line] = []
     variables: dict[str, str] = {}
     options: list[str] = []
-    before: list[str] = []
-    for number, line in enumerate(text.split("\n"), 1):
+    lines = text.split("\n")
+    first = 0
+    for number, line in enumerate(lines, 1):
         stripped = line.strip()
         if stripped.startswith(_SCRON):
             options += _words(stripped[len(_SCRON) :], number)
-            before.append(line)
+            first = first or number
         elif not stripped or stripped.startswith("#"):
             continue
         elif (match := _VARIABLE.fullmatch(line)) and not _ENTRY.match(line):
             variables[match[1]] = _unquoted(match[2])
         else:
             times, command = _entry(line, number)
-            text = "\n".join([*before, line])
-            found.append(Line(number, times, command, tuple(options), dict(variables), text))
-            options, before = [], []
+            own = "\n".join(lines[(first or number) - 1 : number])
+            found.append(Line(number, times, command, tuple(options), dict(variables), own))
+            options, first = [], 0
     if options:
         raise CrontabError(number, "no entry follows the #SCRON line")
     return found

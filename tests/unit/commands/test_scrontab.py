@@ -135,6 +135,13 @@ def test_contradictions_and_missing_files_are_told() -> None:
     assert asked(controller, "--frob").code == 1
 
 
+def test_an_entry_is_found_again_in_its_crontab_with_all_that_stands_between_its_lines() -> None:
+    text = "A=b\n#SCRON -n2\n\n# Why.\nC=d\n#SCRON -N1\n@daily work\n@hourly other\n"
+    work, other = read_crontab(text)
+    assert work.text == "#SCRON -n2\n\n# Why.\nC=d\n#SCRON -N1\n@daily work"
+    assert (work.options, other.text) == (("-n2", "-N1"), "@hourly other")
+
+
 @given(st.text(max_size=40) | st.from_regex(r"\A(#SCRON|@daily|\*| |\n|[a-z=0-9\"'-]){0,30}\Z"))
 def test_any_text_is_read_or_refused_with_a_line(text: str) -> None:
     try:
