@@ -30,9 +30,8 @@ def parts_of(
     """
     nodes = _nodes(wish, candidates, busy)
     gres = dict(wish.gres or ())
-    for node in nodes:
-        if any(count > node.gres.get(name, 0) for name, count in gres.items()):
-            raise _refused("ESLURM_INVALID_GRES")
+    if not all(_has(node, gres) for node in nodes):
+        raise _refused("ESLURM_INVALID_GRES")
     if wish.cores is None and not gres:
         return tuple(Part(node.name, node.cpus) for node in nodes)
     return tuple(_some(nodes, wish.cores, gres))
@@ -45,12 +44,12 @@ def _nodes(
         return _named(wish.nodes, candidates)
     if wish.nodes is not None or (wish.node_count is None and wish.cores is None and not wish.gres):
         return candidates
-    free = [node for node in candidates if node.name not in busy]
+    able = [node for node in candidates if _has(node, dict(wish.gres or ()))]
+    free = [node for node in able if node.name not in busy]
+    if len(free) < (wish.node_count or 1):
+        raise _too_few(able, wish.node_count or 1)
     if wish.node_count is not None:
-        chosen = free[: wish.node_count]
-        if len(chosen) < wish.node_count:
-            raise _too_few(candidates, wish.node_count)
-        return chosen
+        return free[: wish.node_count]
     wanted = wish.cores or 1
     tightest = sorted((node for node in free if node.cpus >= wanted), key=lambda node: node.cpus)
     if tightest:
@@ -66,6 +65,10 @@ def _named(text: str, candidates: Sequence[Node]) -> Sequence[Node]:
     if not names or not set(names) <= {node.name for node in candidates}:
         raise _refused("ESLURM_INVALID_NODE_NAME")
     return [node for node in candidates if node.name in names]
+
+
+def _has(node: Node, gres: Mapping[str, int]) -> bool:
+    return all(count <= node.gres.get(name, 0) for name, count in gres.items())
 
 
 def _some(nodes: Sequence[Node], cores: int | None, gres: Mapping[str, int]) -> Iterable[Part]:
@@ -109,8 +112,7 @@ def _sum(one: Part, other: Part) -> Part:
 
 
 def _exceeds(part: Part, node: Node) -> bool:
-    is_short = any(count > node.gres.get(name, 0) for name, count in part.gres.items())
-    return part.is_whole or part.cpus > node.cpus or is_short
+    return part.is_whole or part.cpus > node.cpus or not _has(node, part.gres)
 
 
 def held_parts(shares: Iterable[Iterable[NodeShare]]) -> list[Part]:

@@ -95,6 +95,8 @@ def test_endless_is_a_year(controller: FakeController) -> None:
         (("flags=odd",), "Error parsing flags odd.  No reservation created."),
         (("tres=gres/",), "Error parsing TRES gres/.  No reservation created."),
         (("tres=mem=4",), "Error parsing TRES mem=4.  No reservation created."),
+        (("tres=gres/x=0",), "Error parsing TRES gres/x=0.  No reservation created."),
+        (("tres=cpu=-1",), "Error parsing TRES cpu=-1.  No reservation created."),
         (("watts=5",), "Unknown parameter watts=5.  No reservation created."),
     ],
 )

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from stoker.commands.scontrol.command import scontrol
 from stoker.core.enums import JobState, Reason
 from stoker.core.errors import InvalidSpec, NotAllowed
 from stoker.core.models import FOREVER
 from stoker.core.reservations import DAY_S, ReservationWish
+from stoker.worker.call import Call
 from support.recording_engine import ALICE, ROOT, ref
 
 HOUR_S = 3600.0
@@ -148,6 +152,51 @@ def test_jobs_that_would_still_run_are_in_the_way_unless_they_are_ignored(rooms)
     make(rooms, nodes="node1", in_s=60.0, name="later")
     delete(rooms, "later")
     make(rooms, nodes="node1", flags=("IGNORE_JOBS",))
+
+
+def test_devices_are_looked_for_where_they_are_and_free(rooms):
+    make(rooms, nodes="node1")
+    name = make(rooms, nodes=None, gres=(("gpu", 1),))
+    assert listed(rooms)[name].nodes == ("node2",)
+    with pytest.raises(InvalidSpec) as refused:
+        make(rooms, nodes=None, gres=(("gpu", 1),))
+    assert refused.value.code == "ESLURM_NODES_BUSY"
+
+
+_PARAMETERS = "res start end dur nodecnt nodes com corecnt flags flags- part tres users users+ acc"
+_VALUES = """now now+1hour 1969-01-01 9999-12-31 now-100000days ALL node1 node[1-999999999] debug
+    0 -1 1 99999999999999999999 cpu=1 cpu=0 node=0 gres/gpu=1 gres/x=0 gres/gpu=-1 cpu=-1
+    daily,maint infinite alice -root root - , r"""
+_WORD = st.builds(
+    "{}={}".format,
+    st.sampled_from(_PARAMETERS.split()),
+    st.sampled_from(_VALUES.split()) | st.text(max_size=5),
+)
+_ENOUGH = ("start=now", "dur=10", "users=root", "nodes=ALL", "flags=overlap,ignore_jobs")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(_WORD, max_size=4), st.lists(_WORD, max_size=4))
+def test_whatever_is_said_makes_one_that_keeps_something_or_none(rooms, made, changed):
+    for words in (
+        ("create", "res", *_ENOUGH, *made),
+        ("create", "res", *made),
+        ("update", "res=root_1", *changed),
+    ):
+        call = Call(
+            now=rooms.now_s,
+            program="scontrol",
+            argv=words,
+            environment={},
+            work_dir="/",
+            owner=ROOT,
+        )
+        with rooms.queue.turn():
+            scontrol(call, rooms.worker.control)
+        rooms.schedule()
+        assert all(part.cpus > 0 for each in listed(rooms).values() for part in each.parts)
+        assert all(each.parts for each in listed(rooms).values())
+    pass_time(rooms, 400 * DAY_S)
 
 
 # In force.

@@ -310,7 +310,8 @@ def _resources(value: str, _: Line) -> Mapping[str, object]:
     for name, field in (("cpu", "cores"), ("node", "node_count")):
         if name in amounts:
             found[field] = amounts[name]
-    if not found or set(amounts) - {"cpu", "node", *(f"gres/{name}" for name, _ in gres)}:
+    is_other = bool(set(amounts) - {"cpu", "node", *(f"gres/{name}" for name, _ in gres)})
+    if is_other or min(amounts.values()) < 1:
         raise _Unreadable(f"Error parsing TRES {value}.")
     return found
 
