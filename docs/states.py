@@ -73,7 +73,7 @@ _REASONS: Final[Mapping[Reason, str]] = {
     Reason.REQ_NODE_NOT_AVAIL: "A node that it needs is drained or down.",
     Reason.RESERVED_FOR_MAINTENANCE: "It would still run when a maintenance begins.",
     Reason.RESERVED_FOR_OTHERS: "What it asks for is reserved for others before it could end.",
-    Reason.RESERVATION: "Its reservation has not begun.",
+    Reason.RESERVATION: "Its reservation has not begun, or is for others now.",
     Reason.RESERVATION_DELETED: "Its reservation is over, or was deleted.",
     Reason.BAD_CONSTRAINTS: "No node has the features that it asks for.",
     Reason.DEADLINE: "It cannot end before its deadline any more.",

@@ -178,6 +178,8 @@ class Admission:
         partition = self.partitions.get(job.partition)
         if self.rules.is_strict and (unaccounted := self.rules.obstacle(job)) is not None:
             return unaccounted
+        if job.spec.reservation and not self._is_let_in(job):
+            return Reason.RESERVATION
         if partition is None or partition.state == "INACTIVE":
             return Reason.PARTITION_INACTIVE
         if partition.state == "DOWN":
@@ -191,6 +193,11 @@ class Admission:
         ):
             return Reason.PARTITION_NODE_LIMIT
         return None if self._could_fit(shape) else Reason.PARTITION_CONFIG
+
+    def _is_let_in(self, job: Job) -> bool:
+        """Whether the reservations that it names are for it still: they may have changed."""
+        found = map(self.reservations.get, job.spec.reservation.split(","))
+        return all(each.admits(job.owner, job.spec.account) for each in found if each is not None)
 
     def _could_fit(self, shape: Shape) -> bool:
         known = self._feasible.get(shape)

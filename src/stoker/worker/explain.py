@@ -29,7 +29,7 @@ _WAITING: Mapping[str, str] = {
     "limit, where that is possible, lets it start before.",
     Reason.RESERVED_FOR_OTHERS: "What it asks for is reserved for others before it could end: a "
     "shorter time limit, where that is possible, lets it start before.",
-    Reason.RESERVATION: "Its reservation has not begun.",
+    Reason.RESERVATION: "Its reservation has not begun, or is for others now.",
     Reason.RESERVATION_DELETED: "Its reservation is over, or was deleted: it waits until it is "
     "taken out of it, with `scontrol update jobid=ID reservationname=`.",
     Reason.BAD_CONSTRAINTS: "No node has the features that it asks for.",

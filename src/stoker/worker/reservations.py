@@ -31,7 +31,7 @@ from stoker.worker.admission import Admission
 from stoker.worker.ledger import Ledger
 from stoker.worker.queue import Turn
 from stoker.worker.reservedparts import ALL, busy_nodes, collides, held_parts, parts_of
-from stoker.worker.times import ends_at
+from stoker.worker.times import ends_at, is_waiting
 
 _LISTS: Final = ("users", "accounts", "groups", "partition", "flags", "comment")
 _SIZES: Final = ("nodes", "node_count", "cores", "gres", "partition")
@@ -224,10 +224,18 @@ class ReservationKeeper:
     def _put(self, turn: Turn, reservation: Reservation) -> None:
         self._all[reservation.name] = reservation
         turn.writes.append(partial(self._store.save, reservation=reservation))
+        self._look_at_waiting(turn, reservation.name)
 
     def _remove(self, turn: Turn, name: str) -> None:
         del self._all[name]
         turn.writes.append(partial(self._store.delete, name=name))
+        self._look_at_waiting(turn, name)
+
+    def _look_at_waiting(self, turn: Turn, name: str) -> None:
+        """Decide anew who may wait for a reservation: it may be for others now."""
+        for job in self._jobs_in(name):
+            if is_waiting(job):
+                self._ledger.refresh(turn, job)
 
 
 def _span(

@@ -214,6 +214,22 @@ def test_a_job_is_in_the_reservation_that_it_names_if_that_is_for_it(rooms):
     assert job.allocation is not None
 
 
+def test_who_waits_for_one_that_is_for_others_now_does_not_get_it(rooms):
+    make(rooms, name="ours", in_s=100.0)
+    job = rooms.submit(reservation="ours")
+    change(rooms, "ours", users=("bob",))
+    pass_time(rooms, 100.0)
+    assert job.allocation is None
+    assert rooms.worker.scheduler.reason(job) == Reason.RESERVATION
+    rooms.restart()
+    pass_time(rooms, 1.0)
+    [job] = rooms.queue.table
+    assert job.allocation is None
+    change(rooms, "ours", users=("alice", "bob"))
+    pass_time(rooms, 1.0)
+    assert job.allocation is not None
+
+
 def test_what_waits_starts_when_it_begins_and_when_it_is_over(rooms):
     make(rooms, name="ours", in_s=100.0, for_s=100.0)
     inside, outside = rooms.submit(reservation="ours"), rooms.submit()
