@@ -25,12 +25,11 @@ from stoker.commands.endings import (
     end_of_step,
 )
 from stoker.core.enums import JobState, Reason
-from stoker.core.models import NO_TASK, Allocation, Job, NodeShare, Step, Usage
+from stoker.core.models import BATCH, NO_TASK, Allocation, Job, NodeShare, Step, Usage
 from stoker.core.units import elapsed_between
 from stoker.scheduling.snapshot import Shape
 from stoker.worker.controller import Controller, Record
 
-BATCH = "batch"
 _NOTICED_S = 5.0
 """Within so many seconds slurmctld tells slurmdbd of what waits."""
 

@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from stoker.commands import sacct_usage as usage
-from stoker.commands.accounting import BATCH, Line
+from stoker.commands.accounting import Line
 from stoker.commands.columns import Column, Kind
 from stoker.commands.endings import End
 from stoker.commands.sacct_style import Read, Style
 from stoker.core.enums import Hold, JobState
+from stoker.core.models import BATCH
 from stoker.core.units import (
     FOREVER,
     as_shown,

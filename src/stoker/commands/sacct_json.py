@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from signal import strsignal
 
-from stoker.commands.accounting import BATCH, Holding, Line, Run
+from stoker.commands.accounting import Holding, Line, Run
 from stoker.commands.documents import Value, document, to_json, to_yaml
 from stoker.commands.endings import End
 from stoker.commands.sacct_fields import layout
 from stoker.commands.sacct_style import Style
 from stoker.commands.sacct_usage import BLOCK
 from stoker.core.enums import JobState
-from stoker.core.models import NO_TASK, Usage
+from stoker.core.models import BATCH, NO_TASK, Usage
 from stoker.core.units import FOREVER, as_shown, compress_hosts
 
 _CPU, _MEMORY, _ENERGY, _NODE, _BILLING, _DISK, _PAGES, _GRES = 1, 2, 3, 4, 5, 6, 8, 1001

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 import msgspec
 
 from stoker.commands.jobview import Scene
-from stoker.core.enums import HOLDING, JobState, StepState
-from stoker.core.models import NO_TASK, Job, Step
+from stoker.core.enums import HOLDING, JobState
+from stoker.core.models import BATCH, NO_TASK, Job, Step
 from stoker.core.units import JobRef, compress_hosts, elapsed_between
 from stoker.worker.controller import Controller
 
@@ -27,7 +27,7 @@ class StepView(msgspec.Struct, frozen=True):
     @property
     def step_id(self) -> str:
         """Return ``batch`` or the step's number."""
-        return self.step.step_id if self.step else StepState.BATCH.value
+        return self.step.step_id if self.step else BATCH
 
     @property
     def order(self) -> tuple[int, int, int]:
@@ -53,7 +53,7 @@ class StepView(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         """Return the step's name."""
-        return self.step.name if self.step else StepState.BATCH.value
+        return self.step.name if self.step else BATCH
 
     @property
     def state(self) -> str:

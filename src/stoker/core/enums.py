@@ -137,11 +137,3 @@ class Hold(IntEnum):
     ADMIN = 2
     SPECIAL = 3
     """It was requeued in the state SPECIAL_EXIT; whoever may release it, lets it go."""
-
-
-class StepState(StrEnum):
-    """Marker names of the steps that are not numbered."""
-
-    BATCH = "batch"
-    EXTERN = "extern"
-    INTERACTIVE = "interactive"

@@ -21,6 +21,9 @@ NO_TASK = -1
 
 FOREVER = float("inf")
 
+BATCH = "batch"
+"""The step that is the batch script's, or the command's of a job without one."""
+
 NOBODY = -1
 """``Job.ended_by`` of a job that nobody has ended."""
 

@@ -17,10 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from stoker.core.enums import AllocationState
-from stoker.core.models import Allocation, Job
+from stoker.core.models import BATCH, Allocation, Job
 from stoker.engines.base import Ended, Engine, EngineEvent, Listener, Lost, UnitKey, group_key
 from stoker.worker.daemon import DaemonThread
-from stoker.worker.launching import BATCH
 from stoker.worker.ledger import Ledger
 from stoker.worker.outcomes import why
 from stoker.worker.probe import Probe

@@ -14,10 +14,9 @@ from signal import SIGCONT, SIGSTOP
 from stoker.core.enums import ONGOING, REQUEUES, Hold, JobState, Reason
 from stoker.core.errors import NotAllowed, UnknownJob
 from stoker.core.lifecycle import Event, next_state
-from stoker.core.models import Job, Owner
+from stoker.core.models import BATCH, Job, Owner
 from stoker.core.units import JobRef, TaskSet
 from stoker.engines.base import Engine, UnitKey, group_key
-from stoker.worker.launching import BATCH
 from stoker.worker.ledger import Ledger, count_pause
 from stoker.worker.outcomes import command_ended, on_request, why
 from stoker.worker.queue import Turn

@@ -18,11 +18,10 @@ from stoker.core.database import Database
 from stoker.core.enums import AllocationState
 from stoker.core.errors import StokerError
 from stoker.core.messages import Finding
-from stoker.core.models import Job
+from stoker.core.models import BATCH, Job
 from stoker.core.processes import ProcessIdentity
 from stoker.core.repository import Repository
 from stoker.engines.base import Engine, Evidence, UnitKey, parse_key
-from stoker.worker.launching import BATCH
 from stoker.worker.ledger import Ledger
 
 _CONTAINED = "each job has a control group: nothing of it outlives its end"

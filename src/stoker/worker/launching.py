@@ -6,11 +6,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
 
 from stoker.core.errors import StoreError
 from stoker.core.hardware import Detected
-from stoker.core.models import NO_TASK, Job, JobSpec, NodeShare
+from stoker.core.models import BATCH, NO_TASK, Job, JobSpec, NodeShare
 from stoker.core.repository import Repository
 from stoker.core.settings import Machine, Settings
 from stoker.core.units import PatternFields, expand_pattern
@@ -22,9 +21,6 @@ from stoker.worker.queue import Turn
 from stoker.worker.spool import OwnSpool, SharedSpool, Spool
 
 log = logging.getLogger(__name__)
-
-BATCH: Final = "batch"
-"""The step that is the batch script's, or the command's of a job without one."""
 
 
 class Launcher:

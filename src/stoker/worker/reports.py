@@ -15,7 +15,7 @@ from typing import Final
 
 from stoker.core.enums import AllocationState, JobState
 from stoker.core.errors import StoreError
-from stoker.core.models import Allocation, Job
+from stoker.core.models import BATCH, Allocation, Job
 from stoker.engines.base import (
     Ended,
     Engine,
@@ -29,7 +29,6 @@ from stoker.engines.base import (
 )
 from stoker.worker import outcomes
 from stoker.worker.failpoints import hit
-from stoker.worker.launching import BATCH
 from stoker.worker.ledger import Ledger
 from stoker.worker.queue import JobQueue, Turn
 from stoker.worker.scheduler import ResourceScheduler

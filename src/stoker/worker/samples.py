@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from stoker.core.enums import StepState
+from stoker.core.models import BATCH
 from stoker.core.processes import TOKEN_VARIABLE
 from stoker.worker.controller import TaskSample
 
@@ -93,7 +93,7 @@ def _task_of(environment: Sequence[bytes]) -> tuple[str, int, int]:
         for name in (b"SLURM_STEP_ID", b"SLURM_PROCID", b"SLURM_TASK_PID")
     )
     if step is None:
-        return StepState.BATCH.value, 0, own or 0
+        return BATCH, 0, own or 0
     return str(step), task or 0, own or 0
 
 

@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import Any, Final, NamedTuple
 
 from stoker.core.enums import JobState, Reason
-from stoker.core.models import FOREVER, Job, NodeShare
+from stoker.core.models import BATCH, FOREVER, Job, NodeShare
 from stoker.engines.base import Engine, UnitKey
 from stoker.scheduling.forecast import forecast
 from stoker.scheduling.licenses import Licenses
@@ -26,7 +26,7 @@ from stoker.scheduling.quotas import Quotas
 from stoker.scheduling.reservations import Fences
 from stoker.scheduling.snapshot import Allowance, Queue, Running, Shape, Snapshot, Waiting
 from stoker.worker.clockset import ClockWatch
-from stoker.worker.launching import BATCH, Launcher
+from stoker.worker.launching import Launcher
 from stoker.worker.ledger import Ledger
 from stoker.worker.queue import JobQueue, Turn
 from stoker.worker.statistics import Statistics

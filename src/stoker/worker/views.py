@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from stoker.core.enums import Hold, JobState
 from stoker.core.messages import AttemptView, JobDetail, JobView, NodeView, StepView
-from stoker.core.models import NO_TASK, Allocation, Job, Step
+from stoker.core.models import BATCH, NO_TASK, Allocation, Job, Step
 from stoker.core.units import PatternFields, expand_pattern, format_dependency
 from stoker.scheduling.snapshot import Shape
 from stoker.worker.controller import NodeStatus, Record
-from stoker.worker.launching import BATCH, pattern_fields
+from stoker.worker.launching import pattern_fields
 
 _HOLDERS = {Hold.NONE: "", Hold.USER: "user", Hold.ADMIN: "admin", Hold.SPECIAL: "user"}
 

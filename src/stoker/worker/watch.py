@@ -13,10 +13,9 @@ import time
 from typing import Final
 
 from stoker.core import processes
-from stoker.core.models import FOREVER, Job
+from stoker.core.models import BATCH, FOREVER, Job
 from stoker.core.processes import ProcessIdentity
 from stoker.engines.base import Ended, Listener, UnitKey
-from stoker.worker.launching import BATCH
 from stoker.worker.probe import Probe
 
 log = logging.getLogger(__name__)

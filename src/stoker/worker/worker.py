@@ -15,7 +15,7 @@ from typing import Final
 from stoker.core.accountstore import AccountStore
 from stoker.core.errors import StoreError
 from stoker.core.hardware import Detected
-from stoker.core.models import Allocation, Job
+from stoker.core.models import BATCH, Allocation, Job
 from stoker.core.noticestore import NoticeStore
 from stoker.core.repository import Repository
 from stoker.core.reservationstore import ReservationStore
@@ -36,7 +36,7 @@ from stoker.worker.homewatch import HomeWatch
 from stoker.worker.household import DaemonHousehold
 from stoker.worker.idmark import IdMark
 from stoker.worker.intake import Intake
-from stoker.worker.launching import BATCH, Launcher
+from stoker.worker.launching import Launcher
 from stoker.worker.ledger import Ledger
 from stoker.worker.nodes import NodeKeeper
 from stoker.worker.notifying import Notifier, Post

@@ -12,15 +12,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from stoker.commands.scontrol.words import Line, failure
-from stoker.core.enums import HOLDING, StepState
+from stoker.core.enums import HOLDING
 from stoker.core.errors import UnknownJob
-from stoker.core.models import Job
+from stoker.core.models import BATCH, Job
 from stoker.core.units import JobRef, NotationError, parse_job_ref
 from stoker.worker.call import Answer
 from stoker.worker.controller import TaskSample
 
 _HEADING = f"{'PID':<8} {'JOBID':<8} {'STEPID':<8} {'LOCALID':<7} GLOBALID"
-_BATCH = StepState.BATCH.value
 
 
 def list_processes(line: Line, words: Sequence[str]) -> Answer:
@@ -62,8 +61,8 @@ def _listed(rows: Iterable[str]) -> Answer:
 def _rows(line: Line, job: Job, step_id: str, node: str) -> Iterator[str]:
     """Yield the rows of a job's processes, or of one step's."""
     samples = line.controller.samples(job)
-    if step_id in ("", _BATCH):
-        yield from _rows_of_script(job, samples.get(_BATCH, ()), node)
+    if step_id in ("", BATCH):
+        yield from _rows_of_script(job, samples.get(BATCH, ()), node)
     for step in reversed(line.controller.steps(job)):
         if step.end_at or step_id not in ("", step.step_id):
             continue
@@ -84,9 +83,9 @@ def _rows_of_script(job: Job, samples: Iterable[TaskSample], node: str) -> Itera
     held = job.allocation
     if held is None or not held.pid or node not in ("", held.nodes[0]):
         return
-    yield _row(held.pid, job, _BATCH, "0", "0")
+    yield _row(held.pid, job, BATCH, "0", "0")
     for pid in sorted(pid for sample in samples for pid in sample.pids if pid != held.pid):
-        yield _row(pid, job, _BATCH)
+        yield _row(pid, job, BATCH)
 
 
 def _row(pid: int, job: Job, step_id: str, local: str = "-", task: str = "-") -> str:
