@@ -180,18 +180,12 @@ class MemoryRepository(Repository):
         found = [row for row in self.tables.jobs.values() if row[END_AT] and row[END_AT] >= at]
         return [self._job(row) for row in sorted(found)]
 
-    def array(self, array_job_id: int) -> list[Job]:
-        return self.jobs(sorted(self.tables.arrays.get(array_job_id, ())))
-
     def steps(self, job_ids: Sequence[int]) -> list[Step]:
         del job_ids
         return []
 
     def content(self, digest: str) -> bytes:
         return self.tables.contents[digest] if digest else b""
-
-    def job_of_key(self, key: str) -> int | None:
-        return self.tables.keys.get(key, (None, 0.0))[0]
 
     def submission_keys(self, since: float) -> dict[str, int]:
         return {key: job_id for key, (job_id, at) in self.tables.keys.items() if at >= since}

@@ -191,13 +191,13 @@ def test_an_orphans_resources_and_its_record_change_together_or_not_at_all(
     assert counts(recover(records)) == (0, 1, 0)
     records.reopen()
     assert records.on_record(job.job_id).state is JobState.RUNNING
-    assert records.repository.active_allocation(job.job_id) is not None
+    assert any(each.is_active for each in records.repository.attempts([job.job_id]))
     assert records.tracker.used_cpus == 1
 
     assert counts(recover(records)) == (1, 0, 0)
     records.reopen()
     assert records.on_record(job.job_id).state is not JobState.RUNNING
-    assert records.repository.active_allocation(job.job_id) is None
+    assert not any(each.is_active for each in records.repository.attempts([job.job_id]))
     assert records.tracker.used_cpus == 0
 
 

@@ -167,8 +167,6 @@ def test_an_attempt_comes_back_with_its_usage(repository):
     current = make_allocation(1, 1)
     save(repository, make(1), allocations=[current, ended])
     assert repository.attempts([1]) == [ended, current]
-    assert repository.active_allocation(1) == current
-    assert repository.active_allocation(2) is None
 
 
 def test_a_step_comes_back_with_the_ends_of_its_tasks(repository):
@@ -256,7 +254,7 @@ def test_a_submission_is_known_by_its_key_until_it_is_old(repository):
     with repository.database.transaction() as connection:
         repository.add_submissions(connection, {"old": 1}, 100.0)
         repository.add_submissions(connection, {"new": 2}, 200.0)
-    assert (repository.job_of_key("old"), repository.job_of_key("none")) == (1, None)
+    assert repository.submission_keys(0.0) == {"old": 1, "new": 2}
     assert repository.submission_keys(150.0) == {"new": 2}
     with repository.database.transaction() as connection:
         repository.add_submissions(connection, {"new": 99}, 300.0)
@@ -278,21 +276,18 @@ def test_active_jobs_wait_or_run_and_ended_ones_do_neither(repository):
         make(5, state=JobState.COMPLETED, end_at=130.0),
     )
     assert ids(repository.active_jobs()) == [1, 2, 3]
-    assert ids(repository.pending_jobs()) == [2, 1]
-    assert ids(repository.running_jobs()) == [3]
     assert ids(repository.ended_since(125.0)) == [5]
     [job] = repository.ended_since(125.0)
     assert repository.ended_since(125.0, before=job.end_at) == []
     assert ids(repository.ended_since(125.0, before=job.end_at + 1)) == [5]
-    assert repository.counts() == {"PENDING": 2, "RUNNING": 1, "FAILED": 1, "COMPLETED": 1}
 
 
 def test_an_array_is_all_its_records(repository):
     rest = make(5, array_job_id=5, array=TaskSet.parse("3-9"))
     task = make(6, array_job_id=5, array_task_id=1, state=JobState.COMPLETED, end_at=120.0)
     save(repository, rest, task, make(7))
-    assert ids(repository.array(5)) == [5, 6]
-    assert repository.array(0) == []
+    assert ids(repository.family(5)) == [5, 6]
+    assert repository.family(0) == []
 
 
 def test_only_what_is_still_held_comes_with_a_job(repository):

@@ -82,7 +82,7 @@ def test_a_task_with_a_record_of_its_own_keeps_the_deadline_of_its_array(works):
     works.ask("hold", f"{array.job_id}_0")
     works.clock.pass_by(200)
     works.schedule()
-    records = works.worker.repository.array(array.job_id)
+    records = works.worker.repository.family(array.job_id)
     assert [job.state for job in records] == [JobState.DEADLINE] * 2
 
 
@@ -217,7 +217,7 @@ def test_one_task_of_a_cancelled_array_is_requeued_alone(works):
     works.ask("cancel", array.job_id)
     works.ask("requeue", f"{array.job_id}_1")
     works.ask("requeue", f"{array.job_id}_2-3", hold=True)
-    found = {job.display_id: job.state for job in works.worker.repository.array(array.job_id)}
+    found = {job.display_id: job.state for job in works.worker.repository.family(array.job_id)}
     assert found == {
         f"{array.job_id}_[0,4]": JobState.CANCELLED,
         f"{array.job_id}_1": JobState.PENDING,

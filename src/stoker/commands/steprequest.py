@@ -101,10 +101,10 @@ def step_request(
         nodes=nodes,
         node_names=_node_names(wishes, job, nodes),
         overlap="overlap" in shown or "overcommit" in shown,
-        exact="exact" in shown or "exclusive" in shown,
+        # Outside of an allocation --exclusive is about the job that is made.
+        exact="exact" in shown or (is_inside and "exclusive" in shown),
         cyclic=shown.get("distribution", "").startswith("cyclic"),
         plane=_plane(shown.get("distribution", "")),
-        kill_on_bad_exit=shown.get("kill-on-bad-exit", "0") != "0",
         time_limit_s=_time_limit(spec.get("time_limit_s")),
         stdin=_stream(wishes.stdin, work_dir, ntasks),
         stdout=stdout,

@@ -20,7 +20,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import ColumnElement
 
 from stoker.core.database import Database, execute_many, fetch
-from stoker.core.enums import AllocationState, JobState
+from stoker.core.enums import AllocationState
 from stoker.core.models import Allocation, Job, JobSpec, Step
 from stoker.core.rows import (
     allocation_of,
@@ -151,15 +151,6 @@ class Repository:
         """Return every job that waits or runs, with its active allocation, by id."""
         return self._jobs(_matching(jobs.c.end_at == 0), _all_active_allocations)
 
-    def pending_jobs(self) -> list[Job]:
-        """Return the waiting jobs, in the order in which they will be considered."""
-        waiting = [job for job in self.active_jobs() if job.state is JobState.PENDING]
-        return sorted(waiting, key=lambda job: (-job.priority, job.job_id))
-
-    def running_jobs(self) -> list[Job]:
-        """Return the jobs that hold resources, by id."""
-        return [job for job in self.active_jobs() if job.state is not JobState.PENDING]
-
     def ended_since(self, at: float, before: float = inf) -> list[Job]:
         """Return the jobs that ended at or after *at*, and *before* another time, by id."""
         ended = and_(jobs.c.end_at > 0, jobs.c.end_at >= at)
@@ -168,10 +159,6 @@ class Repository:
     def jobs(self, job_ids: Sequence[int]) -> list[Job]:
         """Return the jobs with these ids that exist, by id."""
         return self._jobs(lambda connection: [_among(connection, jobs.c.job_id, job_ids)])
-
-    def array(self, array_job_id: int) -> list[Job]:
-        """Return every record of an array, by id."""
-        return self._jobs(lambda connection: [_array_rows(connection, [array_job_id])])
 
     def family(self, job_id: int) -> list[Job]:
         """Return every record that *job_id* names, by id: a job, or an array's records."""
@@ -207,12 +194,6 @@ class Repository:
                 found.update(connection.execute(query).scalars())
         return sorted(found)
 
-    def active_allocation(self, job_id: int) -> Allocation | None:
-        """Return what the job holds or is about to hold."""
-        found = [each for each in self.attempts([job_id]) if each.is_active]
-        assert len(found) <= 1, f"job {job_id} has {len(found)} active allocations"
-        return found[0] if found else None
-
     def attempts(self, job_ids: Sequence[int]) -> list[Allocation]:
         """Return every attempt of these jobs, by job and attempt."""
         with self.database.reader() as connection:
@@ -238,14 +219,6 @@ class Repository:
         assert body is not None, f"content {digest} is gone"
         return bytes(body)
 
-    def job_of_key(self, key: str) -> int | None:
-        """Return the job that the submission key made, if it is known."""
-        with self.database.reader() as connection:
-            found = connection.execute(
-                select(submissions.c.job_id).where(submissions.c.key == key)
-            ).scalar()
-        return int(found) if found is not None else None
-
     def submission_keys(self, since: float) -> dict[str, int]:
         """Return which job each submission key made at or after *since*."""
         query = select(submissions.c.key, submissions.c.job_id).where(submissions.c.at >= since)
@@ -257,12 +230,6 @@ class Repository:
         with self.database.reader() as connection:
             rows = connection.execute(select(nodes).where(nodes.c.state != ""))
             return [NodeState(*row) for row in rows]
-
-    def counts(self) -> dict[str, int]:
-        """Return the number of job records by state."""
-        with self.database.reader() as connection:
-            rows = connection.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state))
-            return {row[0]: row[1] for row in rows}
 
     def _jobs(
         self,

@@ -154,7 +154,6 @@ class StepRequest(msgspec.Struct, frozen=True, kw_only=True):
     exact: bool = False
     cyclic: bool = False
     plane: int = 0
-    kill_on_bad_exit: bool = False
     time_limit_s: float | None = None
     stdin: str = ""
     stdout: str = ""

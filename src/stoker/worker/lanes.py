@@ -62,14 +62,6 @@ class Lanes:
         lane = self._lane_of.get(job_id)
         return lane is not None and self._lines[lane][0] != job_id
 
-    def behind(self, job_id: int) -> Sequence[int]:
-        """Return those who stand in the same lane behind the job."""
-        lane = self._lane_of.get(job_id)
-        if lane is None:
-            return ()
-        line = self._lines[lane]
-        return line[line.index(job_id) + 1 :]
-
     @property
     def has_followers(self) -> bool:
         """Whether anybody stands behind another one."""

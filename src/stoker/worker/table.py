@@ -11,11 +11,10 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Final, NamedTuple, TypeVar, overload
 
-from stoker.core.enums import JobState
 from stoker.core.models import Job
 from stoker.core.units import Dependency
 from stoker.scheduling.policy import Order, Policy, by_submission
@@ -327,11 +326,6 @@ class JobTable:
             tasks = len(job.array) if job.array is not None else 1
             found[job.state.value] = found.get(job.state.value, 0) + tasks
         return found
-
-
-def waiting_jobs(jobs: Iterable[Job]) -> list[Job]:
-    """Return those of *jobs* that wait, in order."""
-    return sorted((job for job in jobs if job.state is JobState.PENDING), key=by_submission)
 
 
 def _awaited(dependency: Dependency) -> frozenset[int]:

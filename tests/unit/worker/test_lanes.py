@@ -26,8 +26,6 @@ def reserved(job_id, at, *, lane=5, state=AllocationState.RESERVED, **more):
 
 def test_only_the_first_holds_anything(lanes):
     assert [lanes.is_behind(each) for each in (5, 6, 7, 99)] == [False, True, True, False]
-    assert lanes.behind(5) == [6, 7]
-    assert lanes.behind(99) == ()
 
 
 def test_who_leaves_from_the_front_hands_over_to_the_next(lanes):

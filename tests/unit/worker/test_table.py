@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +9,7 @@ from hypothesis import strategies as st
 from stoker.core.enums import JobState
 from stoker.core.models import Owner
 from stoker.core.units import Condition, Dependency, TaskSet
-from stoker.worker.table import JobTable, Place, WaitingQueue, waiting_jobs
+from stoker.worker.table import JobTable, Place, WaitingQueue
 from support.machines import shape, waiting_job
 
 
@@ -261,11 +259,3 @@ def test_a_table_that_was_cleared_is_as_new(table):
     table.wake_at(1.0, job)
     table.clear()
     assert vars(table) | {"_shape_of": None} == vars(JobTable(shape_of)) | {"_shape_of": None}
-
-
-def test_waiting_jobs_are_sorted_as_they_will_be_considered():
-    tasks = [waiting_job(9, array_job_id=4, array_task_id=each, priority=5) for each in (3, 1)]
-    jobs = [*tasks, waiting_job(6, priority=5), waiting_job(7, priority=8)]
-    running = waiting_job(1, state=JobState.RUNNING)
-    for order in itertools.permutations([*jobs, running]):
-        assert waiting_jobs(order) == [jobs[3], tasks[1], tasks[0], jobs[2]]
