@@ -30,9 +30,9 @@ def launch_notes(step: Step) -> str:
 
 def _launch_lines(step: Step) -> Iterator[str]:
     yield "launch/slurm: launch_p_step_launch: CpuBindType=(null type)"
+    # A plane may leave nodes without a task.
     tasks_of = {
-        node: [task for task in range(step.ntasks) if step.node_id_of(task) == number]
-        for number, node in enumerate(step.nodes)
+        node: tasks for number, node in enumerate(step.nodes) if (tasks := step.tasks_on(number))
     }
     for node, tasks in tasks_of.items():
         listed = f"{tasks[0]}" if len(tasks) == 1 else f"[{ranges(tasks)}]"

@@ -71,6 +71,10 @@ def test_each_node_is_told_of_by_itself() -> None:
     ]
 
 
+def test_of_a_node_that_a_plane_leaves_without_tasks_nothing_is_told() -> None:
+    assert "node2" not in launch_notes(step(2, 0, layout=(0, 0)))
+
+
 def test_a_bad_end_is_told_with_its_status_and_no_praise() -> None:
     told = end_notes(step(2, 1), [TaskEnd(0, 3), TaskEnd(1, 0), TaskEnd(2, 0, 9)])
     received = "Received task exit notification for 1 task of StepId=7.0"
