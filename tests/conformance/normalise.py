@@ -105,8 +105,8 @@ _SEVERAL_WRITERS = re.compile(
 )
 """Steps of several tasks, or at the same time: in which order they write is chance."""
 
-_WRITER = re.compile(r" *\d+: |srun: got SIGCONT$")
-"""What tells who wrote a line: the number of a task, or a thread of srun's that waits for it."""
+_WRITER = re.compile(r" *\d+: |srun: got SIGCONT$|srun: ")
+"""What tells who wrote a line: a task by its number, srun, or its thread that takes signals."""
 
 # Fields of sacct whose values are sampled: blank in one run and a figure in the next.
 _SAMPLED = (
@@ -117,8 +117,10 @@ _SAMPLED = (
     ),
     *("AveCPUFreq", "TRESUsage", "ConsumedEnergy", "SystemCPU", "TotalCPU", "UserCPU"),
 )
-_COUNTED = ("CPUTimeRAW", "ElapsedRaw", "ResvCPURAW")
-"""Fields whose values are seconds: never blank."""
+_COUNTED = ("CPUTimeRAW", "DBIndex", "ElapsedRaw", "ResvCPURAW")
+"""Fields whose values are seconds, or a place in the order of all records: never blank."""
+_SPANS = frozenset({"CPUTime", "Elapsed", "ResvCPU"})
+"""Spans of time, whose headings could be theirs, cut."""
 _NOTHING = frozenset({"", "0", "00:00:00", "energy=0"})
 """What stands where nobody has looked yet, or nothing was used."""
 _SAMPLE = re.compile("\x02(?P<edge>.)(?P<form>[^\x03]*)\x03")
@@ -367,7 +369,7 @@ def _sample(cell: str, name: str) -> str:
     text = cell.strip()
     if len(name) > 4 and any(each.startswith(name) or name.startswith(each) for each in _SAMPLED):
         form = "" if text in _NOTHING else _form_of(text)
-    elif len(name) > 7 and any(each.startswith(name) for each in _COUNTED):
+    elif len(name) > 6 and name not in _SPANS and any(each.startswith(name) for each in _COUNTED):
         form = _form_of(text)
         if text == cell:
             return form

@@ -121,6 +121,7 @@ def test_numbers_that_count_something_are_no_ids() -> None:
         ("UserCPU", "00:00.012", "00:00:00"),
         ("TotalCPU", "00:01.012", "00:00.120"),
         ("CPUTimeRAW", "4", "12"),
+        ("DBIndex", "19", "7"),
         ("CPUTime", "00:00:04", "00:00:12"),
         ("Elapsed", "00:00:04", "00:00:06"),
         ("TRESUsageInTot", "cpu=00:00:00,energy=0,mem=1K", "energy=0"),
@@ -146,6 +147,7 @@ def test_a_sampled_figure_passes_in_its_form(field: str, theirs: str, ours: str)
         ("CPUTime", "00:00:04", "01:00:04"),
         ("CPUTimeRAW", "4", "00:00:04"),
         ("CPUTimeRAW", "4", ""),
+        ("DBIndex", "19", ""),
         ("ElapsedRaw", "4", "4.0"),
         ("Elapsed", "00:00:04", "0:04"),
         ("Priority", "1281", "1"),
@@ -266,6 +268,15 @@ def test_what_a_task_wrote_stands_in_its_order_among_others() -> None:
     assert alike("0: a\n0: b\n1: c\n", "1: c\n0: a\n0: b\n", "cat out")
     assert not alike("0: a\n0: b\n1: c\n", "1: c\n0: b\n0: a\n", "cat out")
     assert not alike("a\n0: b\n", "0: b\na\nc\n", "cat out")
+
+
+def test_what_srun_says_itself_stands_in_its_order_beside_its_task() -> None:
+    theirs, ours = (
+        "srun: a\nsrun: b\nUser defined signal 1\n",
+        "User defined signal 1\nsrun: a\nsrun: b\n",
+    )
+    assert alike(theirs, ours, "srun x")
+    assert not alike(theirs, "srun: b\nsrun: a\nUser defined signal 1\n", "srun x")
 
 
 def test_a_signal_of_timeouts_comes_once_or_twice_at_any_moment() -> None:
