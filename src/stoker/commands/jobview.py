@@ -148,8 +148,9 @@ class JobView:
 
     @property
     def priority(self) -> int:
-        """Return the priority; a held job has none."""
-        return 0 if self.job.hold is not Hold.NONE else self.job.priority
+        """Return the priority; a held job has none, nor has a suspended one."""
+        has_none = self.job.hold is not Hold.NONE or self.job.state is JobState.SUSPENDED
+        return 0 if has_none else self.job.priority
 
     @property
     def reason_word(self) -> str:

@@ -17,3 +17,11 @@ def test_what_never_ran_began_when_it_ended() -> None:
     assert "   RunTime=00:00:00 TimeLimit=UNLIMITED TimeMin=N/A" in shown
     listed = converse(squeue(call_of("squeue", "-h", "-t", "CA", "-o", "%S|%e|%M"), queue)).out
     assert listed == "2026-11-24T04:50:09|2026-11-24T04:50:09|0:00\n"
+
+
+def test_a_suspended_job_has_no_priority_until_it_runs_again() -> None:
+    for state, priority in ((JobState.SUSPENDED, 0), (JobState.RUNNING, 1187)):
+        stopped = job(30, "wrap", submit="04:50:00", state=state, priority=1187)
+        queue = RecordedQueue(at("04:51:00"), [stopped])
+        shown = converse(scontrol(call_of("scontrol", "show", "job", "30"), queue)).out
+        assert f"   Priority={priority} Nice=0 " in shown
