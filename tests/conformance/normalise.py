@@ -105,8 +105,11 @@ _SEVERAL_WRITERS = re.compile(
 )
 """Steps of several tasks, or at the same time: in which order they write is chance."""
 
-_WRITER = re.compile(r" *\d+: |srun: got SIGCONT$|srun: ")
-"""What tells who wrote a line: a task by its number, srun, or its thread that takes signals."""
+_WRITER = re.compile(
+    r" *\d+: |srun: got SIGCONT$|srun: |slurmstepd: error: \*\*\* (?:JOB|STEP) [\d.]+ ON \w+"
+)
+"""What tells who wrote a line: a task by its number, srun, its thread that takes signals, or which
+slurmstepd."""
 
 # Fields of sacct whose values are sampled: blank in one run and a figure in the next.
 _SAMPLED = (

@@ -279,6 +279,14 @@ def test_what_srun_says_itself_stands_in_its_order_beside_its_task() -> None:
     assert not alike(theirs, "srun: b\nsrun: a\nUser defined signal 1\n", "srun x")
 
 
+def test_each_slurmstepd_says_when_its_own_part_ends() -> None:
+    told = "slurmstepd: error: *** {} ON node1 CANCELLED AT 2026-11-24T06:57:42 ***\n"
+    step, job = told.format("STEP 8.0"), told.format("JOB 8")
+    assert alike(step + job, job + step, "sbatch job.sh")
+    assert not alike(step + job, step, "sbatch job.sh")
+    assert not alike(step + job, step + told.format("STEP 8.1"), "sbatch job.sh")
+
+
 def test_a_signal_of_timeouts_comes_once_or_twice_at_any_moment() -> None:
     again = "srun: got SIGCONT\n"
     theirs, ours = f"srun: a\n{again}srun: b\n", f"{again}{again}srun: a\nsrun: b\n"
