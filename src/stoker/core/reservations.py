@@ -1,7 +1,8 @@
 """What a reservation is: nodes, or a part of them, kept for some for a span of time.
 
 A node is kept whole, with all of its memory and devices, or so many of its CPUs and devices. One
-that repeats (``DAILY``, ``WEEKLY``) moves on when its time is over. Times are epoch seconds.
+that repeats (``DAILY``, ``WEEKLY``) moves on when its time is over, by days of the machine's clock:
+summer time does not change its hour. Times are epoch seconds.
 
 Source: scontrol(1), "RESERVATIONS - SPECIFICATIONS FOR CREATE, UPDATE, AND DELETE COMMANDS".
 """
@@ -9,13 +10,16 @@ Source: scontrol(1), "RESERVATIONS - SPECIFICATIONS FOR CREATE, UPDATE, AND DELE
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from math import floor
+from datetime import datetime, timedelta
+from itertools import count
+from math import floor, inf
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
 from stoker.core.models import Owner
+from stoker.core.units.zones import LOCAL_ZONE
 
 DAY_S: Final = 86400.0
 PERIODS_S: Final[Mapping[str, float]] = MappingProxyType(
@@ -91,6 +95,17 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         """Whether its time has a moment in common with a span."""
         return self.start_at < end_at and start_at < self.end_at
 
+    def ever_meets(self, other: Reservation) -> bool:
+        """Whether the two have a moment in common, at any of the times they come."""
+        fast, slow = sorted((self, other), key=lambda each: each.period_s or inf)
+        slow = slow.not_over_at(fast.start_at)
+        fast = fast.not_over_at(slow.start_at)
+        return fast.meets(slow.start_at, slow.end_at)
+
+    def not_over_at(self, at: float) -> Reservation:
+        """Return it as it comes for the first time that is not over then, if it does."""
+        return self if at < self.end_at else self.after(at) or self
+
     def admits(self, owner: Owner, account: str) -> bool:
         """Whether somebody's jobs may run in it; who is kept out is, whatever else is said."""
         verdicts = (
@@ -104,10 +119,23 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         """Return what it becomes when its time is over: the next time it comes, or nothing."""
         if not self.period_s:
             return None
-        by_s = self.period_s * (floor((now - self.end_at) / self.period_s) + 1)
-        return msgspec.structs.replace(
-            self, start_at=self.start_at + by_s, end_at=self.end_at + by_s
+        # A day may have an hour more or less than others.
+        times = next(
+            times
+            for times in count(max(1, floor((now - self.end_at) / self.period_s)))
+            if self._later(self.end_at, times) > now
         )
+        return msgspec.structs.replace(
+            self,
+            start_at=self._later(self.start_at, times),
+            end_at=self._later(self.end_at, times),
+        )
+
+    def _later(self, at: float, times: int) -> float:
+        by_s = times * self.period_s
+        if self.period_s < DAY_S:
+            return at + by_s
+        return (datetime.fromtimestamp(at, LOCAL_ZONE) + timedelta(seconds=by_s)).timestamp()
 
 
 def runs_in(

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_right
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from stoker.core.models import FOREVER
+from stoker.core.reservations import Reservation
 from stoker.scheduling.lines import Line, Lines
 from stoker.scheduling.placement import Room
 from stoker.scheduling.plan import DEPTH, Pass, Start
@@ -76,7 +77,7 @@ class _Future:
         self.at = now
         self._room = Room(snapshot.free)
         self._running = sorted(snapshot.running, key=_ends_at)
-        self._reservations = snapshot.reservations
+        self._reservations: Sequence[Reservation] = snapshot.reservations
         # Who is at a limit may wait for longer than anything here could tell.
         self._lines = [
             Line(queue) for queue in snapshot.queues if not _is_at_limit(snapshot, queue)
@@ -84,6 +85,11 @@ class _Future:
 
     def start(self) -> list[Start]:
         """Let everything start that does at this time, and return it."""
+        self._reservations = [
+            there
+            for each in self._reservations
+            if (there := each if self.at < each.end_at else each.after(self.at)) is not None
+        ]
         fences = Fences(self._reservations, self._running, self.at)
         lines = Lines((), self._lines)
         done = Pass(lines, self._room, self._running, self.at, DEPTH, fences=fences)

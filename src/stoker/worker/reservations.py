@@ -161,8 +161,7 @@ class ReservationKeeper:
     def _with_parts(
         self, made: Reservation, wish: ReservationWish, others: Sequence[Reservation]
     ) -> Reservation:
-        span = made.start_at, made.end_at
-        busy = busy_nodes(span, others) | {part.node for part in self._held(made)}
+        busy = busy_nodes(made, others) | {part.node for part in self._held(made)}
         parts = parts_of(wish, self._candidates(made.partition), busy)
         flags = made.flags
         if wish.nodes is not None:
@@ -182,7 +181,7 @@ class ReservationKeeper:
         kept = [
             part
             for each in others
-            if each.meets(made.start_at, made.end_at) and not each.may_overlap
+            if not each.may_overlap and each.ever_meets(made)
             for part in each.parts
         ]
         if not made.may_overlap and collides(made.parts, kept, self._nodes):

@@ -128,9 +128,9 @@ def held_parts(shares: Iterable[Iterable[NodeShare]]) -> list[Part]:
     return [Part(node, count, gres[node], is_whole=False) for node, count in cpus.items()]
 
 
-def busy_nodes(span: tuple[float, float], reservations: Iterable[Reservation]) -> set[str]:
-    """Return the nodes of which something is kept in that span."""
-    return {node for each in reservations if each.meets(*span) for node in each.nodes}
+def busy_nodes(made: Reservation, others: Iterable[Reservation]) -> set[str]:
+    """Return the nodes of which others keep something when *made* is to."""
+    return {node for each in others if each.ever_meets(made) for node in each.nodes}
 
 
 def _refused(code: str) -> InvalidSpec:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +14,18 @@ from stoker.core.models import Owner
 from stoker.core.reservations import DAY_S, Reservation
 
 ALICE = Owner(2001, "alice", 100, "lab")
+
+
+@pytest.fixture(autouse=True)
+def set_zone(monkeypatch):
+    def in_zone(name):
+        monkeypatch.setenv("TZ", name)
+        time.tzset()
+
+    in_zone("UTC")
+    yield in_zone
+    monkeypatch.undo()
+    time.tzset()
 
 
 def reservation(**said):
@@ -65,3 +81,50 @@ def test_one_that_comes_again_ends_later_than_now_and_as_long_after_its_start(re
     assert (following.start_at - 100.0) % period_s == pytest.approx(0.0, abs=1e-3) or (
         following.start_at - 100.0
     ) % period_s == pytest.approx(period_s, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("first", "flag", "now", "start"),
+    [
+        ((2026, 10, 24, 8), "DAILY", (2026, 10, 24, 12), (2026, 10, 25, 8)),
+        ((2026, 10, 24, 8), "DAILY", (2026, 10, 25, 11, 59), (2026, 10, 25, 8)),
+        ((2026, 10, 24, 8), "DAILY", (2026, 10, 25, 12), (2026, 10, 26, 8)),
+        ((2026, 3, 28, 8), "DAILY", (2026, 3, 29, 12), (2026, 3, 30, 8)),
+        ((2026, 3, 28, 8), "WEEKLY", (2026, 3, 28, 12), (2026, 4, 4, 8)),
+    ],
+)
+def test_summer_time_does_not_change_its_hour(set_zone, first, flag, now, start):
+    set_zone("Europe/Berlin")
+    zone = ZoneInfo("Europe/Berlin")
+    begins_at, at, then = (datetime(*each, tzinfo=zone).timestamp() for each in (first, now, start))
+    there = reservation(start_at=begins_at, end_at=begins_at + 4 * 3600.0, flags=(flag,))
+    following = there.after(at)
+    assert (following.start_at, following.end_at) == (then, then + 4 * 3600.0)
+
+
+_TIMES = st.tuples(
+    st.sampled_from([(), ("HOURLY",), ("DAILY",), ("WEEKLY",)]),
+    st.integers(0, 9 * 24 * 2),
+    st.integers(1, 4),
+)
+
+
+@given(_TIMES, _TIMES)
+def test_two_meet_if_they_do_at_any_time_they_come(one, other):
+    first, second = (
+        reservation(flags=flags, start_at=begin * 1800.0, end_at=(begin + length) * 1800.0)
+        for flags, begin, length in (one, other)
+    )
+
+    def comings(each):
+        while each is not None and each.start_at < 20 * DAY_S:
+            yield each
+            each = each.after(each.end_at)
+
+    expected = any(
+        each.meets(again.start_at, again.end_at)
+        for again in comings(second)
+        for each in comings(first)
+    )
+    assert first.ever_meets(second) is expected
+    assert second.ever_meets(first) is expected

@@ -184,6 +184,13 @@ def test_a_forecast_knows_when_reservations_begin_and_end():
     assert forecast(asked, NOW) == {1: NOW + 200, 2: NOW + 100}
 
 
+def test_a_forecast_knows_that_reservations_come_again():
+    there = (reserved(NOW + 100, NOW + 200, whole(), flags=("HOURLY",)),)
+    shapes = [shape(time_limit_s=3000.0, tasks=8), shape(time_limit_s=3000.0)]
+    asked = msgspec.structs.replace(snapshot(shapes), reservations=there)
+    assert forecast(asked, NOW) == {1: NOW + 200, 2: NOW + 3800}
+
+
 _SPAN = st.tuples(st.integers(0, 50), st.integers(1, 50))
 _WANTED = st.tuples(st.integers(1, 8), st.one_of(st.none(), st.integers(1, 80)), st.booleans())
 

@@ -129,6 +129,15 @@ def test_two_do_not_keep_the_same(rooms):
     make(rooms, nodes="node1", flags=("MAINT",))
 
 
+def test_two_that_would_meet_later_do_not_keep_the_same_either(rooms):
+    make(rooms, nodes="node1", flags=("DAILY",))
+    with pytest.raises(InvalidSpec) as refused:
+        make(rooms, nodes="node1", in_s=3 * DAY_S)
+    assert refused.value.code == "ESLURM_RESERVATION_OVERLAP"
+    name = make(rooms, nodes=None, node_count=1, in_s=DAY_S)
+    assert listed(rooms)[name].nodes == ("node2",)
+
+
 def test_two_have_not_the_same_name(rooms):
     make(rooms, nodes="node1", name="ours")
     with pytest.raises(InvalidSpec) as refused:
