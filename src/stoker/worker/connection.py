@@ -88,11 +88,13 @@ class Connection:
         return bool(data)
 
     def _receive(self) -> bytes:
-        if not self.awaited_descriptors or not self._cloakroom.may_take(self.owner.user_id):
+        # Who sends a frame byte by byte, and descriptors with each, has them taken once.
+        room = self.awaited_descriptors if not self._descriptors else 0
+        if not room or not self._cloakroom.may_take(self.owner.user_id):
             return self._socket.recv(_RECEIVE_SIZE)
         data, ancillary, _, _ = self._socket.recvmsg(
             _RECEIVE_SIZE,
-            socket.CMSG_SPACE(self.awaited_descriptors * _DESCRIPTOR_SIZE),
+            socket.CMSG_SPACE(room * _DESCRIPTOR_SIZE),
             socket.MSG_CMSG_CLOEXEC,
         )
         for level, kind, content in ancillary:
