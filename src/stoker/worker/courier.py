@@ -15,11 +15,13 @@ import logging
 import os
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from queue import SimpleQueue
+from functools import partial
+from itertools import islice
+from queue import Empty, SimpleQueue
 from typing import Final
 
 import msgspec
@@ -45,6 +47,8 @@ _AT_A_TIME: Final = 50
 _USERS_AT_A_TIME: Final = 8
 _ROUND_S: Final = 5.0
 """After how long no further program of a user is begun while others wait."""
+_AWAY_S: Final = 1.0
+"""How often we look while somebody's programs run; whoever comes back wakes us."""
 
 
 class Courier(DaemonThread):
@@ -67,6 +71,10 @@ class Courier(DaemonThread):
         self._forget_at = 0.0
         self._settled: dict[str, Notice] = {}
         """What was delivered and is not on record as such: nothing more is, until it is."""
+        self._told: SimpleQueue[tuple[Notice, str] | int] = SimpleQueue()
+        """From the threads: what became of a notice; at last, whose thread ends."""
+        self._away: set[int] = set()
+        """Users who have a thread."""
 
     def do_work(self) -> None:
         """Deliver what is due."""
@@ -75,45 +83,55 @@ class Courier(DaemonThread):
             if (now := self._clock()) >= self._forget_at:
                 self._store.forget(now - _KEPT_S)
                 self._forget_at = now + _DAY_S
-            while self.is_running and (due := self._store.due(self._clock(), _AT_A_TIME)):
-                self._settle_all(due)
+            while self.is_running and (due := self._due()):
+                self._bring_all(due)
             next_at = self._store.next_due_at()
         except StoreError as error:
             log.warning("notices cannot be looked up or settled now: %s", error)
             next_at = self._clock() + self._pauses_s[0]
         wait_s = _LOOK_S if next_at is None else next_at - self._clock()
-        self.check_interval = min(_LOOK_S, max(0.01, wait_s))
+        self.check_interval = min(_LOOK_S, max(_AWAY_S if self._away else 0.01, wait_s))
 
-    def _settle_all(self, due: Mapping[int, Sequence[Notice]]) -> None:
+    def _due(self) -> dict[int, list[Notice]]:
+        """Return what is to be delivered now to users of whom we have nothing in hand."""
+        while not self._told.empty():
+            self._hear(self._told.get())
+        found = self._store.due(self._clock(), _AT_A_TIME)
+        return {user_id: own for user_id, own in found.items() if user_id not in self._away}
+
+    def _bring_all(self, due: Mapping[int, Sequence[Notice]]) -> None:
         """Deliver what is due, of all users at the same time, and record each as it is settled.
 
-        Of what a user's programs leave undone after a while the rest comes next time: nobody waits
-        for long for somebody else's slow programs.
+        Who takes long is heard later: a program may stand on a file system that its user serves,
+        and not even begin, nor end when it is killed.
         """
-        if len(due) == 1:
-            for notice, trouble in self._delivered(*due.values()):
-                self._settle(notice, trouble)
-            return
-        told: SimpleQueue[tuple[Notice, str] | None] = SimpleQueue()
-        turns = list(due.values())
-
-        def deliver(notices: Sequence[Notice]) -> None:
-            try:
-                for each in self._delivered(notices):
-                    told.put(each)
-            finally:
-                told.put(None)
-
-        for start in range(0, len(turns), _USERS_AT_A_TIME):
-            some = turns[start : start + _USERS_AT_A_TIME]
-            with ThreadPoolExecutor(len(some), "courier") as threads:
-                for each in some:
-                    threads.submit(deliver, each)
-                for _ in some:
-                    while (settled := told.get()) is not None:
-                        with suppress(StoreError):  # It is remembered, and recorded below.
-                            self._settle(*settled)
+        for some in _in_parts(due, _USERS_AT_A_TIME):
+            for user_id in some:
+                bring = partial(self._bring, user_id, due[user_id])
+                threading.Thread(target=bring, name=f"courier of {user_id}", daemon=True).start()
+                self._away.add(user_id)
+            until = time.monotonic() + _ROUND_S
+            with suppress(Empty):
+                while not self._away.isdisjoint(some):
+                    self._hear(self._told.get(timeout=max(0.0, until - time.monotonic())))
             self._record_settled()
+
+    def _bring(self, user_id: int, notices: Sequence[Notice]) -> None:
+        """Deliver what is one user's."""
+        try:
+            for each in self._delivered(notices):
+                self._told.put(each)
+        finally:
+            self._told.put(user_id)
+            self.wake()
+
+    def _hear(self, told: tuple[Notice, str] | int) -> None:
+        """Take in what became of a notice, or that a user's are in nobody's hands any more."""
+        if isinstance(told, int):
+            self._away.discard(told)
+            return
+        with suppress(StoreError):  # It is remembered, and recorded later.
+            self._settle(*told)
 
     def _delivered(self, notices: Sequence[Notice]) -> Iterator[tuple[Notice, str]]:
         """Deliver one after the other for a while; yield each with what went wrong."""
@@ -165,6 +183,12 @@ class Courier(DaemonThread):
                     os.killpg(program.pid, signal.SIGKILL)
                 return f"it took more than {self._limit_s:g} seconds"
         return f"it ended with {program.returncode}" if program.returncode else ""
+
+
+def _in_parts(due: Iterable[int], count: int) -> Iterator[list[int]]:
+    user_ids = iter(due)
+    while some := list(islice(user_ids, count)):
+        yield some
 
 
 def _owner_of(notice: Notice) -> Owner:

@@ -7,6 +7,7 @@ import pwd
 import tempfile
 import time
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -15,6 +16,7 @@ from stoker.core.errors import StoreFull
 from stoker.core.models import Owner
 from stoker.core.notices import Notice
 from stoker.core.noticestore import NoticeStore
+from stoker.worker import courier
 from stoker.worker.courier import Courier
 from support.engine import until
 
@@ -199,3 +201,32 @@ def test_slow_programs_of_one_user_do_not_keep_anothers_waiting(store, add, open
     add("/bin/sh", "-c", f"echo quick >{open_file}", event_id="quick", owner=owner_of("daemon"))
     with Courier(store, pauses_s=(), limit_s=1.0):
         until(lambda: open_file.read_text() == "quick\n", "the quick one", 5.0)
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_program_that_does_not_even_begin_keeps_only_its_user_waiting(
+    store, add, monkeypatch, others
+):
+    """Its file may stand on a file system that its user serves: then exec(2) does not return."""
+    bob, alice, never = Owner(2002, "bob", 2002, ""), Owner(2001, "alice", 2001, ""), Event()
+    told: list[str] = []
+
+    def deliver(_: Courier, notice: Notice) -> str:
+        if notice.owner == bob:
+            assert never.wait(30)
+        told.append(notice.event_id)
+        return ""
+
+    monkeypatch.setattr(Courier, "_deliver", deliver)
+    monkeypatch.setattr(courier, "_ROUND_S", 0.05)
+    add("/home/bob/fuse/program", event_id="bobs", owner=bob)
+    for number in range(others):
+        add("/bin/true", event_id=f"beside.{number}", owner=alice)
+    with Courier(store) as going:
+        until(lambda: len(told) == others, "those beside")
+        add("/bin/true", event_id="later", owner=alice)
+        going.wake()
+        until(lambda: "later" in told, "one that comes later", 5.0)
+        never.set()
+        settled(store)
+    assert sorted(told) == sorted(["bobs", "later", *(f"beside.{n}" for n in range(others))])
