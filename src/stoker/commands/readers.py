@@ -13,10 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Final, TypeAlias
 
-from stoker.commands.errors import strerror
 from stoker.commands.idlevalues import IDLE_READERS
 from stoker.commands.wishes import OptionError, Wishes
-from stoker.core.errors import InvalidSpec
 from stoker.core.models import FOREVER, SignalRequest
 from stoker.core.units import (
     NotationError,
@@ -225,8 +223,6 @@ def _nice(wishes: Wishes, value: str) -> None:
     nice = int(match[1][:20]) if match else (0 if value else _NICE_DEFAULT)
     if abs(nice) > _NICE_MAX:
         wishes.fail(f"error: Invalid --nice value, out of range (+/- {_NICE_MAX})", 255)
-    if nice < 0 and not wishes.is_root:
-        raise InvalidSpec(strerror("ESLURM_INVALID_NICE"), "ESLURM_INVALID_NICE")
     wishes.spec["nice"] = nice
 
 

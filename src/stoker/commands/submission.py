@@ -85,6 +85,7 @@ def submission_of(
     _fit_nodes(wishes)
     _refuse_unsupported(wishes)
     _check_batch_features(wishes)
+    _check_nice(wishes)
     array = _array(wishes)
     spec = _spec(call, wishes, program, is_array=array is not None)
     _check_times(spec, call.now)
@@ -326,6 +327,12 @@ def _check_batch_features(wishes: Wishes) -> None:
         re.findall(r"[^&|,()\[\]*]+", wanted)
     ):
         raise refused("ESLURM_BATCH_CONSTRAINT")
+
+
+def _check_nice(wishes: Wishes) -> None:
+    nice = wishes.spec.get("nice", 0)
+    if isinstance(nice, int) and nice < 0 and not wishes.is_root:
+        raise refused("ESLURM_INVALID_NICE")
 
 
 def _check_times(spec: JobSpec, now: float) -> None:

@@ -282,6 +282,16 @@ def test_what_contradicts_itself_is_refused(words, said, code):
     assert (heard.err, heard.code, controller.submissions) == (said, code, [])
 
 
+@pytest.mark.parametrize("command", [srun, salloc])
+def test_an_allocation_is_not_given_before_others_either(command):
+    controller = FakeController()
+    name = command.__name__
+    heard = converse(command(call_of(name, "--nice=-5", "true"), controller))
+    assert heard.err.startswith(f"{name}: error: ")
+    assert heard.err.endswith(": Invalid --nice value\n")
+    assert (heard.code, controller.submissions) == (1, [])
+
+
 @pytest.mark.parametrize(
     ("words", "field", "value"),
     [("--priority=odd", "priority", 0), ("-a=", "array", None), ("--priority=7x", "priority", 7)],
