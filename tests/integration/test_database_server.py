@@ -355,6 +355,17 @@ def test_a_daemon_that_lost_its_session_and_its_database_learns_it(server, name,
         assert not isinstance(caught.value, StoreRefused)
 
 
+def test_a_session_that_broke_while_the_server_did_not_notice_is_waited_for(database, monkeypatch):
+    """The lock is still ours, though nobody can use it: that is no other daemon's."""
+    monkeypatch.setattr("stoker.core.storepostgres._LOCK_WAIT_S", 0.1)
+    broken, database._writer = database._writer, None
+    with pytest.raises(StoreAway, match="the server still holds our last session"):
+        add(database, "never")
+    broken.close()
+    add(database, "after")
+    assert names(database) == ["after"]
+
+
 @pytest.fixture
 def deaf(server, name) -> Iterator[tuple[DeafProxy, Database]]:
     proxy = DeafProxy(server, b"")

@@ -36,7 +36,7 @@ MARK: Final = "database_mark"
 """The file in the home that says which database is its own."""
 
 _OLDEST: Final = 120000
-_LOCK_WAIT_S: Final = 5
+_LOCK_WAIT_S: Final = 5.0
 """For how long a session of a daemon that was killed may take to go."""
 
 _DOUBT_S: Final = 10.0
@@ -108,6 +108,7 @@ class PostgresStore:
         self._home = home
         self._mark = ""
         self._engine: Engine | None = None
+        self._session_pid = 0
         self._transaction_id = 0
 
     def engine(self) -> Engine:
@@ -142,20 +143,27 @@ class PostgresStore:
         """Make *connection* the only writer; the lock is its session's.
 
         Raises:
+            StoreAway: A session of ours has it that broke, and the server does not know yet.
             StoreError: Another daemon has it, or it holds the jobs of another home.
         """
         driver = driver_of(connection)
         try:
             with driver.transaction():
-                driver.execute(f"SET LOCAL lock_timeout = '{_LOCK_WAIT_S}s'")
+                driver.execute(f"SET LOCAL lock_timeout = '{_LOCK_WAIT_S:g}s'")
                 driver.execute("SELECT pg_advisory_lock(%s)", (APPLICATION_ID,))
         except psycopg.errors.LockNotAvailable:
             holder = driver.execute(_HOLDER, (APPLICATION_ID,)).fetchone()
+            if holder is not None and holder[1] == self._session_pid:
+                raise StoreAway(
+                    f"cannot write to {self.place}: the server still holds our last session, "
+                    "which broke; it lets go of it within a minute"
+                ) from None
             who = "{} (session {})".format(*holder) if holder is not None else "another session"
             raise StoreError(
                 f"cannot use the database {self.place}: {who} uses it; name another database, or "
                 "stop that daemon with `stoker down`"
             ) from None
+        self._session_pid = driver.info.backend_pid
         self._check_mark(driver)
 
     def _check_mark(self, driver: psycopg.Connection[Any]) -> None:
