@@ -316,7 +316,7 @@ class ResourceScheduler:
             return
         shape = fronts[0].shape
         depth = self.run_times.depth(shape, self._depth_max)
-        if depth > 1:
+        if depth > 1 and not self._is_fenced(turn, shape):
             self._fill(turn, shape, depth, fronts[1].jobs[0].order if len(fronts) > 1 else None)
 
     def _fill(self, turn: Turn, shape: Shape, depth: int, before: Order | None) -> None:
@@ -343,7 +343,6 @@ class ResourceScheduler:
             and 0 <= turn.now - since < _OVERDUE_S
             and self._ledger.admission.shape(head) == shape
             and self._ledger.tracker.accepts(head.allocation.shares)
-            and not self._is_fenced(turn, shape)
         )
 
     def _is_fenced(self, turn: Turn, shape: Shape) -> bool:
