@@ -120,12 +120,14 @@ def _note_sizes(group: Group, members: Iterable[Member]) -> int:
 def _kept(members: Iterable[Member], limit: int) -> int:
     """Return the bytes that processes hold and cannot give back; exact if they are too many."""
     pids = [process.pid for process, _ in members]
-    held = sum(_figures(pid, "status", _HELD) or 0 for pid in pids)
+    held = sum(_figures(pid, "status", _HELD) for pid in pids)
     if held <= limit or len(pids) == 1:
         return held
-    parts = [_figures(pid, "smaps_rollup", _PARTS) for pid in pids]
-    # Where the kernel does not tell the parts, or not to us, the sum must do.
-    return held if None in parts else sum(part or 0 for part in parts)
+    # Of whom the kernel does not tell the part, that is the whole; of who has just ended, nothing.
+    parts = (
+        _figures(pid, "smaps_rollup", _PARTS) or _figures(pid, "status", _HELD) for pid in pids
+    )
+    return sum(parts)
 
 
 def _pages(pid: int) -> tuple[int, int]:
@@ -134,13 +136,10 @@ def _pages(pid: int) -> tuple[int, int]:
     return (int(fields[0]), int(fields[1])) if len(fields) > 1 else (0, 0)
 
 
-def _figures(pid: int, name: str, keys: tuple[bytes, ...]) -> int | None:
-    """Return the sum of some lines of a file of kibibytes, in bytes; None if they are not there."""
+def _figures(pid: int, name: str, keys: tuple[bytes, ...]) -> int:
+    """Return the sum of some lines of a file of kibibytes, in bytes; 0 if they are not there."""
     lines = [line.split() for line in _read(pid, name).splitlines()]
-    found = [int(words[1]) for words in lines if len(words) > 1 and words[0] in keys]
-    if not found:
-        return None if os.path.exists(f"/proc/{pid}") else 0
-    return sum(found) << 10
+    return sum(int(words[1]) for words in lines if len(words) > 1 and words[0] in keys) << 10
 
 
 def _read(pid: int, name: str) -> bytes:

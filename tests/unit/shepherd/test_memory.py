@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from stoker.shepherd.memory import Memory, _pause_s
+from stoker.shepherd import memory as memory_module
+from stoker.shepherd.memory import Memory, _kept, _pause_s
 from stoker.shepherd.timers import Timers
 
 
@@ -35,3 +36,30 @@ def test_one_look_serves_all_that_start_before_it() -> None:
     for unit in (_unit(None), _unit(30.0), _unit(30.0, 101.0), _unit(0.5, 101.0)):
         memory.expect(unit)
     assert made == [102.0, 101.5]
+
+
+_STATUS = b"Name:\tx\nRssAnon:\t  1000 kB\nRssFile:\t 500 kB\nRssShmem:\t 24 kB\n"
+_ROLLUP = b"55 ---p [rollup]\nPss_Anon:  250 kB\nPss_File: 9 kB\nPss_Shmem: 6 kB\n"
+_HIDDEN, _ENDED = 3, 4
+
+
+@pytest.mark.parametrize(
+    ("pids", "kib"),
+    [
+        ((1,), 1024),
+        ((1, 2), 512),
+        ((1, 2, _HIDDEN), 2 * 256 + 1024),
+        ((1, 2, _ENDED), 512),
+    ],
+)
+def test_of_shared_pages_each_counts_its_part(
+    monkeypatch: pytest.MonkeyPatch, pids: tuple[int, ...], kib: int
+) -> None:
+    def read(pid: int, name: str) -> bytes:
+        if pid == _ENDED or (pid == _HIDDEN and name == "smaps_rollup"):
+            return b""
+        return {"status": _STATUS, "smaps_rollup": _ROLLUP}[name]
+
+    monkeypatch.setattr(memory_module, "_read", read)
+    members: Any = [(SimpleNamespace(pid=pid), None) for pid in pids]
+    assert _kept(members, 1000 << 10) == kib << 10
