@@ -5,6 +5,7 @@ Source: sbatch(1), ``--mail-type``; subjects are recorded, those that are not fo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
@@ -40,6 +41,7 @@ PARTS_OF_LIMIT: Final[Mapping[str, float]] = {
     "TIME_LIMIT_80": 0.8,
     "TIME_LIMIT_90": 0.9,
 }
+_MORE_THAN_ADDRESSES: Final = re.compile(r"""["'`|/\\]|(?:^|[\s,;])[-+]""")
 _GOOD_ENDS: Final = (JobState.COMPLETED, JobState.CANCELLED)
 
 
@@ -86,6 +88,15 @@ def summary(job: Job, kind: str, ends: Sequence[ArrayEnd]) -> str:
     number = f"{job.array_job_id}_* ({job.array_job_id})"
     text = f"Slurm Array Summary Job_id={number} Name={job.name} {WORDS[kind]}"
     return plain(text + (_ends(ends) if kind in (END, FAIL) and ends else ""))
+
+
+def is_address(text: str) -> bool:
+    """Whether text is no more than addresses to a mail program, which runs as the job's user.
+
+    Others may have written it: who coordinates an account changes its jobs. An option, a file, or
+    a program behind a bar it must not be.
+    """
+    return plain(text) == text and _MORE_THAN_ADDRESSES.search(text) is None
 
 
 def plain(text: str) -> str:

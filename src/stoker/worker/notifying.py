@@ -137,7 +137,7 @@ class Notifier(Witness):
         program, user = self._settings().mail_prog, job.spec.mail_user or job.owner.user_name
         if not kind or not program:
             return
-        if user.startswith("-") or mail.plain(user) != user:
+        if not mail.is_address(user):
             log.warning("job %d has no mail sent: %r is no address", job.job_id, user)
             return
         is_summed_up = mail.is_summed_up(job, mail.wanted(job)) and kind not in mail.PARTS_OF_LIMIT

@@ -76,6 +76,22 @@ def test_without_a_program_or_an_address_nothing_is_sent(rooms, make_rooms):
     assert notices(silent) == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["-f", "|/home/bob/program", "a@x,|id", "/home/alice/.profile", "a@x +box", "'|id'", "a\n"],
+)
+def test_mail_goes_to_no_file_program_or_option(rooms, text):
+    """A coordinator may have put it there; the mail program runs as the job's user."""
+    run(rooms, mail_type="END", mail_user=text)
+    assert subjects(rooms) == []
+
+
+@pytest.mark.parametrize("text", ["bob", "a-b+c@x.org", "a@x,b@y", "Bob <bob@x.org>"])
+def test_mail_goes_to_addresses(rooms, text):
+    run(rooms, mail_type="END", mail_user=text)
+    assert [notice.argv[3] for notice in notices(rooms)] == [text]
+
+
 def test_a_name_cannot_break_out_of_the_subject(rooms):
     run(rooms, name="x\nBcc: b@x\x1b[2J", mail_type="END")
     assert subjects(rooms)[0].startswith("Slurm Job_id=1 Name=x?Bcc: b@x?[2J Ended")
