@@ -18,7 +18,6 @@ import pwd
 import signal
 import socket
 import stat
-import struct
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -31,7 +30,6 @@ from stoker.engines.starting import start_shepherd
 
 log = logging.getLogger(__name__)
 
-_CREDENTIALS = struct.Struct("3i")
 _STEP: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _CONNECT_TIMEOUT_S: Final = 5
 _FRAME_MAX: Final = 8 << 20
@@ -119,19 +117,22 @@ class UserAccess:
         self._log = home / "log" / f"shepherd-{user_id}.log"
         self._cgroup = cgroup
         self._environment = environment
+        # All connections share it: who connects us anew may not say more for that.
+        self._flow = Flow(_BURST, _A_SECOND)
 
     def reach(self) -> Channel:
         """Return a connection to the shepherd that is there, which runs as its user."""
         connecting = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
+        with ExitStack() as undo:
+            undo.callback(connecting.close)
             # Who listens and accepts nobody does not keep us waiting for ever.
             give_up_after(connecting, _CONNECT_TIMEOUT_S)
             self._connect(connecting)
-            self._check_peer(connecting)
-        except (OSError, EngineError):
-            connecting.close()
-            raise
-        return Channel(connecting, frame_max=_FRAME_MAX, flow=Flow(_BURST, _A_SECOND))
+            channel = Channel(connecting, frame_max=_FRAME_MAX, flow=self._flow)
+            undo.callback(channel.close)
+            self._check_peer(channel)
+            undo.pop_all()
+        return channel
 
     def _connect(self, connecting: socket.socket) -> None:
         """Connect to that very socket which was looked at: no path is read twice."""
@@ -164,9 +165,8 @@ class UserAccess:
                 f"belongs to user {owner}"
             )
 
-    def _check_peer(self, connected: socket.socket) -> None:
-        content = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        found = int(_CREDENTIALS.unpack(content)[1])
+    def _check_peer(self, channel: Channel) -> None:
+        found = channel.peer.user_id
         if found != self._user_id:
             raise EngineError(
                 f"cannot reach the shepherd of user {self._user_id}: user {found} answers there"

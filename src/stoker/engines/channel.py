@@ -18,7 +18,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
@@ -31,7 +31,11 @@ _FRAME_MAX = 1 << 30
 _HEAD = struct.Struct("!I")
 _CREDENTIALS = struct.Struct("3i")
 _TIMEVAL = struct.Struct("ll")
-_SEND_TIMEOUT_S = 20
+_SENDING = socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT
+_SEND_TIMEOUT_S = 20.0
+"""How long a peer may take nothing."""
+_FRAME_TIMEOUT_S = 60.0
+"""How long it may take to take one frame."""
 _RECEIVE_SIZE = 1 << 18
 _ERROR_MAX = 200
 """Letters of what is wrong with a message: that may hold all of it."""
@@ -39,6 +43,7 @@ _ERROR_MAX = 200
 _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 
 T = TypeVar("T")
+_Ancillary: TypeAlias = "list[tuple[int, int, array.array[int]]]"
 
 
 def encode(message: Any) -> bytes:
@@ -93,6 +98,14 @@ class Flow:
         return max(0.0, -self._left / self._a_second - (time.monotonic() - self._at))
 
 
+class Peer(NamedTuple):
+    """The process at the other end, 0 for none that we could see, and its user and group."""
+
+    pid: int
+    user_id: int
+    group_id: int
+
+
 class Channel:
     """One connection to a shepherd."""
 
@@ -115,13 +128,12 @@ class Channel:
         self._flow = flow
         self._received = bytearray()
         self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        give_up_after(connected)
 
     @property
-    def peer_pid(self) -> int:
-        """Return the process that listens at the other end, as the kernel says; 0 for none."""
+    def peer(self) -> Peer:
+        """Return who listens at the other end, as the kernel says."""
         content = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        return int(_CREDENTIALS.unpack(content)[0])
+        return Peer(*_CREDENTIALS.unpack(content))
 
     def close(self) -> None:
         """Close both ends' conversation; whoever receives must have stopped."""
@@ -141,19 +153,29 @@ class Channel:
         """Send a frame; not from two threads at once.
 
         Raises:
-            OSError: The peer is gone, or takes nothing for a long time.
+            OSError: The peer is gone, or has not taken it for a long time.
         """
         view = memoryview(_HEAD.pack(len(body)) + body)
+        rights = array.array("i", descriptors)
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if descriptors else []
+        give_up_at = time.monotonic() + _FRAME_TIMEOUT_S
         try:
-            if descriptors:
-                rights = array.array("i", descriptors)
-                ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
-                view = view[self._socket.sendmsg([view], ancillary, socket.MSG_NOSIGNAL) :]
             while view:
-                view = view[self._socket.send(view, socket.MSG_NOSIGNAL) :]
+                view = view[self._send_some(view, ancillary, give_up_at) :]
+                ancillary = []
         except OSError:
             self.break_off()
             raise
+
+    def _send_some(self, view: memoryview, ancillary: _Ancillary, give_up_at: float) -> int:
+        """Send what the peer takes; who takes a little now and then does not keep us for ever."""
+        while True:
+            try:
+                return self._socket.sendmsg([view], ancillary, _SENDING)
+            except BlockingIOError:
+                wait_s = min(_SEND_TIMEOUT_S, give_up_at - time.monotonic())
+                if wait_s <= 0 or not _is_writable(self._socket, wait_s):
+                    raise TimeoutError("it does not take what is sent") from None
 
     def receive(self, timeout_s: float | None = None) -> bytes | None:
         """Return the next frame; None after *timeout_s* seconds or a `wake`.
@@ -248,6 +270,12 @@ def readable(descriptors: Sequence[int], timeout_s: float | None) -> list[int]:
     return [descriptor for descriptor, _ in poll.poll(timeout_ms)]
 
 
-def give_up_after(connecting: socket.socket, seconds: int = _SEND_TIMEOUT_S) -> None:
-    """Have a socket wait no longer than that to be accepted, or until it is taken what it sends."""
+def _is_writable(connected: socket.socket, timeout_s: float) -> bool:
+    poll = select.poll()
+    poll.register(connected, select.POLLOUT)
+    return bool(poll.poll(timeout_s * 1000))
+
+
+def give_up_after(connecting: socket.socket, seconds: int) -> None:
+    """Have a socket wait no longer than that to be accepted."""
     connecting.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(seconds, 0))

@@ -198,7 +198,7 @@ class LocalEngine:
         self._silences += isinstance(error, Silence)
         if self._silences >= _SILENCES_MAX:
             self._silences = 0
-            self._access.end(channel.peer_pid)
+            self._access.end(channel.peer.pid)
 
     def wait_connected(self, timeout_s: float) -> bool:
         """Wait for a shepherd that has been met; whether one is there, as far as we know."""

@@ -7,12 +7,16 @@ import resource
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
 from stoker.core.errors import EngineError
+from stoker.engines import channel
+from stoker.engines.access import UserAccess
 from stoker.engines.channel import Channel
 from stoker.engines.messages import Welcome, expect
 from stoker.engines.starting import reap
@@ -58,22 +62,58 @@ def test_a_child_is_reaped_however_many_descriptors_are_open() -> None:
     assert death.exit_code == 0
 
 
-class Talker:
-    """A channel to somebody who says one thing."""
-
-    def __init__(self, frame: bytes) -> None:
-        ours, self._theirs = socket.socketpair()
-        self.channel = Channel(ours)
-        threading.Thread(target=self._say, args=(frame,), daemon=True).start()
-
-    def _say(self, frame: bytes) -> None:
-        self._theirs.sendall(struct.pack("!I", len(frame)) + frame)
+@contextmanager
+def hears(frame: bytes) -> Iterator[Channel]:
+    """Give a channel to somebody who says one thing."""
+    ours, theirs = socket.socketpair()
+    said = struct.pack("!I", len(frame)) + frame
+    talker = threading.Thread(target=theirs.sendall, args=(said,), daemon=True)
+    talker.start()
+    ear = Channel(ours)
+    yield ear
+    talker.join()
+    ear.close()
+    theirs.close()
 
 
 @pytest.mark.parametrize("of", [b'{"type":"status","status":{"x":"%b"}}', b'{"type":"%b"}'])
 def test_an_error_does_not_repeat_all_that_was_said(of: bytes) -> None:
-    talker = Talker(of % (b"x" * 1_000_000))
-    with pytest.raises(EngineError) as error:
-        expect(talker.channel, Welcome)
+    with hears(of % (b"x" * 1_000_000)) as ear, pytest.raises(EngineError) as error:
+        expect(ear, Welcome)
     assert len(str(error.value)) < 1_000
-    talker.channel.close()
+
+
+def test_who_takes_a_little_now_and_then_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel, "_FRAME_TIMEOUT_S", 0.3)
+    ours, theirs = socket.socketpair()
+    mouth = Channel(ours)
+
+    def sip() -> None:
+        with suppress(OSError):
+            while theirs.recv(16384):
+                time.sleep(0.05)
+
+    sipping = threading.Thread(target=sip, daemon=True)
+    sipping.start()
+    begun = time.monotonic()
+    with pytest.raises(OSError, match="does not take"):
+        mouth.send(bytes(20_000_000))
+    assert time.monotonic() - begun < 5.0
+    mouth.close()
+    sipping.join(10.0)
+    theirs.close()
+
+
+def test_who_connects_anew_may_not_say_more(tmp_path: Path) -> None:
+    place = tmp_path / "users" / str(os.getuid()) / "run"
+    place.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(str(place / "shepherd.sock"))
+        listening.listen()
+        access = UserAccess(tmp_path, os.getuid(), cgroup="off", environment={})
+        flows = set()
+        for _ in range(2):
+            reached = access.reach()
+            flows.add(id(reached._flow))
+            reached.close()
+    assert len(flows) == 1
