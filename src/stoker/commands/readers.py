@@ -229,11 +229,13 @@ def _nice(wishes: Wishes, value: str) -> None:
 def _priority(wishes: Wishes, value: str) -> None:
     if value.upper() == "TOP":
         wishes.priority = (1 << 32) - 2
-    elif (number := re.match(r"\d{0,11}", value, re.ASCII)) and int(number[0] or 0) < _NO_PRIORITY:
-        # As strtoll(3): a word that is no number counts as 0.
-        wishes.priority = int(number[0] or 0)
-    else:
+        return
+    # As strtoll(3): a word that is no number counts as 0.
+    number = re.match(r"[+-]?\d{1,11}", value, re.ASCII)
+    priority = int(number[0]) if number else 0
+    if not 0 <= priority < _NO_PRIORITY:
         wishes.refuse("priority")
+    wishes.priority = priority
 
 
 def _open_mode(wishes: Wishes, value: str) -> None:

@@ -269,6 +269,7 @@ def test_the_node_of_the_script_has_none_but_features_of_all_nodes(words, is_tak
     [
         ("-w node1,node2 -N1", "error: invalid number of nodes (-N 2-1)", 1),
         ("--nice=-5", "error: Batch job submission failed: Invalid --nice value", 1),
+        ("--priority=-5", "error: Invalid --priority specification", 255),
         ("-v -Q", "error: don't specify both --verbose (-v) and --quiet (-Q)", 1),
         ("--cpu-bind=x", ("unrecognized option '--cpu-bind=x'\nTry \"sbatch --help\" for more "
          "information"), 255),
