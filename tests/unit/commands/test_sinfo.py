@@ -106,3 +106,8 @@ def test_when_it_was_is_told_above_a_heading_only() -> None:
     assert [line for line in without if " 2026" in line] == []
     end = without.index("weight_flag     = false")
     assert without[end + 1 : end + 3] == ["-" * 29, ""]
+
+
+def test_a_period_that_is_too_long_for_a_number_is_refused() -> None:
+    call = call_of("sinfo", "-v", f"--iterate={'1' * 5000}")
+    assert converse(sinfo(call, three_nodes(is_idle=True))).code == 1

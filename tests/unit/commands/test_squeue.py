@@ -53,6 +53,14 @@ def test_answers_as_recorded(case: dict[str, Any]) -> None:
     assert recorded in answers, f"{answers[0]} instead of {recorded}"
 
 
+@pytest.mark.parametrize(
+    ("word", "code"),
+    [(f"--iterate={'1' * 5000}", 1), ("--iterate=00", 1), (f"--user={'1' * 5000}", 0)],
+)
+def test_a_number_that_is_too_long_for_one_is_no_defect(word: str, code: int) -> None:
+    assert converse(squeue(call_of("squeue", "-v", word), queue_of_squeue(0.0))).code == code
+
+
 def without_artefacts(text: str) -> str:
     """Take out what Slurm gets from its own arithmetic, and when it looked last at a job."""
     lines = [

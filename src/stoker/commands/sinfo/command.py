@@ -5,6 +5,7 @@ Source: sinfo(1), and the recorded behaviour of Slurm.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -128,7 +129,7 @@ def _table(parsed: Parsed, call: Call, controller: Controller, above: str) -> An
 
 def _check(parsed: Parsed) -> None:
     period = parsed.last("iterate")
-    if period is not None and not (period.isdecimal() and int(period)):
+    if period is not None and not re.fullmatch(r"(?!0+$)\d{1,9}", period, re.ASCII):
         raise _Refusal(f"sinfo: error: Error: invalid entry for --iterate={period}")
 
 

@@ -41,6 +41,8 @@ from stoker.worker.controller import Controller
 
 _JOINED_MAX = 64
 """Rows that are rendered at once; more are rendered while they are read."""
+_ID_DIGITS = 10
+"""No user's id has more."""
 
 Test = Callable[[Job], bool]
 
@@ -200,7 +202,7 @@ def _tests(request: Request, call: Call, controller: Controller) -> tuple[list[T
     if request.users is not None:
         complaints = _unknown_users(request.users, call, controller)
         names = frozenset(request.users)
-        ids = frozenset(int(name) for name in names if name.isdecimal())
+        ids = frozenset(int(name) for name in names if name.isdecimal() and len(name) <= _ID_DIGITS)
         tests.append(lambda job: job.owner.user_name in names or job.owner.user_id in ids)
     if request.nodes is not None:
         nodes = _known_nodes(request.nodes, controller)

@@ -8,6 +8,7 @@ Source: squeue(1).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
@@ -195,7 +196,7 @@ def _check(parsed: Parsed) -> None:
     if parsed.has("format") and parsed.has("Format"):
         raise Refusal("squeue: error: -O (--Format) is incompatible with -o (--format)")
     period = parsed.last("iterate")
-    if period is not None and not (period.isdecimal() and int(period)):
+    if period is not None and not re.fullmatch(r"(?!0+$)\d{1,9}", period, re.ASCII):
         raise Refusal(f"squeue: error: --iterate={period}\n")
     if parsed.operands[1 if parsed.has("jobs") or parsed.has("steps") else 0 :]:
         word = parsed.operands[-1]
