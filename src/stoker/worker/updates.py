@@ -51,6 +51,9 @@ _OPERATORS_OWN: Final = frozenset(
 )
 """What only operators change of a job."""
 
+_OF_THE_BOOK: Final = frozenset({"account", "qos"})
+"""Of what may change at any time, what the account book may refuse."""
+
 _MEMORY: Final = frozenset({"mem_per_cpu_mib", "mem_per_node_mib"})
 
 _NEVER: Final = frozenset({Reason.PARTITION_CONFIG, Reason.PARTITION_NODE_LIMIT})
@@ -129,6 +132,7 @@ class Updates:
             self._admission.rights.check_operator(by)
         wanted = copy.copy(job)
         wanted.spec = _replaced(job.spec, changes)
+        wanted.spec_digest = b""  # The shape of this specification is not remembered yet.
         if changes.get("priority"):
             wanted.spec = msgspec.structs.replace(wanted.spec, priority=changes["priority"])
         for key in _OF_JOB & changes.keys():
@@ -139,6 +143,8 @@ class Updates:
             self._admission.check_reservation(wanted)
         if is_waiting(job):
             self._check_fit(wanted, changes)
+        elif changes.keys() & _OF_THE_BOOK:
+            self._admission.rules.check(wanted, self._admission.shape(wanted))
         if changes.get("dependency"):
             self._check_dependency(target, changes["dependency"])
         return wanted
@@ -156,7 +162,6 @@ class Updates:
             )
 
     def _check_fit(self, wanted: Job, changes: Mapping[str, Any]) -> None:
-        wanted.spec_digest = b""  # The shape of this specification is not remembered yet.
         self._admission.check(wanted)
         if wanted.hold is not Hold.NONE and changes.keys() <= _MEMORY:
             return  # As at its submission: whether nodes have it is asked when it is released.

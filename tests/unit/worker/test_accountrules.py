@@ -46,6 +46,24 @@ def refusal(rooms: Rooms, **said: Any) -> tuple[str, str]:
     return str(refused.value), refused.value.code
 
 
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [({"account": "chem"}, "ESLURM_INVALID_ACCOUNT"), ({"qos": "low"}, "ESLURM_INVALID_QOS")],
+)
+def test_a_job_that_runs_moves_nowhere_where_it_could_not_have_begun(
+    strict: Rooms, changes: dict[str, str], code: str
+):
+    """What it uses counts where it says it belongs, and coordinators there have power over it."""
+    chem = Association(id=5, account="chem", parent="root", batch=5)
+    change(strict, Account("chem"), chem, Qos(id=3, name="low"))
+    job = strict.running(account="phys")
+    with pytest.raises(InvalidSpec) as refused:
+        strict.ask("update", job.job_id, ALICE, changes)
+    assert refused.value.code == code
+    strict.ask("update", job.job_id, ALICE, {"qos": "high"})
+    assert strict.recorded(job).spec.qos == "high"
+
+
 def test_nothing_is_enforced_by_default(rooms: Rooms):
     assert rooms.submit(account="nosuch").spec.account == "nosuch"
     change(rooms, Account("phys"), User(ALICE.user_name), PHYS, limited(MEMBER, max_jobs=0))
