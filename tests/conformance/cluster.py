@@ -179,7 +179,7 @@ class Cluster:
             done = subprocess.run(
                 argv,
                 cwd=self.directory,
-                env={**self.environment, **self._names_of(user), **(env or {})},
+                env={**self.environment, **self._names_of(user), **self._found_by(env or {})},
                 check=False,
                 capture_output=True,
                 timeout=limit_s,
@@ -195,6 +195,10 @@ class Cluster:
         except OSError as error:
             return Ran(stdout="", stderr=f"{argv[0]}: {error.strerror}\n", rc=127)
         return Ran(stdout=_text(done.stdout), stderr=_text(done.stderr), rc=done.returncode)
+
+    def _found_by(self, env: Mapping[str, str]) -> Mapping[str, str]:
+        """Return a case's own variables; its PATH finds Slurm's names, as the recorded one did."""
+        return {**env, "PATH": f"{self.bin}:{env['PATH']}"} if "PATH" in env else env
 
     def _names_of(self, user: str) -> Mapping[str, str]:
         """Return the variables in which a user differs from alice."""

@@ -20,6 +20,8 @@ _TIME_AND_NAME: Final = '{"time_limit": 20, "name": "held"}'
 _DEEDS: Final[Mapping[str, Sequence[str]]] = {
     # The file that misc-sacctmgr-dump had written.
     "misc-sacctmgr-dump-exists-load": ("[root] sacctmgr dump test file=dump.cfg",),
+    # The node that the case before had drained was given back.
+    "scontrol-admin-resume-idle": ("[root] scontrol update nodename=node3 state=resume",),
     # Counters that had just been reset, as those of limits-sdiag-r.
     "misc-sdiag-i": ("[root] sdiag -r",),
     # A second signal: the job's output tells of two.

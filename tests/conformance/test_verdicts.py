@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from conformance.cases import Case
-from conformance.verdicts import judge
+from conformance.verdicts import accepted_reasons, accepted_statuses, judge
 
 
 def kind(form: str, theirs: str, ours: str) -> str:
@@ -55,3 +55,12 @@ def test_without_root_what_others_do_is_no_difference_of_ours(raw, setup, file, 
     ours = {"stdout": "alice\n", "stderr": "", "rc": 0, "then": [], "files": {}}
     assert judge(case, {**ours, "has_second_user": False}, {}).kind == kind
     assert judge(case, {**ours, "has_second_user": True}, {}).kind == "differ"
+
+
+def test_a_reason_covers_an_exit_status_only_where_that_is_said() -> None:
+    raw = {"cmd": "srun", "stdout": "", "stderr": "", "rc": 0}
+    differing = {**raw, "rc": 1, "then": [], "files": {}}
+    for case_id in (*sorted(accepted_statuses()), "x"):
+        kind = judge(Case("srun", case_id, "srun", (), raw), differing, {case_id: "So it is."}).kind
+        assert kind == ("differ" if case_id == "x" else "accepted")
+    assert accepted_statuses() <= accepted_reasons().keys()
