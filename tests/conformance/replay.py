@@ -241,15 +241,18 @@ class Replay:
     def _make_directories(self, files: Iterable[str]) -> None:
         """Make the directories of files that a case leaves: earlier cases had made them."""
         for name in files:
-            directory = self.cluster.directory / Path(name).parent
-            if not directory.is_dir():
-                directory.mkdir(parents=True)
-                if self.cluster.has_second_user:
-                    shutil.chown(directory, "alice", "alice")
+            self._make_directory(self.cluster.directory / Path(name).parent)
+
+    def _make_directory(self, directory: Path) -> None:
+        """Make a directory of the user's, unless it is there."""
+        if not directory.is_dir():
+            directory.mkdir(parents=True)
+            if self.cluster.has_second_user:
+                shutil.chown(directory, "alice", "alice")
 
     def _write(self, name: str, text: str) -> None:
         path = self.cluster.directory / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._make_directory(path.parent)
         path.write_text(text)
         path.chmod(0o755 if text.startswith("#!") else 0o644)
         if self.cluster.has_second_user:
