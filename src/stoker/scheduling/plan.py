@@ -149,7 +149,9 @@ class Pass:
 
     def _group(self, shape: Shape) -> str:
         """Return the reservation in which a job would run; those of one compete for it."""
-        return self._fences.chosen(shape.reservation) if self._fences is not None else ""
+        if not shape.reservation or self._fences is None:
+            return ""
+        return self._fences.chosen(shape.reservation)
 
     def _make_head(self, line: Line, left: Sequence[Level] | None) -> None:
         """Note that the line's first job does not fit; give it a reservation if it is a head."""
@@ -264,7 +266,8 @@ class Plan:
             return Reason.JOB_ARRAY_TASK_LIMIT
         if self._quotas is not None and (refusal := self._quotas.refusal(shape)):
             return refusal
-        if shape in self._fenced or (shape.reservation and shape.partition not in self._stuck):
+        is_open = shape.partition in self._stuck and self._fences.is_open(shape)
+        if shape in self._fenced or (shape.reservation and not is_open):
             return self._fences.reason(shape)
         if not self._is_whole and spread(shape, self._idle) is None:
             return Reason.REQ_NODE_NOT_AVAIL

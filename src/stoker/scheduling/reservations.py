@@ -55,6 +55,11 @@ class Fences:
         """Return when a reservation is over, and what runs in it is ended."""
         return self._by_name[name].end_at
 
+    def is_open(self, shape: Shape) -> bool:
+        """Whether a reservation is active in which a job of *shape* is to run."""
+        own = self._own(shape)
+        return own is not None and own.is_active(self._now)
+
     def concern(self, shape: Shape) -> bool:
         """Whether they matter to a job of *shape* that would start now."""
         return bool(shape.reservation or self._in_the_way(shape, None))
@@ -79,10 +84,9 @@ class Fences:
     def reason(self, shape: Shape) -> str:
         """Return what is said of a job that one of them keeps from starting."""
         if shape.reservation:
-            own = self._own(shape)
-            if own is None:
+            if self._own(shape) is None:
                 return Reason.RESERVATION_DELETED
-            return Reason.RESOURCES if own.is_active(self._now) else Reason.RESERVATION
+            return Reason.RESOURCES if self.is_open(shape) else Reason.RESERVATION
         if any(each.is_maintenance for each in self._in_the_way(shape, None)):
             return Reason.RESERVED_FOR_MAINTENANCE
         return Reason.RESERVED_FOR_OTHERS

@@ -131,6 +131,16 @@ def test_a_reservation_that_is_not_active_lets_nobody_start(start_at, end_at, re
     assert decided.reason(inside, 1) == reason
 
 
+@pytest.mark.parametrize(
+    ("start_at", "reason"), [(NOW + 10, Reason.RESERVATION), (NOW - 10, Reason.PRIORITY)]
+)
+def test_on_a_full_machine_it_is_told_as_well_who_waits_for_a_reservation(start_at, reason):
+    inside = shape(reservation="r", time_limit_s=5.0)
+    there = reserved(start_at, NOW + 20, some(2))
+    decided = decide([shape(), inside], there, free=[free_node(0)], busy=[running(90, range(8))])
+    assert decided.reason(inside, 2) == reason
+
+
 def test_a_job_in_a_reservation_may_ask_for_more_time_than_is_left():
     decided = decide([shape(reservation="r")], reserved(NOW, NOW + 1, whole()))
     assert started(decided) == {1: "node1"}
