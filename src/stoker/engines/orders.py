@@ -93,14 +93,18 @@ class Orders:
 
     def environments(self, units: Sequence[Unit]) -> bytes | None:
         """Return the message with the contents that the shepherd needs for *units* and lacks."""
-        fresh: dict[str, str] = {}
         keys = {unit.environment_key: None for unit in units if unit.environment_key}
+        # All are read before one counts as sent: a content may be out of reach.
+        fresh = {
+            key: self._content(key).decode("utf-8", "surrogateescape")
+            for key in keys
+            if key not in self._sent
+        }
         for key in keys:
-            if key in self._sent:
-                self._sent.move_to_end(key)
-            else:
-                fresh[key] = self._content(key).decode("utf-8", "surrogateescape")
+            if key in fresh:
                 self._sent[key] = len(fresh[key])
+            else:
+                self._sent.move_to_end(key)
         forgotten = []
         while len(self._sent) > len(keys) and (
             len(self._sent) > _ENVIRONMENTS_MAX or sum(self._sent.values()) > _ENVIRONMENTS_SIZE_MAX
