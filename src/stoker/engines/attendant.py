@@ -24,6 +24,7 @@ from typing import Final, Protocol, TypeAlias
 from stoker.core.errors import EngineError
 from stoker.engines.base import Engine, EngineEvent, Evidence, Failed, Listener, Unit
 from stoker.engines.credence import Credence, plain
+from stoker.engines.orders import batches
 
 log = logging.getLogger(__name__)
 
@@ -256,16 +257,17 @@ class Attendant:
             order(self.engine)
 
     def _launch(self, order: Launch) -> None:
-        is_done = False
+        left = list(order.units)
         try:
             if (self.is_open or self._meet()) and self.engine.wait_connected(_AWAY_S):
-                self.engine.launch(order.units, order.descriptors)
-                is_done = True
+                for batch in batches(order.units, order.descriptors):
+                    self.engine.launch(batch, order.descriptors)
+                    del left[: len(batch)]
         finally:
             order.close()
-            if not is_done:
-                self.credence.forget([unit.key for unit in order.units])
-                self._tell(self.refusal(order.units))
+            if left:
+                self.credence.forget([unit.key for unit in left])
+                self._tell(self.refusal(left))
 
     # --- Meeting.
 

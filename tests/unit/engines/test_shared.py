@@ -15,7 +15,7 @@ import pytest
 
 from stoker.core import processes
 from stoker.core.errors import EngineError
-from stoker.engines import attendant, shared
+from stoker.engines import attendant, orders, shared
 from stoker.engines.base import Ended, Evidence, Failed, Listener, Lost, Started, Unit
 from stoker.engines.credence import Credence
 from stoker.engines.shared import SharedEngine
@@ -340,6 +340,26 @@ def test_a_launch_that_breaks_is_answered(house: House) -> None:
     assert house.events.failed("12.0.batch").step == "shepherd"
     house.run("12.0.batch")
     saw(house.users[BOB], "launch", ("12.0.batch",), {"12.0.batch": []})
+
+
+def test_of_a_launch_that_breaks_half_way_what_was_handed_on_runs(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orders, "_UNITS_PER_FRAME", 2)
+    house.open()
+    bobs = house.users[BOB]
+    launch = bobs.launch
+
+    def break_later(units: Any, descriptors: Any) -> None:
+        launch(units, descriptors)
+        bobs.fails_with = EngineError("an environment cannot be read")
+
+    monkeypatch.setattr(bobs, "launch", break_later)
+    house.run("2.0.0.0", "2.0.0.1", "2.0.0.2")
+    assert house.events.failed("2.0.0.2").step == "shepherd"
+    bobs.fails_with = None
+    bobs.finish("2.0.0.0")
+    house.events.ended("2.0.0.0")
 
 
 def test_who_has_nothing_to_do_is_let_go_and_met_again(
