@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -327,19 +327,23 @@ def _store_at(url: str, home: Path | None) -> tuple[Store, Path | None]:
             path = Path(named.database or "")
             return SqliteStore(path), path if named.database else None
         case "postgresql" | "postgres":
-            # With its driver it would cost every start tens of milliseconds.
-            try:
-                from stoker.core.storepostgres import PostgresStore  # noqa: PLC0415
-            except ModuleNotFoundError as error:
-                raise StoreError(
-                    f"cannot use the database {named.render_as_string()}: {error.name} is "
-                    "missing; pip install 'stoker[postgres]'"
-                ) from None
-            return PostgresStore(named.set(drivername="postgresql+psycopg"), home), None
+            return _server_at(named, home), None
         case other:
             raise StoreError(
                 f"cannot use the setting database_url: {other} is neither postgresql nor sqlite"
             )
+
+
+def _server_at(named: URL, home: Path | None) -> Store:
+    # With its driver it would cost every start tens of milliseconds.
+    try:
+        from stoker.core.storepostgres import PostgresStore  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise StoreError(
+            f"cannot use the database {named.render_as_string()}: {error.name} is missing; "
+            "pip install 'stoker[postgres]'"
+        ) from None
+    return PostgresStore(named.set(drivername="postgresql+psycopg"), home)
 
 
 def _bring_up_to_date(engine: Engine, connection: Connection, store: Store) -> None:
