@@ -22,6 +22,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from stoker.core.errors import EngineError
 from stoker.engines.base import (
     Ended,
     EngineEvent,
@@ -37,6 +38,8 @@ from stoker.engines.register import Register
 
 _KEY: Final = re.compile(r"[0-9]{1,15}\.[0-9]{1,15}\.(?:batch|[0-9]{1,15}\.[0-9]{1,15})", re.ASCII)
 _PID_MAX: Final = 1 << 22
+_UNITS_MAX: Final = 1 << 15
+"""Units that a shepherd may know of when it is met; a turn takes them all in."""
 _COUNT_MAX: Final = (1 << 62) - 1
 _SECONDS_MAX: Final = 1e12
 _TEXT_MAX: Final = 4096
@@ -135,7 +138,13 @@ class Credence:
     # --- When it is met.
 
     def judge(self, said: Evidence) -> tuple[Evidence, list[str]]:
-        """Return what to believe of what it knows, and the ends that nobody will ever ask for."""
+        """Return what to believe of what it knows, and the ends that nobody will ever ask for.
+
+        Raises:
+            EngineError: It speaks of more than there can be.
+        """
+        if (count := len(said.queued) + len(said.running) + len(said.events)) > _UNITS_MAX:
+            raise EngineError(f"the shepherd of user {self._user_id} speaks of {count} units")
         ended = {event.key: event for event in said.events}
         ours = self._ours({*said.queued, *said.running, *ended})
         with self._lock:

@@ -25,9 +25,10 @@ class Register:
 
     def enter(self, keys: Iterable[str], user_id: int) -> None:
         """Know that these units are a user's."""
+        # Others wait for the lock, and one user may have very many units.
+        grouped = [(group_of(key), key) for key in keys]
         with self._lock:
-            for key in keys:
-                group = group_of(key)
+            for group, key in grouped:
                 self._users[group] = user_id
                 self._units.setdefault(group, set()).add(key)
 

@@ -245,6 +245,14 @@ def test_a_key_that_is_not_written_as_we_write_it_counts_for_nothing(
     assert asked.questions == [set()]
 
 
+def test_who_speaks_of_more_units_than_there_can_be_is_not_met(register: Register) -> None:
+    credence = Credence(ALICE, Asked().owners, register)
+    with pytest.raises(EngineError, match="speaks of 40000 units"):
+        credence.judge(evidence(queued=frozenset(f"1.0.{n}.0" for n in range(40_000))))
+    assert credence.is_idle
+    assert register.user_of("1.0") is None
+
+
 def test_a_unit_under_another_ones_name_does_not_run(register: Register) -> None:
     alices = Credence(ALICE, Asked().owners, register)
     believed, _ = alices.judge(evidence(running={MINE: started("3.0.batch")}))
