@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stoker.core.enums import Reason
-from stoker.core.reservations import Part, Reservation
-from stoker.scheduling.forecast import forecast
+from stoker.core.reservations import DAY_S, Part, Reservation
+from stoker.scheduling.forecast import forecast, forecast_starts
 from stoker.scheduling.plan import plan
 from support.machines import free_node, running, shape, snapshot
 
@@ -229,3 +229,50 @@ def test_nobody_takes_what_is_kept_for_others(span, kept, is_whole, wanted):
     assert outside <= 8 - (8 if is_whole else kept)
     inside = sum(len(s.shares[0].cpus) for s in decided.starts if s.shape.reservation)
     assert inside <= (8 if is_whole else kept)
+
+
+_JOB = st.tuples(
+    st.integers(1, 8), st.integers(1, 80), st.sampled_from(["", "a", "b", "a,b"]), st.integers(0, 2)
+)
+
+
+@given(_SPAN, _SPAN, st.booleans(), st.lists(_JOB, max_size=12))
+def test_whatever_comes_each_gets_what_is_kept_and_nobody_more(first, second, is_daily, wanted):
+    there = {
+        name: reserved(NOW + begins_s, NOW + begins_s + length_s, part, name=name, flags=flags)
+        for name, (begins_s, length_s), part, flags in (
+            ("a", first, some(3, gpu=1), ("DAILY",) if is_daily else ()),
+            ("b", second, some(4, gpu=1), ()),
+        )
+    }
+    shapes = [
+        shape(tasks=tasks, time_limit_s=float(limit), reservation=named, gres=(("gpu", gpus),))
+        for tasks, limit, named, gpus in wanted
+    ]
+    free = [free_node(8, gres={"gpu": range(2)})]
+    asked = msgspec.structs.replace(snapshot(shapes, free=free), reservations=tuple(there.values()))
+    expected = forecast_starts(asked, NOW)
+    runs = []
+    for begins_at, start in expected.values():
+        home = next(
+            (
+                each
+                for name in start.shape.reservation.split(",")
+                if (each := there.get(name)) and each.is_active((begins_at - NOW) % DAY_S + NOW)
+            ),
+            None,
+        )
+        assert (home is None) == (not start.shape.reservation)
+        ends_at = begins_at + start.shape.time_limit_s
+        [share] = start.shares
+        runs.append((begins_at, ends_at, home, len(share.cpus), len(share.gres.get("gpu", ()))))
+    for at in {begins_at for begins_at, *_ in runs} | {each.start_at for each in there.values()}:
+        kept = [each for each in there.values() if each.is_active(at)]
+        for group in (*kept, None):
+            held = [run for run in runs if run[0] <= at < run[1] and run[2] is group]
+            cpus, gpus = sum(run[3] for run in held), sum(run[4] for run in held)
+            most = group.cpus if group is not None else 8 - sum(each.cpus for each in kept)
+            assert cpus <= most
+            assert gpus <= (1 if group is not None else 2 - len(kept))
+    outside = [job for job, each in enumerate(shapes, start=1) if not each.reservation]
+    assert set(outside) <= expected.keys()
