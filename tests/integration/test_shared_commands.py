@@ -141,12 +141,19 @@ def test_the_daemon_is_roots() -> None:
         refused(stoker, "only root and who runs stokerd may", 1, "stoker", "backup")
         Path("/tmp/other.db").write_bytes(stoker_database(stoker))
         Path("/tmp/other.db").chmod(0o644)
-        refused(stoker, "Permission denied", 1, "stoker", "restore", "/tmp/other.db")
+        for argv in (
+            ("restore",),
+            ("restore", "/tmp/other.db"),
+            ("restore", "not-there.db"),
+            ("up", "--foreground"),
+            ("service", "install"),
+        ):
+            refused(stoker, "it is another user's", 1, "stoker", *argv)
         assert not Path(target).exists()
         node = stoker.ok("bob", "sinfo", "-h", "-N", "-o", "%N").split()[0]
         refused(stoker, INVALID, 1, "scontrol", "update", f"nodename={node}", "state=down",
                 "reason=x")  # fmt: skip
-        refused(stoker, DENIED, 1, "scontrol", "update", "partitionname=debug", "state=down")
+        refused(stoker, INVALID, 1, "scontrol", "update", "partitionname=debug", "state=down")
         refused(stoker, INVALID, 1, "scontrol", "token", "username=alice")
         refused(stoker, "Only root may", 1, "scrontab", "-u", "alice", "-l")
         assert "up for" in stoker.ok("bob", "stoker", "status")

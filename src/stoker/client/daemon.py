@@ -20,7 +20,8 @@ from errno import ECONNREFUSED, ENOENT
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from stoker.core.errors import DaemonUnavailable
+from stoker.core.errors import DaemonUnavailable, UserError
+from stoker.core.homes import home_directory
 
 COMMAND = ("-I", "-m", "stoker.stokerd", "--background", "--ready-fd")
 """What follows the interpreter; the number of the pipe to answer on stands last."""
@@ -128,6 +129,20 @@ def is_anothers(home: Path) -> bool:
         return home.stat().st_uid != os.geteuid()
     except OSError:
         return False
+
+
+def own_home(what: str) -> Path:
+    """Return the home, for *what* only its owner does there.
+
+    Raises:
+        UserError: It is another user's, as a shared one is root's.
+    """
+    home = home_directory()
+    if is_anothers(home):
+        raise UserError(
+            f"cannot {what} {home}: it is another user's; STOKER_HOME can name one of your own"
+        )
+    return home
 
 
 def _not_ours(home: Path) -> str:

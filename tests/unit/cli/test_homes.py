@@ -213,6 +213,20 @@ def test_a_home_that_says_that_it_is_roots_own_is_not_made_everybodys(machine, c
 
 
 @as_root
+@pytest.mark.parametrize("of_another", [".", "bin"])
+def test_a_home_that_is_another_users_stays_as_it_is(machine, of_another, capsys):
+    """Else what a link of theirs leads to would be open to all."""
+    home, secret = machine / "home", machine / "secret"
+    secret.mkdir(mode=0o700)
+    home.mkdir(mode=0o700)
+    (home / "bin").symlink_to(secret)
+    os.chown(home / of_another, 2002, 2002, follow_symlinks=False)
+    assert run(["service", "install"]) == 1
+    assert "it must be root's" in capsys.readouterr().err
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o700
+
+
+@as_root
 def test_roots_own_service_is_like_a_users(machine):
     assert run(["service", "install", "--private"]) == 0
     assert not (machine / "home").exists()

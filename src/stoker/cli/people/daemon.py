@@ -15,7 +15,7 @@ import click
 from stoker.cli.people.screen import count, duration, is_terminal, say, say_json, say_pairs
 from stoker.cli.people.screen import size as memory
 from stoker.client.client import Client
-from stoker.client.daemon import ensure_daemon, is_answering
+from stoker.client.daemon import ensure_daemon, is_answering, own_home
 from stoker.core.errors import DaemonUnavailable, UserError
 from stoker.core.homes import home_directory
 from stoker.core.messages import JobFilter
@@ -43,6 +43,7 @@ def up_command(foreground: bool, settings: tuple[str, ...]) -> None:
       stoker up --foreground --set log_level=DEBUG
     """
     if foreground:
+        own_home("start stokerd in")
         words = [word for setting in settings for word in ("--set", setting)]
         os.execv(sys.executable, [sys.executable, "-I", "-m", "stoker.stokerd", *words])  # noqa: S606 - it is to take our place
     if settings:

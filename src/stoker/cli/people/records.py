@@ -10,6 +10,7 @@ import click
 from stoker.cli.people.screen import Column, duration, say, say_json, say_table
 from stoker.cli.people.screen import size as memory
 from stoker.client.client import Client
+from stoker.client.daemon import own_home
 from stoker.client.restoring import backups, restore
 from stoker.core.errors import UserError
 from stoker.core.homes import home_directory
@@ -79,7 +80,7 @@ def restore_command(file: Path | None, as_json: bool) -> None:
       stoker restore                                  which there are
       stoker down && stoker restore stoker-20260101-120000.db
     """
-    home = home_directory()
+    home = own_home("restore")
     if file is None:
         _list(home, as_json=as_json)
         return

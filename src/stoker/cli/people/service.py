@@ -16,6 +16,7 @@ import click
 import stoker
 from stoker.cli.names import ensure_names
 from stoker.cli.people.screen import say
+from stoker.client.daemon import own_home
 from stoker.core.errors import UserError
 from stoker.core.homes import SHARED_HOME, home_directory
 from stoker.core.settings import load_settings
@@ -92,7 +93,7 @@ def install(only_print: bool, is_shared: bool | None) -> None:
     if is_shared and not is_root:
         raise UserError("cannot serve all users of the machine: only root can; use sudo")
     serves_all = is_root if is_shared is None else is_shared
-    home = _shared_home() if serves_all else home_directory()
+    home = _shared_home() if serves_all else own_home("make a service of")
     text = unit_text(home, is_system=is_root)
     if only_print:
         say(text.removesuffix("\n"))
@@ -145,9 +146,10 @@ def _prepare(home: Path) -> None:
     try:
         for directory in (home, home / "bin"):
             directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+            # Another user's could be a link to what is not to be changed.
+            if directory.lstat().st_uid != 0:
+                raise UserError(f"cannot serve all users from {home}: it must be root's")
             directory.chmod(0o755)
-        if home.stat().st_uid != 0:
-            raise UserError(f"cannot serve all users from {home}: it must be root's")
         _declare(home / "stoker.toml")
     except OSError as error:
         raise UserError(f"cannot prepare {home}: {error.strerror}") from None
