@@ -152,8 +152,7 @@ class ReservationKeeper:
         others = [each for each in self._all.values() if each is not before]
         if before is None or any(getattr(wish, name) is not None for name in _SIZES):
             made = self._with_parts(made, wish, others)
-        self._check_others(made, others)
-        self._check_jobs(made)
+        self._check_room(made, others)
         if before is None and made.name in self._all:
             raise _refused("ESLURM_RESERVATION_NAME_DUP", f"there is a {made.name} already")
         self._put(turn, made)
@@ -177,28 +176,29 @@ class ReservationKeeper:
             raise _refused("ESLURM_INVALID_PARTITION_NAME", f"there is no partition {partition}")
         return [self._nodes[name] for name in found.nodes]
 
-    def _check_others(self, made: Reservation, others: Sequence[Reservation]) -> None:
-        kept = [
-            part
+    def _check_room(self, made: Reservation, others: Sequence[Reservation]) -> None:
+        """Refuse to keep what others keep, or what jobs hold that are in none of those."""
+        beside = [
+            each
             for each in others
-            if not each.may_overlap and each.ever_meets(made)
-            for part in each.parts
+            if not (made.may_overlap or each.may_overlap) and each.ever_meets(made)
         ]
-        if not made.may_overlap and collides(made.parts, kept, self._nodes):
+        kept = [part for each in beside for part in each.parts]
+        if collides(made.parts, kept, self._nodes):
             raise _refused("ESLURM_RESERVATION_OVERLAP", "another reservation keeps some of it")
-
-    def _check_jobs(self, made: Reservation) -> None:
-        if IGNORE_JOBS not in made.flags and collides(made.parts, self._held(made), self._nodes):
+        kept += self._held(made, beside)
+        if IGNORE_JOBS not in made.flags and collides(made.parts, kept, self._nodes):
             raise _refused("ESLURM_NODES_BUSY", "jobs run there; IGNORE_JOBS lets them end")
 
-    def _held(self, made: Reservation) -> Sequence[Part]:
-        """Return what jobs that are not in a reservation hold when it begins."""
+    def _held(self, made: Reservation, beside: Sequence[Reservation] = ()) -> Sequence[Part]:
+        """Return what jobs that are neither in it nor in those *beside* hold when it begins."""
         table = self._ledger.table
         return held_parts(
             shares
             for job_id, shares in self._ledger.tracker.holdings().items()
             if made.name not in table.jobs[job_id].spec.reservation.split(",")
             and self._over_at(table.jobs[job_id]) > made.start_at
+            and self._admission.home_of(table.jobs[job_id]) not in beside
         )
 
     def _over_at(self, job: Job) -> float:

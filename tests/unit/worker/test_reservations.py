@@ -208,6 +208,18 @@ def test_whatever_is_said_makes_one_that_keeps_something_or_none(rooms, made, ch
     pass_time(rooms, 400 * DAY_S)
 
 
+def test_what_jobs_hold_and_what_is_kept_is_not_promised_again(rooms):
+    rooms.running(node_list="node1", ntasks=2)
+    make(rooms, nodes="node1", cores=1, name="one")
+    inside = rooms.submit(reservation="one")
+    rooms.schedule()
+    assert inside.allocation is not None
+    with pytest.raises(InvalidSpec) as refused:
+        make(rooms, nodes="node1", cores=2)
+    assert refused.value.code == "ESLURM_NODES_BUSY"
+    make(rooms, nodes="node1", cores=1)
+
+
 # In force.
 
 
