@@ -13,11 +13,13 @@ from stoker.commands.documents import Value
 from stoker.commands.jobview import JobView
 from stoker.core.enums import HOLDING, JobState
 from stoker.core.models import NO_TASK, NodeShare
+from stoker.core.units import FOREVER, as_shown
 
 _ENDLESS_S: Final = 365 * 86_400
 """Slurm writes this much after the start as the end of what runs without a limit."""
 _ENDLESS_WAITING_S: Final = 2**32 - 60
 """And this much after the expected start of what waits without one: endless minutes in seconds."""
+_INFINITE: Final = 2**32 - 1
 
 
 def job_document(view: JobView) -> dict[str, Value]:
@@ -183,7 +185,7 @@ def _times_and_files(view: JobView) -> dict[str, Value]:
         "suspend_time": int(job.suspended_at),
         "system_comment": "",
         "time_limit": None if limit_s is None else int(limit_s // 60),
-        "time_minimum": int((job.spec.time_min_s or 0) // 60),
+        "time_minimum": _minutes(job.spec.time_min_s or 0.0),
         "threads_per_core": None,
         **dict.fromkeys(("tres_bind", "tres_freq"), ""),
         "tres_per_job": asked.get("TresPerJob", ""),
@@ -197,3 +199,8 @@ def _times_and_files(view: JobView) -> dict[str, Value]:
         "wckey": job.spec.wckey,
         "current_working_directory": job.spec.work_dir,
     }
+
+
+def _minutes(seconds: float) -> int:
+    shown_s = as_shown(seconds)
+    return _INFINITE if shown_s is None or shown_s == FOREVER else int(shown_s // 60)

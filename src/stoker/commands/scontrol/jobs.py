@@ -134,7 +134,7 @@ def _array_words(view: JobView) -> str:
 
 def _time_lines(view: JobView) -> Iterator[str]:
     job, time = view.job, view.scene.time
-    least = "N/A" if job.spec.time_min_s is None else format_duration(job.spec.time_min_s)
+    least = "N/A" if job.spec.time_min_s is None else format_time_limit(job.spec.time_min_s)
     yield (
         f"RunTime={format_duration(view.elapsed_s)} "
         f"TimeLimit={format_time_limit(job.time_limit_s)} TimeMin={least}"
