@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Collection, Iterator, Mapping
@@ -106,3 +107,26 @@ def test_a_shepherd_serves_its_user_and_root_and_nobody_else() -> None:
         ]
         assert answers[0] == "4\n"
         assert answers[1] in ("0\n", "")
+
+
+@in_a_world
+def test_who_fell_to_us_from_a_foreign_session_is_reaped_and_no_job_is() -> None:
+    with shared_engine() as (engine, events):
+        text = (
+            "(setsid sleep 1 & echo $! > /tmp/stray)\n"
+            "trap : TERM\nwhile ! [ -e /tmp/on ]; do sleep 0.05; done\nexit 7\n"
+        )
+        engine.launch([script("1.0.batch", text, user_id=ALICE)], {})
+        until(lambda: Path("/tmp/stray").exists(), "the stray")
+        until(lambda: events.of("1.0.batch"), "the start")
+        shepherd = int(engine.status()["users"][str(ALICE)]["pid"])
+        os.kill(shepherd, signal.SIGKILL)
+        stray = Path("/proc", Path("/tmp/stray").read_text().strip(), "stat")
+        until(lambda: b") Z " in stray.read_bytes(), "the stray's end")
+        engine.reap_strays()
+        assert stray.exists(), "at the first look somebody may be about to wait for it"
+        Path("/tmp/on").touch()
+        for _ in range(20):
+            engine.reap_strays()
+        assert not stray.exists()
+        assert events.ended("1.0.batch").exit_code == 7

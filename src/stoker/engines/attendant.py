@@ -53,6 +53,10 @@ class UserEngine(Engine, Protocol):
         """See to it that a shepherd which does not answer is met anew, or another in its place."""
         ...
 
+    def awaits(self, pid: int) -> bool:
+        """Whether how that process ends is still to be asked of the kernel."""
+        ...
+
 
 class Launch:
     """Units to be handed on, with descriptors that are ours until then."""

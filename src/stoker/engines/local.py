@@ -413,6 +413,11 @@ class LocalEngine:
         if channel is not None and not self.status().get("pid"):
             channel.break_off()
 
+    def awaits(self, pid: int) -> bool:
+        """Whether how that process ends is still to be asked of the kernel."""
+        started = list(self._unsettled.values())
+        return pid == self._started_pid or any(each and each.pid == pid for each in started)
+
     def _ask(self, kind: str, answer: type[_T]) -> _T:
         """Ask over a connection of its own: the kept one may be busy telling, for a long time."""
         try:

@@ -41,7 +41,7 @@ from stoker.engines.base import (
 from stoker.engines.credence import Credence, plain
 from stoker.engines.local import LocalEngine
 from stoker.engines.register import Register, group_of
-from stoker.engines.starting import become_subreaper
+from stoker.engines.starting import Strays, become_subreaper
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +105,7 @@ class SharedEngine:
         self._lock = threading.Lock()
         self._attendants: dict[int, Attendant] = {}
         self._register = Register()
+        self._strays = Strays()
         self._asked: dict[int, Future[Any]] = {}
         self._late_at: dict[int, float] = {}
         self._is_closing = False
@@ -262,6 +263,14 @@ class SharedEngine:
     def prod(self, user_id: int) -> None:
         """See to it that a user's shepherd is there: its jobs should have ended, or begun."""
         self._attendant(user_id).put(lambda engine: engine.prod())
+
+    def reap_strays(self) -> None:
+        """Reap dead processes that fell to us and are nobody's concern; to be done now and then."""
+        self._strays.reap(self._awaits)
+
+    def _awaits(self, pid: int, user_id: int) -> bool:
+        attendant = self._attendants.get(user_id)
+        return attendant is not None and attendant.engine.awaits(pid)
 
     # --- What is asked.
 

@@ -15,14 +15,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import stoker
 from stoker.core.errors import EngineError
-from stoker.core.processes import real_user_of
+from stoker.core.processes import ProcessIdentity, identify, real_user_of
 from stoker.engines.base import UnitUsage
 from stoker.engines.channel import readable
 
@@ -211,6 +211,29 @@ class Orphans:
             if state == "Z" and (death := reap(pid)) and pid in self._sessions:
                 self._deaths[pid] = death
         self._sessions &= present
+
+
+class Strays:
+    """Processes of users that left their job's session, fell to us, and are nobody's concern.
+
+    Dead they would stay for as long as we run. Who starts a program waits for its end at once: so
+    for one that was dead at the last look already, and that no engine asks for, nobody waits.
+    """
+
+    def __init__(self) -> None:
+        """Know of none."""
+        self._dead: set[ProcessIdentity | None] = set()
+
+    def reap(self, is_awaited: Callable[[int, int], bool]) -> None:
+        """Reap those that are not *is_awaited*, by pid and user; to be done now and then."""
+        dead = {identify(pid) for pid, state, _ in _children() if state == "Z"}
+        for each in dead & self._dead:
+            user_id = real_user_of(each.pid) if each is not None else None
+            if each is None or user_id is None or user_id == os.getuid():
+                continue
+            if not is_awaited(each.pid, user_id):
+                reap(each.pid)
+        self._dead = dead
 
 
 def _children() -> Iterator[tuple[int, str, int]]:

@@ -46,6 +46,7 @@ class Bailiff(DaemonThread):
         *,
         prod: Callable[[int], None],
         report: Listener,
+        reap: Callable[[], object] = lambda: None,
     ) -> None:
         """Look at *ledger*'s jobs.
 
@@ -56,6 +57,7 @@ class Bailiff(DaemonThread):
             engine: Runs them, or should.
             prod: Sees to it that a user's shepherd is there.
             report: Is told what root has ended, as if an engine had.
+            reap: Reaps what shepherds that are gone have left to us.
         """
         super().__init__("bailiff", _LOOK_S)
         self._ledger = ledger
@@ -64,6 +66,7 @@ class Bailiff(DaemonThread):
         self._engine = engine
         self._prod = prod
         self._report = report
+        self._reap = reap
         self._overdue: dict[tuple[int, int], float] = {}
         """By job and attempt, since when it is known to be overdue (monotonic)."""
         self._endings: dict[int, threading.Thread] = {}
@@ -80,6 +83,7 @@ class Bailiff(DaemonThread):
                 doomed.setdefault(job.owner.user_id, []).append(job)
         for user_id, jobs in doomed.items():
             self._end_beside(user_id, jobs)
+        self._reap()
 
     def _end_beside(self, user_id: int, jobs: Sequence[Job]) -> None:
         """End a user's jobs on a thread of its own: their processes may keep us waiting."""

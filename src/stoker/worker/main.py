@@ -137,6 +137,7 @@ def _begin_to_share(stack: ExitStack, engine: SharedEngine, worker: Worker) -> N
             engine,
             prod=engine.prod,
             report=worker.reports.take,
+            reap=engine.reap_strays,
         )
     )
 

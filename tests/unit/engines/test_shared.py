@@ -67,6 +67,9 @@ class Wilful(FakeEngine):
     def prod(self) -> None:
         self._note("prod")
 
+    def awaits(self, pid: int) -> bool:
+        return False
+
     def survey(self) -> Evidence:
         self._note("survey")
         return super().survey()
