@@ -95,6 +95,7 @@ class Replay:
             else:
                 self._do(step)
                 if late and _skips_ids(step, latest_id):
+                    # They had their ids before this job came, and their records after its own.
                     self._release(late)
             latest_id = max(latest_id, step.job_id)
         self._release(late)

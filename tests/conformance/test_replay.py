@@ -15,10 +15,19 @@ WANTED = frozenset(
         "sbatch": "e-missing-file e-time-bad e-mem-bad e-partition-bad d-plain d-crlf begin-past "
         "success parsable time-90 time-1-0 o-comment e-nodes-zero e-array-bad",
         "scontrol": "none show-hostnames show-hostlist sinfo-idle sinfo-s sinfo-h sinfo-o-P-upper "
-        "sinfo-o-D-upper sinfo-usage-bad show-hostnames-env ping-word version",
+        "ctl-others upd-bob sinfo-o-D-upper sinfo-usage-bad show-hostnames-env ping-word version",
         "misc": "hostnames-00 hostnames-01 hostlist-00 sprio-option sshare-version sdiag-option "
         "sacctmgr-first-user sacctmgr-first-assoc sacctmgr-first-qos sacctmgr-e-word "
         "sacctmgr-e-show-word sacctmgr-e-add-word sacctmgr-show-tres sc-ping sacctmgr-version",
+        "scancel": "none running root",
+        "squeue": "long user-list",
+        "srun": "hello n4-label x-1",
+        "rest": "ping other-user",
+        "sacct": "empty",
+        "more": "dep-afterok-ok",
+        "limits": "mgr-add-account",
+        "plain": "c9",
+        "jobenv": "plain",
     }.items()
     for name in names.split()
 )
