@@ -28,7 +28,7 @@ from stoker.core.units import (
 _NUMBER: Final = re.compile(r"\s*\+?(\d{1,10})", re.ASCII)
 _NUMBER_MAX: Final = (1 << 31) - 1
 _NODE_COUNT: Final = re.compile(r"(\d{0,9})([kKmM]?)(?:(-)(?:(\d{1,9})([kKmM]?))?)?", re.ASCII)
-_NICE_MAX: Final = (1 << 31) - 3
+NICE_MAX: Final = (1 << 31) - 3
 _NICE_DEFAULT: Final = 100
 _NO_PRIORITY: Final = (1 << 32) - 1
 _SIGNAL_AHEAD_MAX_S: Final = (1 << 16) - 1
@@ -221,8 +221,8 @@ def _nice(wishes: Wishes, value: str) -> None:
     match = re.match(r"\s*([+-]?\d+)", value, re.ASCII)
     # As strtoll(3): a word that is no number counts as 0, and nothing at all as the default.
     nice = int(match[1][:20]) if match else (0 if value else _NICE_DEFAULT)
-    if abs(nice) > _NICE_MAX:
-        wishes.fail(f"error: Invalid --nice value, out of range (+/- {_NICE_MAX})", 255)
+    if abs(nice) > NICE_MAX:
+        wishes.fail(f"error: Invalid --nice value, out of range (+/- {NICE_MAX})", 255)
     wishes.spec["nice"] = nice
 
 

@@ -416,6 +416,11 @@ def test_priority_zero_is_a_hold(queue: RecordedQueue) -> None:
         (["JobId=1", "hold"], "Invalid input: hold\nRequest aborted\n"),
         (["JobId=1", "CPUsPerTask=x"], "scontrol: error: Invalid CPUsPerTask value: x\n"),
         (["JobId=1", "MinMemoryNode=2G"], "scontrol: error: Invalid MinMemoryNode value: 2G\n"),
+        (["JobId=1", "MinMemoryNode=-5"], "scontrol: error: Invalid MinMemoryNode value: -5\n"),
+        (
+            ["JobId=1", "Nice=9999999999"],
+            "scontrol: error: Nice value out of range (+/- 2147483645). Value ignored\n",
+        ),
         (["JobId=1", "MinTmpDiskNode=x"], "scontrol: error: Invalid MinTmpDiskNode value: x\n"),
         (["JobId=1", "Requeue=maybe"], "scontrol: error: Invalid Requeue value: maybe\n"),
         (

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from stoker.commands.demands import check_licenses
-from stoker.commands.readers import mail_types
+from stoker.commands.readers import NICE_MAX, mail_types
 from stoker.commands.scontrol.words import Line
 from stoker.core.enums import Hold, JobState
 from stoker.core.errors import InvalidSpec, NotAllowed
@@ -67,7 +67,7 @@ def _flag(field: str, name: str) -> Reader:
 
 
 def _whole(value: str, name: str) -> int:
-    if re.fullmatch(r"-?\d{1,10}", value, re.ASCII) is None:
+    if re.fullmatch(r"\d{1,10}", value, re.ASCII) is None:
         raise BadValue(f"scontrol: error: Invalid {name} value: {value}")
     return int(value)
 
@@ -148,8 +148,11 @@ def _priority(value: str, job: Job, _line: Line) -> Changes:
 
 def _nice(value: str, _job: Job, _line: Line) -> Changes:
     """Read as strtol(3) does: a word is 0; nothing at all is the default."""
-    number = re.match(r"[+-]?\d{1,10}", value, re.ASCII)
-    return {"nice": (int(number[0]) if number else 0) if value else 100}
+    number = re.match(r"[+-]?\d{1,20}", value, re.ASCII)
+    nice = (int(number[0]) if number else 0) if value else 100
+    if abs(nice) > NICE_MAX:
+        raise BadValue(f"scontrol: error: Nice value out of range (+/- {NICE_MAX}). Value ignored")
+    return {"nice": nice}
 
 
 def _memory_per_node(value: str, _job: Job, _line: Line) -> Changes:
