@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from stoker.core.errors import StoreError
+from stoker.engines import local
 from stoker.engines.base import Ended, Engine, EngineEvent, Evidence, Started, Warn
 from stoker.engines.local import LocalEngine
 from stoker.engines.starting import start_shepherd
@@ -617,3 +618,31 @@ def test_the_end_of_a_unit_that_was_launched_anew_is_not_told_late(moody) -> Non
     events.error = None
     assert events.ended("1.0.batch").exit_code == 4
     assert [each.exit_code for each in events.of("1.0.batch") if isinstance(each, Ended)] == [4]
+
+
+def test_a_thread_that_outlives_its_engine_reads_nothing_of_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "_CLOSE_TIMEOUT_S", 0.1)
+    stuck, goes_on = threading.Event(), threading.Event()
+
+    def take(_: Sequence[EngineEvent]) -> None:
+        stuck.set()
+        goes_on.wait(20)
+
+    engine, events = LocalEngine(tmp_path, CONTENTS.__getitem__), Events()
+    engine.open(take)
+    engine.launch([script("1.0.batch", "sleep 60")], {})
+    assert stuck.wait(20)
+    older = engine._thread
+    engine.close()
+    engine.open(events)
+    try:
+        goes_on.set()
+        assert older is not None
+        older.join(20)
+        assert not older.is_alive()
+        engine.end("1.0", "cancelled", 0.0)
+        events.ended("1.0.batch")
+    finally:
+        engine.close()

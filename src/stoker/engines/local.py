@@ -115,13 +115,16 @@ class LocalEngine:
             EngineError: No shepherd starts, or the one there is speaks another language.
         """
         self._listener = listener
-        self._closing.clear()
+        # Of its own for each opening: a thread that was not gone in time is to go all the same.
+        self._closing = closed = threading.Event()
         if self._is_subreaper:
             become_subreaper(wanted=True)
         with self._lock:
             evidence = self._meet()
             self._unsettled = {**dict.fromkeys(evidence.queued), **evidence.running}
-        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, args=(closed,), name="engine", daemon=True
+        )
         self._thread.start()
         return evidence
 
@@ -218,19 +221,19 @@ class LocalEngine:
 
     # --- What is told.
 
-    def _run(self) -> None:
+    def _run(self, closed: threading.Event) -> None:
         """Read until closed; connect anew when the connection breaks."""
         since, pauses = time.monotonic(), iter(_PAUSES_S)
-        while not self._closing.is_set():
+        while not closed.is_set():
             try:
                 self._read()
             except (EOFError, EngineError) as error:
-                if self._closing.is_set():
+                if closed.is_set():
                     return
                 log.warning("lost the shepherd %d: %s", self._shepherd_pid, error or "it is gone")
                 if time.monotonic() - since > _STEADY_S:
                     pauses = iter(_PAUSES_S)
-                self._recover(pauses)
+                self._recover(closed, pauses)
                 since = time.monotonic()
 
     def _read(self) -> None:
@@ -297,10 +300,10 @@ class LocalEngine:
             usage=death.usage,
         )
 
-    def _recover(self, pauses: Iterator[float]) -> None:
+    def _recover(self, closed: threading.Event, pauses: Iterator[float]) -> None:
         """Connect anew, however long it takes, and tell what the next shepherd knows."""
         pause_s = next(pauses, _PAUSES_S[-1])
-        while not self._closing.wait(pause_s):
+        while not closed.wait(pause_s):
             if self._is_replaced and self.status().get("is_attended"):
                 log.error("another process gives orders to the shepherd %s", self._access.name)
                 pause_s = next(pauses, _PAUSES_S[-1])
