@@ -34,7 +34,6 @@ SHORTAGE = frozenset({EAGAIN, ENOMEM, EMFILE, ENFILE})
 """The machine's trouble, not the unit's: it may well start later."""
 
 REFUGE = "/tmp"  # noqa: S108 - where Slurm runs a job whose directory is missing
-_DEFAULT_PATH = "/usr/local/bin:/bin:/usr/bin"
 _OUTPUT = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
 _INPUT = os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
 _UMASK = 0o077
@@ -261,7 +260,7 @@ class Spawner:
         if recipe["search_cwd"] and _is_program(program):
             return program
         path = own["PATH"] if "PATH" in own else ready.environment.variables.get("PATH")
-        return self._find(program, _DEFAULT_PATH if path is None else path)
+        return program if path is None else self._find(program, path)
 
     def _find(self, program: str, path: str) -> str:
         """Return where the program is; what was found is good for a moment, as thousands follow."""

@@ -651,6 +651,14 @@ def test_flags_overrule_variables() -> None:
     assert (request_of(controller).ntasks, request_of(controller).exact) == (1, True)
 
 
+def test_exclusive_is_about_the_step_inside_of_an_allocation_and_else_about_the_job() -> None:
+    controller = running_job()
+    inside(controller, "--exclusive", "-n1", "true")
+    assert request_of(controller).exact
+    _, controller = ran("--exclusive", "true")
+    assert not request_of(controller).exact
+
+
 def test_a_busy_allocation_is_waited_for() -> None:
     controller = running_job()
     controller.free_steps = [False, False]

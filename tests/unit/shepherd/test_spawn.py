@@ -61,10 +61,10 @@ def test_of_limits_the_smallest_counts_and_minus_one_is_none(limits, least) -> N
     assert spawn._least(*limits) == least
 
 
-def unit_in_a_lane(**own: object) -> Unit:
+def unit_in_a_lane(*argv: str, **own: object) -> Unit:
     recipe = {
         "leads": True,
-        "argv": ["/bin/true"],
+        "argv": argv or ["/bin/true"],
         "executable": None,
         "search_path": True,
         "search_cwd": False,
@@ -104,4 +104,15 @@ def test_nonsense_in_an_environment_is_said_at_the_spawn_not_before() -> None:
     with pytest.raises(SpawnError) as refused:
         spawner.spawn(unit, tells_pid=False)
     assert (refused.value.step, refused.value.errno) == ("exec", errno.EINVAL)
+    spawner.close()
+
+
+def test_without_a_path_of_its_own_a_unit_finds_no_program_by_its_name() -> None:
+    """As slurmstepd has it: `srun --export=NONE sh` is "execve(): sh: No such file"."""
+    spawner = Spawner()
+    unit = unit_in_a_lane("sh")
+    with pytest.raises(SpawnError) as refused:
+        spawner.spawn(unit, tells_pid=False)
+    assert (refused.value.step, refused.value.errno) == ("exec", errno.ENOENT)
+    unit.close()
     spawner.close()
