@@ -127,6 +127,28 @@ def test_users_must_be_there(controller: FakeController) -> None:
     assert answer.err == "Error creating the reservation: Invalid user id\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "wish"),
+    [
+        ("dur+=30", {"duration_s": 5400.0}),
+        ("dur-=30", {"duration_s": 1800.0}),
+        ("nodes+=node3", {"nodes": "node[1-3]"}),
+        ("nodes-=node1", {"nodes": "node2"}),
+    ],
+)
+def test_time_and_nodes_grow_and_shrink(controller, words, wish) -> None:
+    controller.reservations.there = [COURSE]
+    found = wished(controller, "update", "res=course", words)
+    assert found == ReservationWish(name="course", **wish)
+
+
+@pytest.mark.parametrize("word", ["nodec+=1", "start-=now", "nodes+=node[3-1]", "com+=x"])
+def test_nothing_else_grows_or_shrinks(controller, word) -> None:
+    controller.reservations.there = [COURSE]
+    answer = ask(controller, "update", "res=course", word)
+    assert (answer.code, controller.reservations.calls) == (1, [])
+
+
 def test_lists_grow_and_shrink(controller: FakeController) -> None:
     controller.reservations.there = [COURSE]
     wish = wished(controller, "update", "res=course", "users+=bob", "flags-=weekly", "acc=a")

@@ -172,7 +172,8 @@ def test_devices_are_looked_for_where_they_are_and_free(rooms):
     assert refused.value.code == "ESLURM_NODES_BUSY"
 
 
-_PARAMETERS = "res start end dur nodecnt nodes com corecnt flags flags- part tres users users+ acc"
+_PARAMETERS = """res start end dur dur+ nodecnt nodes nodes- com corecnt flags flags- part tres
+    users users+ acc"""
 _VALUES = """now now+1hour 1969-01-01 9999-12-31 now-100000days ALL node1 node[1-999999999] debug
     0 -1 1 99999999999999999999 cpu=1 cpu=0 node=0 gres/gpu=1 gres/x=0 gres/gpu=-1 cpu=-1
     daily,maint infinite alice -root root - , r"""

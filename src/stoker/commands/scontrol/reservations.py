@@ -21,6 +21,7 @@ from stoker.core.units import (
     FOREVER,
     NotationError,
     compress_hosts,
+    expand_hosts,
     format_duration,
     parse_begin,
     parse_time_limit,
@@ -210,10 +211,9 @@ def _said(line: Line, pairs: Sequence[Pair], otherwise: str) -> ReservationWish:
         if reader is None or each.value is None:
             raise _Problem(f"Unknown parameter {each}.  {otherwise}")
         try:
-            fields = reader(each.value, line)
+            found |= _merged(reader(each.value, line), sign, before)
         except _Unreadable as error:
             raise _Problem(f"{error}  {otherwise}") from None
-        found |= _merged(fields, sign, before)
     return msgspec.structs.replace(ReservationWish(), **found)
 
 
@@ -228,9 +228,12 @@ def _before(line: Line, pairs: Sequence[Pair]) -> Reservation | None:
 def _merged(
     fields: Mapping[str, object], sign: str, before: Reservation | None
 ) -> Mapping[str, object]:
-    """Add names to those that are there, with ``+=``, or take them away, with ``-=``.
+    """Add names or time to what is there, with ``+=``, or take them away, with ``-=``.
 
     Flags that are not taken away are added.
+
+    Raises:
+        _Unreadable: Of what is meant nothing can be added or taken away.
     """
     merged: dict[str, object] = {}
     for name, value in fields.items():
@@ -239,9 +242,25 @@ def _merged(
             merged[name] = tuple(each for each in kept if each not in value)
         elif isinstance(value, tuple) and (sign == "+" or name == "flags"):
             merged[name] = (*kept, *(each for each in value if each not in kept))
-        else:
+        elif before is None or sign not in ("+", "-"):
             merged[name] = value
+        elif isinstance(value, float) and name == "duration_s":
+            length_s = before.end_at - before.start_at
+            merged[name] = length_s + (value if sign == "+" else -value)
+        elif isinstance(value, str) and name == "nodes":
+            merged[name] = _nodes_changed(before.nodes, sign, value)
+        else:
+            raise _Unreadable(f"Neither += nor -= can be said of that: {value}.")
     return merged
+
+
+def _nodes_changed(nodes: Sequence[str], sign: str, value: str) -> str:
+    try:
+        named = expand_hosts(value)
+    except NotationError:
+        raise _Unreadable(f"Invalid node list {value}.") from None
+    kept = [node for node in nodes if node not in named]
+    return compress_hosts([*kept, *named] if sign == "+" else kept)
 
 
 class _Unreadable(ValueError):
