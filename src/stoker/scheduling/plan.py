@@ -254,6 +254,10 @@ class Plan:
         self._snapshot = Snapshot((), snapshot.running, snapshot.free)
         self._is_whole = all(node.accepts for node in snapshot.free)
 
+    def is_fenced(self, shape: Shape) -> bool:
+        """Whether jobs of the shape wait for a reservation's time, and so for nobody's end."""
+        return shape in self._fenced
+
     def reason(self, shape: Shape, job_id: int, *, is_at_limit: bool = False) -> str:
         """Return why a job waits that is eligible and not started.
 
@@ -267,7 +271,7 @@ class Plan:
         if self._quotas is not None and (refusal := self._quotas.refusal(shape)):
             return refusal
         is_open = shape.partition in self._stuck and self._fences.is_open(shape)
-        if shape in self._fenced or (shape.reservation and not is_open):
+        if self.is_fenced(shape) or (shape.reservation and not is_open):
             return self._fences.reason(shape)
         if not self._is_whole and spread(shape, self._idle) is None:
             return Reason.REQ_NODE_NOT_AVAIL

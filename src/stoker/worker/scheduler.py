@@ -146,7 +146,7 @@ class ResourceScheduler:
         if decided.is_cut or len(started) < len(decided.starts):
             # Once this is on record: while nothing can be recorded, nothing more can start.
             turn.afterwards(self.on_wakeup)
-        self._follow(turn)
+        self._follow(turn, decided)
         turn.afterwards(self._promise)
         return started
 
@@ -307,12 +307,15 @@ class ResourceScheduler:
             self._launcher.launch(turn, job)
         return job.job_id
 
-    def _follow(self, turn: Turn) -> None:
+    def _follow(self, turn: Turn, decided: Plan) -> None:
         """Fill the lanes with who is next in order."""
         if not self._depth_max:
             return
         fronts = self._waiting()
-        if not 0 < len(fronts) <= _SHAPES_MAX:
+        if len(fronts) > _SHAPES_MAX:
+            return
+        fronts = [queue for queue in fronts if not decided.is_fenced(queue.shape)]
+        if not fronts:
             return
         shape = fronts[0].shape
         depth = self.run_times.depth(shape, self._depth_max)

@@ -314,6 +314,19 @@ def test_nobody_stands_in_a_lane_that_a_reservation_would_cut(make_rooms):
     assert fenced == [False, True]
 
 
+def test_who_waits_for_the_end_of_a_reservation_does_not_close_the_lanes(make_rooms):
+    rooms = make_rooms(follow_depth_max=4)
+    make(rooms, in_s=HOUR_S)
+    endless, short = rooms.submit(), rooms.submit(array="0-29", time_limit_s=60.0)
+    rooms.schedule()
+    running = len(rooms.engine.launched())
+    for _ in range(4):
+        rooms.worker.scheduler.note_run(short, 0.001)
+    rooms.schedule()
+    assert len(rooms.engine.launched()) > running
+    assert endless.allocation is None
+
+
 # Changing, and over a restart.
 
 
