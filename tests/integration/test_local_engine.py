@@ -646,3 +646,24 @@ def test_a_thread_that_outlives_its_engine_reads_nothing_of_the_next(
         events.ended("1.0.batch")
     finally:
         engine.close()
+
+
+def test_a_machine_short_of_descriptors_for_a_while_does_not_leave_us_deaf(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = iter([OSError(errno.EMFILE, "none left"), OSError(errno.EAGAIN, "no room")])
+    with local_engine(tmp_path) as (engine, events, _):
+        engine.launch([script("1.0.batch", "sleep 60")], {})
+        events.started("1.0.batch")
+        start = engine._access.start
+
+        def start_later(*, with_failpoints: bool) -> int:
+            if (failure := next(failures, None)) is not None:
+                raise failure
+            return start(with_failpoints=with_failpoints)
+
+        monkeypatch.setattr(engine._access, "start", start_later)
+        os.kill(int(engine.status()["pid"]), signal.SIGKILL)
+        until(lambda: engine.status().get("pid"), "another shepherd")
+        engine.end("1.0", "cancelled", 0.0)
+        events.ended("1.0.batch")

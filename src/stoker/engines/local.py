@@ -227,7 +227,7 @@ class LocalEngine:
         while not closed.is_set():
             try:
                 self._read()
-            except (EOFError, EngineError) as error:
+            except (EOFError, EngineError, OSError) as error:
                 if closed.is_set():
                     return
                 log.warning("lost the shepherd %d: %s", self._shepherd_pid, error or "it is gone")
@@ -311,7 +311,8 @@ class LocalEngine:
             self._is_replaced = False
             try:
                 events = self._reconnect()
-            except EngineError as error:
+            except (EngineError, OSError) as error:
+                # Descriptors, or room for a process, may be there again later.
                 log.error("%s", error)  # noqa: TRY400 - the sentence says it all
                 pause_s = next(pauses, _PAUSES_S[-1])
             else:
