@@ -2,13 +2,15 @@
 
 Who reads a process's environment reads its memory, and a process can make that take as long as it
 likes (userfaultfd(2)). Where a daemon serves many users, another user's processes are looked at in
-a thread of that user's own, for a moment; who has not answered by then is not asked again before.
+a thread of that user's own, for a moment; who has not answered by then is not asked again before,
+nor for a while.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Final, TypeAlias
@@ -19,6 +21,8 @@ from stoker.worker.samples import samples_of
 
 _ROOT: Final = 0
 _LOOK_S: Final = 0.5
+_PAUSE_S: Final = 30.0
+"""For how long who kept us waiting is not looked at: the others would wait each time."""
 
 Samples: TypeAlias = Mapping[str, Sequence[TaskSample]]
 
@@ -30,6 +34,7 @@ class Sampler:
         self._is_shared = is_shared
         self._lock = threading.Lock()
         self._looked_at: set[int] = set()
+        self._not_before: dict[int, float] = {}
 
     def samples(self, job: Job) -> Samples:
         """Return by step what a job's tasks use now; nothing if that cannot be told in time."""
@@ -39,7 +44,8 @@ class Sampler:
         if not self._is_shared or user_id in (_ROOT, os.geteuid()):
             return samples_of(token)
         with self._lock:
-            if user_id in self._looked_at:
+            is_slow = time.monotonic() < self._not_before.get(user_id, 0.0)
+            if is_slow or user_id in self._looked_at:
                 return {}
             self._looked_at.add(user_id)
         told: SimpleQueue[Samples] = SimpleQueue()
@@ -48,6 +54,7 @@ class Sampler:
         try:
             return told.get(timeout=_LOOK_S)
         except Empty:
+            self._not_before[user_id] = time.monotonic() + _PAUSE_S
             return {}
 
     def _look(self, token: str, user_id: int, told: SimpleQueue[Samples]) -> None:

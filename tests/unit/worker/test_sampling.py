@@ -28,6 +28,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     monkeypatch.setattr(sampling, "samples_of", samples_of)
     monkeypatch.setattr(sampling, "_LOOK_S", 0.05)
+    monkeypatch.setattr(sampling, "_PAUSE_S", 0.05)
     yield looked, answer
     answer.set()
 
@@ -54,3 +55,18 @@ def test_who_does_not_answer_keeps_nobody_waiting_twice(
     assert looked == [(ALICE.user_id,), (BOB.user_id,)]
     answer.set()
     until(lambda: sampler.samples(hers), "alice's processes")
+
+
+def test_who_answers_late_again_and_again_keeps_nobody_waiting_again_and_again(
+    make_rooms: Any, looks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(sampling, "_PAUSE_S", 600.0)
+    rooms: Rooms = make_rooms(follow_depth_max=0)
+    looked, answer = looks
+    sampler, hers = Sampler(is_shared=True), rooms.running()
+    assert sampler.samples(hers) == {}
+    answer.set()
+    until(lambda: not sampler._looked_at, "the end of the first look")
+    assert sampler.samples(hers) == {}
+    assert looked == [(ALICE.user_id,)]
