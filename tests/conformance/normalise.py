@@ -20,6 +20,8 @@ from conformance.figures import sstat_heading, without_figures
 
 SPAN_SLACK_S = 90
 """By how many seconds a span of elapsed time may differ from the recorded one."""
+BEGUN_SLACK_S = 5
+"""By how many seconds it may differ from none at all: what has not begun has none."""
 
 _STAMP = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?")
 _EPOCH = re.compile(r"\b1[78]\d{8}\b")
@@ -315,7 +317,8 @@ def _near(one: re.Match[str], other: re.Match[str]) -> bool:
     spans_s = _seconds(one), _seconds(other)
     if not any(span_s % 60 for span_s in spans_s) and not _is_cut(one):
         return spans_s[0] == spans_s[1]  # Whole minutes are a limit.
-    return abs(spans_s[0] - spans_s[1]) <= SPAN_SLACK_S
+    has_none = 0 in spans_s and not _is_cut(one)
+    return abs(spans_s[0] - spans_s[1]) <= (BEGUN_SLACK_S if has_none else SPAN_SLACK_S)
 
 
 def _is_cut(match: re.Match[str]) -> bool:

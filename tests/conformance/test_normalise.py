@@ -60,6 +60,7 @@ def test_what_differs_between_two_runs_passes(theirs: str, ours: str) -> None:
         ("CPULoad=0.38", "CPULoad=N/A"),
         ("   LLN=NO", "   LLN=YES"),
         ("00:02:00", "00:01:00"),
+        ("RunTime=00:00:00", "RunTime=00:00:09"),
         ("SLURM_PRIO_PROCESS=0", "SLURM_PRIO_PROCESS=5"),
         ("SLURM_TOPOLOGY_ADDR=node1", "SLURM_TOPOLOGY_ADDR=node2"),
     ],
