@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from stoker.core.errors import StoreError, StoreRefused
+from stoker.core.errors import StoreAway, StoreError, StoreRefused
 from stoker.core.models import Allocation, Job, JobSpec, Step
 from stoker.core.repository import NEXT_JOB_ID, NodeState, Repository
 from stoker.core.rows import digest_of, encode_spec
@@ -166,7 +166,7 @@ class JobQueue:
         self._mark = mark
         self._next_job_id = mark.read() if mark is not None else 1
         self._refusal: tuple[type[StoreRefused], str] = (StoreRefused, "")
-        self._refused_until = 0.0
+        self._refused_until = self._silent_until = 0.0
 
     def load(self) -> None:
         """Fill the memory from the database."""
@@ -216,8 +216,7 @@ class JobQueue:
             turn = self._turn = Turn(self._clock())
             try:
                 if self.is_stale:
-                    self.rebuild()
-                    self.is_stale = False
+                    self._renew()
                 yield turn
                 self._record(turn)
             except BaseException:
@@ -237,6 +236,19 @@ class JobQueue:
         self._next_job_id += 1
         turn.next_job_id = self._next_job_id
         return job_id
+
+    def _renew(self) -> None:
+        """Make memory what the record says; who is silent for long is let be for as long."""
+        if self._refusal[0] is StoreAway and self.monotonic() < self._silent_until:
+            raise StoreAway(self._refusal[1])
+        began = self.monotonic()
+        try:
+            self.rebuild()
+        except StoreAway as error:
+            now = self.monotonic()
+            self._refusal, self._silent_until = (type(error), str(error)), now + now - began
+            raise
+        self.is_stale = False
 
     def _check_store(self) -> None:
         """Ask not again at once whoever has just refused: it may take seconds to answer."""
