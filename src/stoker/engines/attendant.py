@@ -142,7 +142,7 @@ class Attendant:
         """Begin to meet the shepherd; `collect` says how that went."""
         with self._changed:
             self._is_awaited = True
-            self._start()
+            self._has_begun()
 
     def collect(self, timeout_s: float) -> Evidence | None:
         """Wait for what the shepherd knows; None if that cannot be had in time: it is absent."""
@@ -154,20 +154,26 @@ class Attendant:
             self._changed.notify()
         return evidence
 
-    def put(self, order: Order) -> None:
-        """Have an order carried out; one that is no launch only if the shepherd is there."""
+    def put(self, order: Order) -> bool:
+        """Have an order carried out; one that is no launch only if the shepherd is there.
+
+        Returns:
+            False if it is a launch that nobody can carry out: the machine gives us no thread.
+        """
         is_launch = isinstance(order, Launch)
         with self._changed:
             # Who recovers the jobs asks what was to be done to them while nobody could be asked.
             is_away = self.is_absent and not self.is_open
             if self._is_closing or is_away or not (is_launch or self._thread):
-                return
+                return True
             if len(self._orders) >= _ORDERS_MAX and not is_launch:
                 log.warning("user %d's shepherd takes no orders: one is dropped", self.user_id)
-                return
+                return True
+            if not self._has_begun():
+                return False
             self._orders.append(order)
             self._changed.notify()
-            self._start()
+        return True
 
     @property
     def has_room(self) -> bool:
@@ -176,12 +182,19 @@ class Attendant:
             waiting = [order.size for order in self._orders if isinstance(order, Launch)]
         return len(waiting) < _ORDERS_MAX and sum(waiting) < _DESCRIPTORS_MAX
 
-    def _start(self) -> None:
+    def _has_begun(self) -> bool:
+        """Start the thread if there is none; whether there is one now."""
         if self._thread is None:
-            self._thread = threading.Thread(
+            thread = threading.Thread(
                 target=self._run, name=f"attends to {self.user_id}", daemon=True
             )
-            self._thread.start()
+            try:
+                thread.start()
+            except RuntimeError as error:
+                log.error("user %d is not attended to: %s", self.user_id, error)  # noqa: TRY400
+                return False
+            self._thread = thread
+        return True
 
     def close(self) -> None:
         """Begin to let the shepherd go; what runs goes on. `join` waits for that."""

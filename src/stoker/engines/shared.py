@@ -193,6 +193,7 @@ class SharedEngine:
             self._tell(attendant.refusal(units))
             return
         if not attendant.has_room:
+            # Nor are its descriptors copied: to close one may take as long as its user likes.
             self._tell(attendant.refusal(units))
             return
         try:
@@ -200,8 +201,12 @@ class SharedEngine:
         except OSError as error:
             self._tell([_no_room(unit, error) for unit in units])
             return
-        attendant.credence.hand_in([unit.key for unit in units])
-        attendant.put(order)
+        keys = [unit.key for unit in units]
+        attendant.credence.hand_in(keys)
+        if not attendant.put(order):
+            order.close()
+            attendant.credence.forget(keys)
+            self._tell(attendant.refusal(units))
 
     # --- What is to become of what runs.
 

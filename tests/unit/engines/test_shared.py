@@ -365,6 +365,22 @@ def test_of_a_launch_that_breaks_half_way_what_was_handed_on_runs(
     house.events.ended("2.0.0.0")
 
 
+def test_a_launch_for_which_there_is_no_thread_is_answered_and_the_next_tries_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.open()
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as short:
+        short.setattr(threading.Thread, "start", refuse)
+        house.run("2.0.batch")
+    assert house.events.failed("2.0.batch").step == "shepherd"
+    house.run("2.0.batch")
+    saw(house.users[BOB], "launch", ("2.0.batch",), {"2.0.batch": []})
+
+
 def test_who_has_nothing_to_do_is_let_go_and_met_again(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
