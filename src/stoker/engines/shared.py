@@ -17,11 +17,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as TooLate
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -38,7 +36,8 @@ from stoker.engines.base import (
     Started,
     Unit,
 )
-from stoker.engines.credence import Credence, plain
+from stoker.engines.credence import Credence
+from stoker.engines.inquiry import Inquiry, ShepherdStatus, status_of
 from stoker.engines.local import LocalEngine
 from stoker.engines.register import Register, group_of
 from stoker.engines.starting import Strays, become_subreaper
@@ -47,14 +46,6 @@ log = logging.getLogger(__name__)
 
 _OPEN_S: Final = 2.0
 _CLOSE_S: Final = 5.0
-_ANSWER_S: Final = 0.5
-"""How long all shepherds together are waited for when they are asked for something."""
-_LEFT_ALONE_S: Final = 30.0
-"""How long a shepherd that was too late with its answer is asked nothing more."""
-
-_SILENCE: Final = "it does not answer"
-
-_T = TypeVar("_T")
 Make = Callable[[int, Credence], UserEngine]
 
 
@@ -106,8 +97,7 @@ class SharedEngine:
         self._attendants: dict[int, Attendant] = {}
         self._register = Register()
         self._strays = Strays()
-        self._asked: dict[int, Future[Any]] = {}
-        self._late_at: dict[int, float] = {}
+        self._inquiry = Inquiry(self._attendants)
         self._is_closing = False
 
     def _local_engine(self, user_id: int, credence: Credence) -> UserEngine:
@@ -285,7 +275,9 @@ class SharedEngine:
         Raises:
             EngineError: One does not answer at once.
         """
-        answers = self._ask_all(lambda each: each.credence.looked_through(each.engine.survey()))
+        answers = self._inquiry.ask_all(
+            lambda each: each.credence.looked_through(each.engine.survey())
+        )
         for user_id, answer in answers.items():
             if isinstance(answer, EngineError):
                 raise EngineError(f"cannot ask the shepherd of user {user_id}: {answer}")
@@ -298,9 +290,9 @@ class SharedEngine:
         """Return what `stoker status` shows of the engine: totals, and each user's shepherd."""
         shepherds = {
             str(user_id): msgspec.structs.asdict(
-                _Status(trouble=str(answer)) if isinstance(answer, EngineError) else answer
+                ShepherdStatus(trouble=str(answer)) if isinstance(answer, EngineError) else answer
             )
-            for user_id, answer in sorted(self._ask_all(_status_of).items())
+            for user_id, answer in sorted(self._inquiry.ask_all(status_of).items())
         }
         modes = {str(each["mode"]) for each in shepherds.values() if each["pid"]}
         return {
@@ -310,64 +302,6 @@ class SharedEngine:
             "queued": sum(each["queued"] for each in shepherds.values()),
             "mode": modes.pop() if len(modes) == 1 else "scan",
         }
-
-    def _ask_all(self, question: Callable[[Attendant], _T]) -> dict[int, _T | EngineError]:
-        """Ask of each user's shepherd that is there, all at once and for a moment only.
-
-        Who did not answer in time is not asked again for a while: whoever wants to know may be
-        keeping everybody waiting.
-        """
-        asked: dict[int, Future[_T]] = {}
-        answers: dict[int, _T | EngineError] = {}
-        give_up_at = time.monotonic() + _ANSWER_S
-        for user_id, attendant in sorted(self._attendants.items()):
-            if attendant.is_absent or self._is_left_alone(user_id):
-                answers[user_id] = EngineError(attendant.trouble or _SILENCE)
-            elif attendant.is_open:
-                asked[user_id] = self._asked[user_id] = _beside(partial(question, attendant))
-        for user_id, answer in asked.items():
-            try:
-                answers[user_id] = answer.result(max(0.0, give_up_at - time.monotonic()))
-            except TooLate:
-                self._late_at[user_id] = time.monotonic()
-                answers[user_id] = EngineError(_SILENCE)
-            except EngineError as error:
-                answers[user_id] = error
-        return answers
-
-    def _is_left_alone(self, user_id: int) -> bool:
-        """Whether a user's shepherd was asked and has not answered, or late and not long ago."""
-        last, late_at = self._asked.get(user_id), self._late_at.get(user_id, -math.inf)
-        is_waited_for = last is not None and not last.done()
-        return is_waited_for or time.monotonic() - late_at < _LEFT_ALONE_S
-
-
-_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
-_Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1 << 33)]
-
-
-class _Status(msgspec.Struct):
-    """What is shown of a user's shepherd, which may say anything."""
-
-    pid: _Count = 0
-    started_at: _Seconds = 0.0
-    cpu_s: _Seconds = 0.0
-    mode: Literal["cgroup", "scan"] = "scan"
-    running: _Count = 0
-    queued: _Count = 0
-    journal_bytes: _Count = 0
-    trouble: str = ""
-
-
-def _status_of(attendant: Attendant) -> _Status:
-    try:
-        status = msgspec.convert(attendant.engine.status(), _Status)
-    except (msgspec.ValidationError, ValueError) as error:
-        raise EngineError(f"it speaks nonsense: {plain(str(error))}") from None
-    status.trouble = plain(status.trouble)
-    if not status.pid:
-        raise EngineError(status.trouble)
-    return status
 
 
 def _withdraw(engine: UserEngine, keys: Sequence[str]) -> None:
@@ -386,20 +320,6 @@ def _no_room(unit: Unit, error: OSError) -> Failed:
         message=error.strerror or "no descriptors are left",
         at=time.time(),
     )
-
-
-def _beside(question: Callable[[], _T]) -> Future[_T]:
-    """Ask on a thread of its own, which nobody has to wait for."""
-    future: Future[_T] = Future()
-
-    def ask() -> None:
-        try:
-            future.set_result(question())
-        except Exception as error:  # noqa: BLE001 - whoever waits for the answer gets it
-            future.set_exception(error)
-
-    threading.Thread(target=ask, name="asks a shepherd", daemon=True).start()
-    return future
 
 
 def _together(found: Mapping[int, Evidence | None]) -> Evidence:

@@ -15,7 +15,7 @@ import pytest
 
 from stoker.core import processes
 from stoker.core.errors import EngineError
-from stoker.engines import attendant, orders, shared
+from stoker.engines import attendant, inquiry, orders, shared
 from stoker.engines.base import Ended, Evidence, Failed, Listener, Lost, Started, Unit
 from stoker.engines.credence import Credence
 from stoker.engines.shared import SharedEngine
@@ -122,8 +122,8 @@ def end(key: str, code: int = 0) -> Ended:
 def house(monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     monkeypatch.setattr(shared, "_OPEN_S", 0.3)
     monkeypatch.setattr(shared, "_CLOSE_S", 2.0)
-    monkeypatch.setattr(shared, "_ANSWER_S", 0.3)
-    monkeypatch.setattr(shared, "_LEFT_ALONE_S", 0.5)
+    monkeypatch.setattr(inquiry, "_ANSWER_S", 0.3)
+    monkeypatch.setattr(inquiry, "_LEFT_ALONE_S", 0.5)
     monkeypatch.setattr(attendant, "_PAUSES_S", (0.01,))
     made = House()
     yield made
@@ -479,8 +479,8 @@ def test_who_does_not_say_how_it_is_is_waited_for_once(house: House) -> None:
 def test_who_is_always_a_little_late_is_waited_for_once_in_a_while(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared, "_ANSWER_S", 0.1)
-    monkeypatch.setattr(shared, "_LEFT_ALONE_S", 10.0)
+    monkeypatch.setattr(inquiry, "_ANSWER_S", 0.1)
+    monkeypatch.setattr(inquiry, "_LEFT_ALONE_S", 10.0)
     house.open()
     house.run("1.0.batch", "2.0.batch")
     for user_id in (ALICE, BOB):
