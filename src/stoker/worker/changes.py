@@ -172,7 +172,7 @@ class Changes:
     def hold(self, turn: Turn, ref: JobRef, by: Owner, *, as_user: bool) -> None:
         """Keep jobs from starting; what runs goes on, and is held if it is requeued."""
         for job in self._records(turn, ref, by):
-            job.hold = max(job.hold, Hold.USER if as_user else self._kind_of_hold(job, by))
+            job.hold = max(job.hold, Hold.USER if as_user else kind_of_hold(job, by))
             self._place(turn, job)
 
     def release(self, turn: Turn, ref: JobRef, by: Owner) -> None:
@@ -184,11 +184,6 @@ class Changes:
         for job in self._records(turn, ref, by):
             job.hold = Hold.NONE
             self._place(turn, job)
-
-    def _kind_of_hold(self, job: Job, by: Owner) -> Hold:
-        """Return whose hold it is: one of root's, or on somebody else's job, is the machine's."""
-        is_own = by.user_id == job.owner.user_id and by.user_id != _ROOT
-        return Hold.USER if is_own else Hold.ADMIN
 
     def _records(self, turn: Turn, ref: JobRef, by: Owner) -> list[Job]:
         """Return the jobs that *ref* names; single waiting tasks get records of their own."""
@@ -243,6 +238,12 @@ class Changes:
         if self._selection.ended(ref):
             return NotAllowed(f"cannot change job {ref}: it has ended", "ESLURM_ALREADY_DONE")
         return UnknownJob(str(ref))
+
+
+def kind_of_hold(job: Job, by: Owner) -> Hold:
+    """Return whose hold it is: one of root's, or on somebody else's job, is the machine's."""
+    is_own = by.user_id == job.owner.user_id and by.user_id != _ROOT
+    return Hold.USER if is_own else Hold.ADMIN
 
 
 _HELD = {

@@ -21,6 +21,7 @@ from stoker.core.models import FOREVER, Job, JobSpec, Owner
 from stoker.core.units import Dependency, JobRef
 from stoker.engines.base import Engine, group_key
 from stoker.worker.admission import Admission
+from stoker.worker.changes import kind_of_hold
 from stoker.worker.ledger import Ledger
 from stoker.worker.priorities import Priorities
 from stoker.worker.queue import Turn
@@ -93,7 +94,7 @@ class Updates:
         changed = [self._changed(target, by, changes) for target in targets]
         for target, wanted in zip(targets, changed, strict=True):
             for job in self._records(turn, target):
-                self._apply(turn, job, wanted, changes)
+                self._apply(turn, job, wanted, by, changes)
 
     def update_partition(
         self, turn: Turn, name: str, by: Owner, changes: Mapping[str, object]
@@ -176,7 +177,9 @@ class Updates:
             return [target.job]
         return [self._ledger.split(turn, target.job, task) for task in target.tasks]
 
-    def _apply(self, turn: Turn, job: Job, wanted: Job, changes: Mapping[str, Any]) -> None:
+    def _apply(
+        self, turn: Turn, job: Job, wanted: Job, by: Owner, changes: Mapping[str, Any]
+    ) -> None:
         namesakes = self._ledger.table.singletons(job) if "name" in changes else []
         self._ledger.table.displace(job)
         self._ledger.table.forget_names(job)
@@ -186,7 +189,7 @@ class Updates:
         job.partition = wanted.partition
         for key in _OF_JOB.keys() & changes.keys() - {"priority", "nice"}:
             setattr(job, key, changes[key])
-        self._rank(job, changes)
+        self._rank(job, by, changes)
         self._ledger.table.learn_names(job)
         self._ledger.watch(job)
         for each in (job, *namesakes):
@@ -197,14 +200,15 @@ class Updates:
             group = group_key(job.job_id, job.allocation.attempt)
             turn.afterwards(partial(self._engine.limit, group, job.time_limit_s))
 
-    def _rank(self, job: Job, changes: Mapping[str, Any]) -> None:
+    def _rank(self, job: Job, by: Owner, changes: Mapping[str, Any]) -> None:
         """Change a job's place in the order; priority 0 is a hold, in Slurm's way of speaking."""
         if "nice" in changes:
             job.priority = max(1, job.priority + job.nice - changes["nice"])
             job.nice = changes["nice"]
         if "priority" in changes:
             job.priority = changes["priority"] or job.priority
-            job.hold = job.hold if changes["priority"] else max(job.hold, Hold.USER)
+            if not changes["priority"]:
+                job.hold = max(job.hold, kind_of_hold(job, by))
         if self._priorities.is_multifactor and is_waiting(job):
             job.priority = self._priorities.now_of(job)
 

@@ -160,6 +160,14 @@ def test_priority_0_is_a_hold_and_the_rank_comes_back_with_the_release(rooms):
     assert refusal.value.code == "ESLURM_JOB_HELD"
 
 
+def test_priority_0_of_an_administrator_is_not_for_the_owner_to_release(rooms):
+    job = rooms.submit()
+    update(rooms, job.job_id, ROOT, priority=0)
+    assert rooms.recorded(job).hold is Hold.ADMIN
+    with pytest.raises(NotAllowed):
+        rooms.ask("release", job.job_id, ALICE)
+
+
 def test_only_operators_raise_a_rank(rooms):
     one, two = rooms.submit(cpus_per_task=8), rooms.submit(cpus_per_task=8)
     with pytest.raises(NotAllowed):
