@@ -27,7 +27,7 @@ _LEFT_ALONE_S: Final = 30.0
 _SILENCE: Final = "it does not answer"
 
 _T = TypeVar("_T")
-_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 48)]
 _Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1 << 33)]
 
 

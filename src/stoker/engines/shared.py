@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 
 _OPEN_S: Final = 2.0
 _CLOSE_S: Final = 5.0
+
 Make = Callable[[int, Credence], UserEngine]
 
 
