@@ -97,6 +97,7 @@ class FakeController:
     """The queue as commands see it, without scheduler, database and engine."""
 
     cluster_name = "test"
+    names_directory = ""
 
     def __init__(self, machine: Machine = MACHINE, now: float = 1_795_495_069.0) -> None:
         self.machine = machine

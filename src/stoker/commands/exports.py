@@ -18,16 +18,22 @@ _VARIABLE = re.compile(r"[^=\0]+=[^\0]*", re.DOTALL)
 
 
 def exported(
-    environment: Mapping[str, str], choice: str | None, owner: Owner, *, with_login: bool = True
+    environment: Mapping[str, str],
+    choice: str | None,
+    owner: Owner,
+    *,
+    with_login: bool = True,
+    names: str = "",
 ) -> dict[str, str]:
     """Return what *choice*, the value of ``--export``, leaves of *environment*.
 
     None and ``ALL`` leave all of it; anything else only what it names, ``SLURM_*`` and, as after a
-    login, home, user, shell and a plain path (not for srun, whose tasks get no login).
+    login, home, user, shell and a plain path (not for srun, whose tasks get no login), on which
+    *names* is the directory of Slurm's names.
     """
     if choice is None or choice.upper() == "ALL":
         return dict(environment)
-    found = login_environment(environment, owner) if with_login else {}
+    found = login_environment(environment, owner, names) if with_login else {}
     found.update((name, value) for name, value in environment.items() if name[:6] == "SLURM_")
     if choice.upper() in ("NONE", "NIL"):
         return found
@@ -48,12 +54,15 @@ def is_partial(choice: str | None) -> bool:
     return choice is not None and choice.upper() != "ALL"
 
 
-def login_environment(environment: Mapping[str, str], owner: Owner) -> dict[str, str]:
-    """Return what a login would define for the caller."""
+def login_environment(
+    environment: Mapping[str, str], owner: Owner, names: str = ""
+) -> dict[str, str]:
+    """Return what a login would define for the caller, where Slurm's *names* are on the path."""
     found = {name: environment[name] for name in _LOGIN_NAMES if name in environment}
     found.setdefault("USER", owner.user_name)
     found.setdefault("LOGNAME", owner.user_name)
-    found["PATH"] = _PATH_OF_ROOT if owner.user_id == 0 else _PATH
+    path = _PATH_OF_ROOT if owner.user_id == 0 else _PATH
+    found["PATH"] = f"{names}:{path}" if names else path
     return found
 
 

@@ -17,7 +17,7 @@ from stoker.commands import joboptions, variables
 from stoker.commands.demands import check_demands, gres_options, refused
 from stoker.commands.directives import SCRIPT_MAX, ScriptError, check_script, no_script
 from stoker.commands.errors import refusal
-from stoker.commands.exports import read_export_file
+from stoker.commands.exports import is_partial, read_export_file
 from stoker.commands.jobcalls import (
     check_cluster,
     check_identity,
@@ -78,6 +78,8 @@ def _submission(call: Call, controller: Controller) -> Conversation:
     take_all(wishes, parsed.values)
     check_cluster(wishes, controller)
     check_identity(wishes, controller)
+    if is_partial(wishes.export) or wishes.user_environment:
+        wishes.names = controller.names_directory
     yield from read_node_file(wishes)
     yield from read_buffer_file(wishes)
     export_file = yield from _export_file(wishes)

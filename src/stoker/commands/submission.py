@@ -255,9 +255,9 @@ def _environment(
 ) -> dict[str, str]:
     """Return what the job finds: what was exported, and what is fixed now."""
     found = dict(export_file or {})
-    found.update(exported(call.environment, wishes.export, call.owner))
+    found.update(exported(call.environment, wishes.export, call.owner, names=wishes.names))
     if wishes.user_environment:
-        found = {**login_environment(call.environment, call.owner), **found}
+        found = {**login_environment(call.environment, call.owner, wishes.names), **found}
     if is_partial(wishes.export):
         found["SLURM_EXPORT_ENV"] = wishes.export or ""
     if is_partial(wishes.export) or wishes.user_environment:

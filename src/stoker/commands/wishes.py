@@ -57,6 +57,8 @@ class Wishes(msgspec.Struct):
     stdout: str | None = None
     stderr: str | None = None
     export: str | None = None
+    names: str = ""
+    """The directory of Slurm's names, for a path that is not the caller's."""
     export_file: str = ""
     user_environment: bool = False
     propagate: str = ""

@@ -111,6 +111,11 @@ class Control:
         scheduler.statistics.since = self._started_at
 
     @property
+    def names_directory(self) -> str:
+        """Return the directory that holds Slurm's names; "" if nobody has made it."""
+        return str(found) if (found := self._home / "bin").is_dir() else ""
+
+    @property
     def cluster_name(self) -> str:
         """Return the cluster's name."""
         return self._admission.settings.cluster_name

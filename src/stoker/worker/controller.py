@@ -179,6 +179,11 @@ class Controller(Protocol):
         ...
 
     @property
+    def names_directory(self) -> str:
+        """Return the directory that holds Slurm's names; "" if nobody has made it."""
+        ...
+
+    @property
     def cluster_name(self) -> str:
         """Return the cluster's name."""
         ...

@@ -312,6 +312,18 @@ def test_an_export_file_is_read_by_the_caller() -> None:
     assert "broken" not in found
 
 
+@pytest.mark.parametrize(
+    ("option", "begin"),
+    [("--export=NONE", "/s/bin:/usr/"), ("--export=A", "/s/bin:/usr/"), ("--export=ALL", "/usr/")],
+)
+def test_a_job_without_its_callers_path_finds_slurms_names(option: str, begin: str) -> None:
+    controller = FakeController()
+    controller.names_directory = "/s/bin"
+    converse(sbatch(call_of("sbatch", option, "--wrap=true"), controller))
+    found = dict(entry.split("=", 1) for entry in controller.submissions[0].environment)
+    assert found["PATH"].startswith(begin)
+
+
 def test_values_of_export_may_be_quoted() -> None:
     environment = submitted("--export=A='x,y',ALL", "job.sh").environment
     assert "A=x,y" in environment
