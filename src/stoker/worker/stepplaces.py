@@ -91,12 +91,12 @@ def _kept(shares: Sequence[NodeShare], others: Iterable[Step]) -> Mapping[str, s
 def _without_memory(
     shares: Sequence[NodeShare], others: Iterable[Step], request: StepRequest
 ) -> Iterator[str]:
-    """Yield the nodes of whose memory other steps keep too much."""
+    """Yield the nodes of whose memory other steps keep too much; an amount of 0 says nothing."""
     kept: Counter[str] = Counter()
     for step in others:
         kept.update(dict.fromkeys(step.nodes, step.memory_mib))
     for share in shares:
-        if request.memory_mib > share.memory_mib - kept[share.node]:
+        if share.memory_mib and request.memory_mib > share.memory_mib - kept[share.node]:
             yield share.node
 
 

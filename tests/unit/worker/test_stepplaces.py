@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,6 +66,11 @@ def test_an_exact_step_waits_for_memory_that_another_keeps(kept, wanted, fits):
     assert (place_tasks(TWO_NODES, asked, [first]) is not None) is fits
     first.overlaps = True
     assert place_tasks(TWO_NODES, asked, [first]) is not None
+
+
+def test_where_no_memory_is_counted_no_step_waits_for_any():
+    shares = [msgspec.structs.replace(share, memory_mib=0) for share in TWO_NODES]
+    assert place_tasks(shares, request(memory_mib=100), []) is not None
 
 
 def test_an_exact_step_is_confined_to_cpus_that_no_other_step_keeps():
