@@ -188,6 +188,9 @@ class FakeController:
     def may_read(self, job: Job, by: Owner) -> bool:
         return by.user_id in (0, job.owner.user_id)
 
+    def may_attend(self, job: Job, by: Owner) -> bool:
+        return by.user_id in (0, job.owner.user_id)
+
     def check_keeper(self, by: Owner) -> None:
         self._note("check_keeper", by)
 

@@ -56,7 +56,7 @@ def sattach(call: Call, controller: Controller) -> Conversation:
         text = strerror("ESLURM_INVALID_JOB_ID")
         return Answer(err=f"sattach: error: Could not get job step info: {text}\n", code=1)
     job, step = found
-    if job.owner.user_id != call.owner.user_id and call.owner.user_id:
+    if not controller.rights.may_attend(job, call.owner):
         text = strerror("ESLURM_ACCESS_DENIED")
         return Answer(err=f"sattach: error: Could not get job step info: {text}\n", code=1)
     if parsed.has("layout"):

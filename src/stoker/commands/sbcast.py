@@ -84,7 +84,7 @@ def _job(call: Call, parsed: Parsed, controller: Controller) -> Job | Answer:
     except StokerError as error:
         return _refused(text, describe(error))
     (job,) = found
-    if job.owner.user_id != call.owner.user_id and call.owner.user_id:
+    if not controller.rights.may_attend(job, call.owner):
         return _refused(text, strerror("ESLURM_ACCESS_DENIED"))
     if job.allocation is None:
         is_over = job.state.has_ended

@@ -17,7 +17,7 @@ from stoker.commands.columns import Column, Ending, Kind, Table, UnknownField, c
 from stoker.commands.options import EarlyAnswer, Option, Parsed, parse
 from stoker.core.enums import HOLDING
 from stoker.core.errors import UnknownJob
-from stoker.core.models import Job
+from stoker.core.models import Job, Owner
 from stoker.core.units import (
     JobRef,
     NotationError,
@@ -267,7 +267,7 @@ def sstat(call: Call, controller: Controller) -> Answer:
         return Answer(err=f"sstat: fatal: Bad job/step specified: {error.text}\n", code=1)
     steps: list[_Running] = []
     complaints: list[str] = []
-    question = _Question(controller, call.owner.user_id, every=asked.has("allsteps"))
+    question = _Question(controller, call.owner, every=asked.has("allsteps"))
     for ref in refs:
         found = list(question.steps(ref))
         steps += found
@@ -298,9 +298,9 @@ def _complaint(ref: JobRef) -> str:
 class _Question:
     """Who asks, and whether for every step of a job or for the first numbered one."""
 
-    def __init__(self, controller: Controller, user_id: int, *, every: bool) -> None:
+    def __init__(self, controller: Controller, by: Owner, *, every: bool) -> None:
         self._controller = controller
-        self._user_id = user_id
+        self._by = by
         self._every = every
         self._frequency_khz = controller.cpu_frequency_khz()
 
@@ -311,7 +311,8 @@ class _Question:
         except UnknownJob:
             return
         for job in jobs:
-            if job.state not in HOLDING or self._user_id not in (0, job.owner.user_id):
+            may_see = self._controller.rights.may_attend(job, self._by)
+            if job.state not in HOLDING or not may_see:
                 continue
             running = list(self._of_job(job))
             if ref.step:

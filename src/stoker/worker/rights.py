@@ -76,6 +76,10 @@ class Rights:
         """Whether somebody may read what a job brought along: its script and its environment."""
         return by.user_id == job.owner.user_id or self.is_host(by) or self.is_operator(by)
 
+    def may_attend(self, job: Job, by: Owner) -> bool:
+        """Whether somebody may look on at what runs in a job, and bring it files."""
+        return by.user_id == job.owner.user_id or self.is_host(by)
+
     # Raising where they may not.
 
     def check_change(self, job: Job, by: Owner, denied: str = _DENIED) -> None:

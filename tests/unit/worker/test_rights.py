@@ -180,6 +180,14 @@ def test_scripts_and_environments_are_for_owner_host_and_operators(
     assert rooms.control.rights.may_read(job, EVERYBODY[who]) is (who in {"owner", *ABOVE})
 
 
+@pytest.mark.parametrize("who", EVERYBODY)
+def test_what_runs_in_a_job_is_for_owner_and_host(make_rooms: Any, who: str) -> None:
+    rooms: Rooms = make_rooms(follow_depth_max=0)
+    _with_people(rooms)
+    may = rooms.control.rights.may_attend(rooms.running(), EVERYBODY[who])
+    assert may is (who in {"owner", "root", "host"})
+
+
 def test_a_coordinator_is_one_of_the_account_and_of_what_is_below_it_only():
     book = first_book().after(
         BookChange(
