@@ -16,7 +16,7 @@ import msgspec
 
 from stoker.core.enums import ONGOING, JobState
 from stoker.core.errors import NotAllowed, UnknownJob
-from stoker.core.models import FOREVER, Job
+from stoker.core.models import FOREVER, Job, Owner
 from stoker.core.notices import Notice, Trigger
 from stoker.core.noticestore import NoticeStore
 from stoker.worker.notifying import Post
@@ -39,6 +39,9 @@ _SET: Final[Mapping[str, str]] = {
     "UNDRAIN": "up",
 }
 """What is pulled when an operator sets a node's state."""
+
+_OWN_MAX: Final = 1000
+"""How many triggers a user may have; at each job's end all there are are looked at."""
 
 _DENIED: Final = "ESLURM_ACCESS_DENIED"
 
@@ -77,7 +80,8 @@ class TriggerKeeper(Witness):
 
         Raises:
             UnknownJob: It is for a job that is not there, or over.
-            NotAllowed: The job is another's, or it is for nodes and they run nothing here.
+            NotAllowed: The job is another's, it is for nodes and they run nothing here, or they
+                have as many as one may.
         """
         if trigger.job_id:
             job = self._table.get(trigger.job_id)
@@ -86,12 +90,20 @@ class TriggerKeeper(Witness):
             self._rights.check_change(job, trigger.owner)
         elif not self._rights.is_administrator(trigger.owner):
             raise NotAllowed("cannot set a trigger for nodes: ask who runs them", _DENIED)
+        self._check_count(trigger.owner)
         trigger = msgspec.structs.replace(trigger, trigger_id=self._next_id)
         self._next_id += 1
         self._triggers[trigger.trigger_id] = trigger
         turn.writes.append(lambda connection: self._store.add_trigger(connection, trigger))
         if trigger.job_id and (job := self._table.get(trigger.job_id)) is not None:
             self._table.wake_at(self.next_at(job), job)
+
+    def _check_count(self, by: Owner) -> None:
+        own = sum(each.owner.user_id == by.user_id for each in self._triggers.values())
+        if own >= _OWN_MAX and not self._rights.is_host(by):
+            raise NotAllowed(
+                f"cannot set a trigger for {by.user_name}, who has {own}: clear some first", _DENIED
+            )
 
     def clear(self, turn: Turn, doomed: Iterable[Trigger], by_id: int) -> None:
         """Remove triggers of a user, or, for root, of anybody."""

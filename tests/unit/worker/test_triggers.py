@@ -7,6 +7,7 @@ import pytest
 from stoker.core.errors import NotAllowed, UnknownJob
 from stoker.core.notices import Trigger
 from stoker.core.noticestore import NoticeStore
+from stoker.worker import triggers
 from support.recording_engine import ALICE, ROOT
 
 
@@ -36,6 +37,19 @@ def test_the_end_of_a_job_runs_the_program_once(rooms):
     rooms.finish(job)
     assert words(rooms) == [("/bin/hook", "-x", "a b", "1")]
     assert ids(rooms) == []
+
+
+def test_a_user_has_no_more_triggers_than_all_can_bear(rooms, monkeypatch):
+    monkeypatch.setattr(triggers, "_OWN_MAX", 2)
+    monkeypatch.setattr("os.geteuid", lambda: 4711)
+    job = rooms.running()
+    for _ in range(2):
+        keep(rooms, "fini", job_id=job.job_id)
+    with pytest.raises(NotAllowed, match="clear some first"):
+        keep(rooms, "fini", job_id=job.job_id)
+    for _ in range(3):
+        keep(rooms, "fini", job_id=job.job_id, by=ROOT)
+    assert len(ids(rooms)) == 5
 
 
 def test_a_job_that_ends_takes_its_other_triggers_along(rooms):
