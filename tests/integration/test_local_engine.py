@@ -473,7 +473,8 @@ def test_a_pipe_with_a_name_does_not_hold_up_the_shepherd(engine, events, tmp_pa
         ("nothing", {"argv": ["true", "x" * 200_000]}, "exec", errno.E2BIG),
         ("nothing", {"argv": ["true", "a\0b"]}, "exec", errno.EINVAL),
         ("nothing", {"argv": []}, "exec", errno.EINVAL),
-        ("nothing", {"environment_key": ""}, None, 0),
+        ("nothing", {"environment_key": ""}, "exec", errno.ENOENT),
+        ("nothing", {"environment_key": "", "argv": ["/bin/true"]}, None, 0),
     ],
 )
 def test_what_cannot_start_says_at_which_step_and_why(
