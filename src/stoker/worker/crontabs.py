@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from stoker.core.enums import JobState
+from stoker.core.errors import Infeasible, UserError
 from stoker.core.models import Job, Owner
 from stoker.core.noticestore import NoticeStore
 from stoker.core.units import REBOOT, JobRef
@@ -60,23 +61,36 @@ class CrontabKeeper(Witness):
         Raises:
             InvalidSpec, Infeasible: One of them is refused; nothing has changed then.
         """
-        jobs = self._jobs_of(owner)
-        wanted = list(submissions)
+        wanted, gone = list(submissions), []
         for submission in submissions:
             # Judged before anything changes: a crontab is taken whole or not at all.
             self._intake.job_of(turn, submission)
-        for job in jobs:
+        for job in self._jobs_of(owner):
             same = next((each for each in wanted if each.spec.cron == job.spec.cron), None)
             if same is not None:
                 wanted.remove(same)
             else:
-                self._changes.cancel(turn, JobRef(job.job_id), owner)
-        for submission in wanted:
-            entry = submission.spec.cron
-            assert entry is not None, "a crontab's job knows its entry"
-            begin_at = due_next(entry, turn.now)
-            self._intake.submit(turn, msgspec.structs.replace(submission, begin_at=begin_at))
+                gone.append(job)
+        self._enter(turn, owner, wanted)
+        self._cancel(turn, owner, gone)
         self._save(turn, owner.user_id, text)
+
+    def _enter(self, turn: Turn, owner: Owner, submissions: Sequence[Submission]) -> None:
+        """Take all jobs in, or none: there may be room for some of them only."""
+        entered: list[Job] = []
+        try:
+            for submission in submissions:
+                entry = submission.spec.cron
+                assert entry is not None, "a crontab's job knows its entry"
+                timed = msgspec.structs.replace(submission, begin_at=due_next(entry, turn.now))
+                entered.append(self._intake.submit(turn, timed))
+        except (UserError, Infeasible):
+            self._cancel(turn, owner, entered)
+            raise
+
+    def _cancel(self, turn: Turn, owner: Owner, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            self._changes.cancel(turn, JobRef(job.job_id), owner)
 
     def begin(self, turn: Turn) -> None:
         """Let what is due when the daemon starts begin now."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stoker.core.errors import Infeasible
+from stoker.core.errors import Infeasible, InvalidSpec
 from stoker.core.models import CronEntry
 from stoker.core.noticestore import NoticeStore
 from stoker.engines.base import Lost
@@ -101,6 +101,16 @@ def test_a_crontab_is_taken_whole_or_not_at_all(rooms):
     (job,) = set_crontab(rooms, HOURLY)
     jobs = [submission(cron=entry("5 * * * * a")), submission(cron=entry(), ntasks=99)]
     with pytest.raises(Infeasible), rooms.queue.turn():
+        rooms.control.set_crontab(ALICE, "new", jobs)
+    assert [each.job_id for each in rooms.queue.table] == [job.job_id]
+    assert text_on_record(rooms) == f"{HOURLY}\n"
+
+
+def test_a_crontab_for_which_the_queue_has_no_room_leaves_nothing_behind(make_rooms):
+    rooms = make_rooms(follow_depth_max=0, max_job_count=3)
+    (job,) = set_crontab(rooms, HOURLY)
+    jobs = [submission(cron=entry(f"{minute} * * * * a")) for minute in range(5)]
+    with rooms.queue.turn(), pytest.raises(InvalidSpec, match="unable to accept"):
         rooms.control.set_crontab(ALICE, "new", jobs)
     assert [each.job_id for each in rooms.queue.table] == [job.job_id]
     assert text_on_record(rooms) == f"{HOURLY}\n"
