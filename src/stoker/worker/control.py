@@ -372,6 +372,9 @@ class Control:
     def update(self, ref: JobRef, by: Owner, changes: Mapping[str, object]) -> None:
         """Change a job."""
         self._updates.update(self._queue.current, ref, by, changes)
+        if "time_limit_s" in changes:
+            for job in self.find(ref):
+                self._steps.heed_limit(self._queue.current, job)
 
     def update_node(self, name: str, by: Owner, state: str, reason: str) -> None:
         """Drain, undrain, take down or bring back a node."""
@@ -456,7 +459,8 @@ class Control:
 
     def limit_step(self, job: Job, step_id: str, by: Owner, time_limit_s: float | None) -> None:
         """Change a step's time limit, counted from its start."""
-        self._steps.limit(self._queue.current, self._open_step(job, step_id, by), time_limit_s)
+        step = self._open_step(job, step_id, by)
+        self._steps.limit(self._queue.current, job, step, time_limit_s)
 
     def _open_step(self, job: Job, step_id: str, by: Owner) -> Step:
         """Return a step that has not ended, for somebody who may change its job."""

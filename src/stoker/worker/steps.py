@@ -37,7 +37,7 @@ from stoker.worker.outcomes import usage_of
 from stoker.worker.queue import Turn
 from stoker.worker.stepoutputs import outputs_of
 from stoker.worker.stepplaces import place_tasks
-from stoker.worker.taskunits import TaskUnits
+from stoker.worker.taskunits import TaskUnits, time_of
 
 _ENDED_BY: Final = 15
 """The signal of tasks that ended, or never began, because their job did."""
@@ -299,12 +299,21 @@ class StepKeeper:
         turn.touch_step(step)
         turn.tell(step.job_id)
 
-    def limit(self, turn: Turn, step: Step, time_limit_s: float | None) -> None:
+    def limit(self, turn: Turn, job: Job, step: Step, time_limit_s: float | None) -> None:
         """Change a step's time limit, counted from its start."""
         step.time_limit_s = time_limit_s
         turn.touch_step(step)
+        self._keep_time(turn, job, step)
+
+    def heed_limit(self, turn: Turn, job: Job) -> None:
+        """Have steps end, and be warned, by the time limit that their job has now."""
+        for step in self.open_steps(job.job_id):
+            self._keep_time(turn, job, step)
+
+    def _keep_time(self, turn: Turn, job: Job, step: Step) -> None:
+        limit_s, _ = time_of(job, step)
         for key in _unit_keys(step):
-            turn.afterwards(partial(self._engine.limit_unit, key, time_limit_s))
+            turn.afterwards(partial(self._engine.limit_unit, key, limit_s))
 
 
 def _rank(end: TaskEnd) -> tuple[int, int]:

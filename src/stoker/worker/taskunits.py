@@ -52,7 +52,7 @@ class TaskUnits:
         allocation = job.allocation
         assert allocation is not None, f"job {job.job_id} runs without an allocation"
         key = UnitKey(step.job_id, step.attempt, f"{step.step_id}.{task}")
-        limit_s, warnings = _time_of(job, step, request)
+        limit_s, warnings = time_of(job, step)
         return Unit(
             key=str(key),
             user_id=job.owner.user_id,
@@ -115,14 +115,14 @@ class TaskUnits:
         return cores_of(shares, self._machine, self._detected)
 
 
-def _time_of(job: Job, step: Step, request: StepRequest) -> tuple[float | None, Sequence[Warn]]:
+def time_of(job: Job, step: Step) -> tuple[float | None, Sequence[Warn]]:
     """Return after how long a step is to end by itself, and what it is sent before.
 
     The job's own limit is kept by its leader, or by the scheduler, and may change; a limit that is
     not shorter ends nothing before it. Of a job without a leader the steps are warned of its end,
     and so have a limit just behind it.
     """
-    own, jobs = request.time_limit_s, job.time_limit_s
+    own, jobs = step.time_limit_s, job.time_limit_s
     if jobs is None or (own is not None and own < jobs):
         return own, ()
     warnings = warnings_of(job) if job.spec.interactive else ()

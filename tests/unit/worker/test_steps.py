@@ -9,6 +9,7 @@ import pytest
 from stoker.core.enums import JobState
 from stoker.core.errors import InvalidSpec, UnknownJob
 from stoker.core.models import SignalRequest
+from stoker.core.units import JobRef
 from stoker.engines.base import Ended, Evidence, Failed, Lost, Started, UnitUsage, Withdrawn
 from stoker.worker.call import Attach
 from stoker.worker.handed import Cloakroom
@@ -337,6 +338,20 @@ def test_a_steps_limit_may_change(rooms, job):
         rooms.control.limit_step(job, "0", ALICE, 180.0)
     assert recorded(rooms, job)[0].time_limit_s == 180.0
     assert rooms.engine.asked("limit_unit") == [("1.0.0.0", 180.0), ("1.0.0.1", 180.0)]
+
+
+def test_steps_follow_the_time_limit_of_a_job_without_a_script(rooms):
+    warning = {"signal": SignalRequest(10, 55), "interactive": True}
+    job = rooms.running(time_limit_s=60.0, **warning)
+    for limit_s in (None, 90.0, 30.0):
+        rooms.step(job, time_limit_s=limit_s, overlap=True)
+    with rooms.queue.turn():
+        rooms.control.update(JobRef(job.job_id), ROOT, {"time_limit_s": 120.0})
+    assert rooms.engine.asked("limit_unit") == [
+        ("1.0.0.0", 130.0),
+        ("1.0.1.0", 90.0),
+        ("1.0.2.0", 30.0),
+    ]
 
 
 def test_a_step_that_has_ended_takes_no_signal(rooms, job):
