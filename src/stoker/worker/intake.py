@@ -187,11 +187,20 @@ class Intake:
             turn.contents[environment.digest] = environment.body
         return msgspec.structs.replace(
             submission.spec,
-            priority=submission.priority,
+            priority=self._priority_of(submission),
             script=turn.keep_content(submission.script),
             environment=environment.digest,
             caller=processes.identify(submission.caller_pid) if submission.caller_pid else None,
         )
+
+    def _priority_of(self, submission: Submission) -> int | None:
+        """Return the priority that was asked for; of others than operators only to be held.
+
+        Source: slurmctld passes over it, as sbatch(1) says of ``--priority``.
+        """
+        wanted = submission.priority
+        may = not wanted or self._admission.rights.is_operator(submission.owner)
+        return wanted if may else None
 
     def _environment_of(self, entries: Sequence[str]) -> _Environment:
         """Return the stored form of an environment; thousands in a row have the same.

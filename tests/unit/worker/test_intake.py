@@ -11,14 +11,22 @@ from stoker.core.enums import Hold, JobState
 from stoker.core.errors import Infeasible, InvalidSpec
 from stoker.worker import intake
 from stoker.worker.intake import KEYS_KEPT_S
-from support.recording_engine import ALICE, BOB, abandoned_turn, ref, submission
+from support.recording_engine import ALICE, BOB, ROOT, abandoned_turn, ref, submission
+
+
+def test_only_operators_set_a_priority_and_others_wait_where_they_would(make_rooms):
+    rooms = make_rooms(follow_depth_max=0, administrators="root")
+    before, after = rooms.submit(), rooms.submit(priority=4_000_000_000)
+    assert before.priority > after.priority
+    assert after.spec.priority is None
+    assert rooms.submit(priority=4_000_000_000, owner=ROOT).priority == 4_000_000_000
 
 
 def test_a_job_is_on_record_with_what_was_asked_for(rooms):
-    job = rooms.submit("fit", comment="hello", time_limit_s=60.0, hold=True, priority=5)
+    job = rooms.submit("fit", comment="hello", time_limit_s=60.0, hold=True)
     recorded = rooms.recorded(job)
     assert (recorded.name, recorded.spec.comment, recorded.time_limit_s) == ("fit", "hello", 60.0)
-    assert (recorded.hold, recorded.priority, recorded.partition) == (Hold.USER, 5, "debug")
+    assert (recorded.hold, recorded.partition) == (Hold.USER, "debug")
 
 
 def test_ids_grow_and_priorities_fall_so_that_who_comes_first_goes_first(rooms):

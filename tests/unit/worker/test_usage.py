@@ -9,7 +9,7 @@ import pytest
 
 from stoker.core.accounts import Account, Association, BookChange, User
 from stoker.core.models import Job
-from support.recording_engine import ALICE, BOB, Rooms
+from support.recording_engine import ALICE, BOB, ROOT, Rooms
 
 HOUR_S = 3600.0
 
@@ -148,7 +148,8 @@ def test_who_used_less_goes_first_from_the_next_time_on(fair: Rooms) -> None:
 def test_what_somebody_said_stays_and_counts_among_the_others(fair: Rooms) -> None:
     full(fair)
     first = fair.submit(ntasks=8, owner=BOB).job_id
-    stated = fair.submit(ntasks=8, priority=5).job_id
+    stated = fair.submit(ntasks=8).job_id
+    fair.ask("update", stated, ROOT, {"priority": 5})
     fair.now_s += 100
     fair.worker.usage.do_work()
     assert order(fair) == [first, stated]
