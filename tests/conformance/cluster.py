@@ -57,6 +57,7 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
     "sacct": {
         "kill_wait_s": "3",
         "min_job_age_s": "10",
+        "over_memory_kill": "true",
         "job_acct_gather_frequency_s": "1",
         "requeue_delay_s": "121",
     },

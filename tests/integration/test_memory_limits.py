@@ -147,7 +147,7 @@ def _pid_of_shepherd(local: LocalEngine) -> int | None:
 
 def test_sacct_tells_of_a_batch_job_that_held_too_much() -> None:
     """As a real Slurm with OverMemoryKill did: the job FAILED, its script cancelled by root."""
-    with PrivateStoker(job_acct_gather_frequency_s=0.2) as stoker:
+    with PrivateStoker(over_memory_kill="true", job_acct_gather_frequency_s=0.2) as stoker:
         hold = f'"{sys.executable}" -I -S -c "{_HOLD}"\n'
         job_id = stoker.sbatch("--mem=60M", "-o", "out", script=hold)
         assert stoker.wait_for(job_id) == "FAILED"

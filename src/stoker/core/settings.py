@@ -153,7 +153,7 @@ class Settings(PrioritySettings, frozen=True, kw_only=True, forbid_unknown_field
             description="Whether a job that holds more memory than it was given is ended where no "
             "control group keeps its limit, as JobAcctGatherParams=OverMemoryKill."
         ),
-    ] = True
+    ] = False
     job_acct_gather_frequency_s: Annotated[
         float,
         Meta(

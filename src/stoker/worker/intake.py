@@ -244,7 +244,7 @@ class Intake:
     def _check_frequency(self, spec: JobSpec) -> None:
         """Refuse to look at a job's memory less often than at that of others, as Slurm does."""
         settings, every_s = self._admission.settings, spec.sample_every_s
-        if every_s is None or not settings.over_memory_kill:
+        if every_s is None:
             return
         if not 0 < every_s <= settings.job_acct_gather_frequency_s:
             raise InvalidSpec(

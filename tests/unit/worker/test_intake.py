@@ -42,15 +42,17 @@ def test_no_jobs_memory_is_looked_at_less_often_than_that_of_others(make_rooms, 
     with pytest.raises(InvalidSpec) as refused:
         make_rooms().submit(sample_every_s=every_s)
     assert refused.value.code == "ESLURMD_INVALID_ACCT_FREQ"
-    # Where nobody looks it says nothing.
-    rooms = make_rooms(over_memory_kill=False)
-    rooms.running(sample_every_s=every_s)
+
+
+def test_unless_the_settings_say_so_nobody_looks_at_a_jobs_memory(make_rooms):
+    rooms = make_rooms()
+    rooms.running(sample_every_s=5.0)
     assert rooms.engine.launched()[0].memory_check_s is None
 
 
 @pytest.mark.parametrize(("every_s", "looked_s"), [(None, 30.0), (5.0, 5.0)])
 def test_a_jobs_memory_is_looked_at_as_often_as_it_asks(make_rooms, every_s, looked_s):
-    rooms = make_rooms()
+    rooms = make_rooms(over_memory_kill=True)
     rooms.running(sample_every_s=every_s)
     assert rooms.engine.launched()[0].memory_check_s == looked_s
 
