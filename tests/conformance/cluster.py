@@ -303,9 +303,15 @@ class Cluster:
                 len(seen) > 8
                 and all(each == seen[-1] for each in seen[-9:])
                 and "COMPLETING" not in seen[-1].values()
+                and not self._has_untried()
             )
 
         self.wait_until(calm, SETTLE_LIMIT_S)
+
+    def _has_untried(self) -> bool:
+        """Whether a job waits of which nobody has said yet why: it is about to start."""
+        reasons = self.run(["squeue", "-h", "-t", "PENDING", "-o", "%r"])["stdout"]
+        return "None" in reasons.split()
 
     def clear(self, keep: set[int]) -> None:
         """Cancel every job but those of the set-up, and wait until they are gone."""
