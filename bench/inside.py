@@ -19,9 +19,10 @@ from stoker.commands.submission import read_draft
 from stoker.commands.table import COMMANDS
 from stoker.core.database import Database
 from stoker.core.hardware import Detected
+from stoker.core.machine import machine_of
 from stoker.core.models import JobSpec, Owner
 from stoker.core.repository import Repository
-from stoker.core.settings import Settings, machine_of
+from stoker.core.settings import Settings
 from stoker.core.units import ArraySpec, TaskSet
 from stoker.engines.base import (
     Ended,

@@ -17,12 +17,12 @@ from stoker.commands.table import COMMANDS
 from stoker.core.enums import JobState, Reason
 from stoker.core.hardware import Detected
 from stoker.core.lifecycle import TRANSITIONS
+from stoker.core.machine import machine_of
 from stoker.core.settings import (
     RESERVED_NAMES,
     PartitionSettings,
     Settings,
     load_settings,
-    machine_of,
     setting_fields,
 )
 from support.project import ROOT, SOURCE, chapter, first_cells, page

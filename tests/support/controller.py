@@ -14,6 +14,7 @@ import msgspec
 from stoker.core.accounts import Book, BookChange, Transaction, first_book
 from stoker.core.enums import Hold, JobState
 from stoker.core.errors import Infeasible, InvalidSpec, UnknownJob
+from stoker.core.machine import Machine
 from stoker.core.models import (
     Allocation,
     Job,
@@ -26,7 +27,7 @@ from stoker.core.models import (
 )
 from stoker.core.notices import Trigger
 from stoker.core.reservations import Reservation, ReservationWish
-from stoker.core.settings import Machine, Settings
+from stoker.core.settings import Settings
 from stoker.core.units import JobRef
 from stoker.scheduling.fairshare import Standing
 from stoker.scheduling.placement import place

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from stoker.core.machine import Machine
 from stoker.core.models import FOREVER, Job, JobSpec, Node, NodeShare, Owner, Partition
-from stoker.core.settings import Machine
 from stoker.scheduling.snapshot import FreeNode, Queue, Running, Shape, Snapshot, Waiting
 
 ALICE = Owner(2001, "alice", 2001, "alice")

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from stoker.core.enums import Hold, JobState
+from stoker.core.machine import Machine
 from stoker.core.models import Allocation, Job, JobSpec, Node, NodeShare, Owner, Partition, Step
-from stoker.core.settings import Machine
 from stoker.core.units import TaskSet, parse_dependency
 from stoker.worker.controller import Host, NodeStatus
 from support.controller import ALICE, BOB, FakeController

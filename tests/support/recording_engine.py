@@ -16,9 +16,10 @@ from typing import Any
 
 from stoker.core.database import Database
 from stoker.core.hardware import Detected
+from stoker.core.machine import machine_of
 from stoker.core.models import Job, JobSpec, Owner
 from stoker.core.repository import Repository
-from stoker.core.settings import Settings, machine_of
+from stoker.core.settings import Settings
 from stoker.core.units import JobRef, parse_array, parse_dependency, parse_job_ref
 from stoker.engines.base import (
     Ended,

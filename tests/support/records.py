@@ -6,10 +6,11 @@ from pathlib import Path
 
 from stoker.core.database import Database
 from stoker.core.hardware import Detected
+from stoker.core.machine import machine_of
 from stoker.core.models import Job, JobSpec, NodeShare, Owner
 from stoker.core.processes import ProcessIdentity
 from stoker.core.repository import Repository
-from stoker.core.settings import Settings, machine_of
+from stoker.core.settings import Settings
 from stoker.worker.admission import Admission
 from stoker.worker.ledger import Ledger
 from stoker.worker.queue import JobQueue

@@ -19,9 +19,10 @@ from sqlalchemy import Connection
 from stoker.core.database import Database
 from stoker.core.errors import StoreFull
 from stoker.core.hardware import Detected
+from stoker.core.machine import machine_of
 from stoker.core.models import Job, JobSpec, Owner
 from stoker.core.repository import Repository
-from stoker.core.settings import PartitionSettings, Settings, machine_of
+from stoker.core.settings import PartitionSettings, Settings
 from stoker.core.units import JobRef, TaskSet, parse_array, parse_dependency
 from stoker.engines.base import Evidence
 from stoker.scheduling.snapshot import Shape

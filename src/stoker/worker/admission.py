@@ -15,9 +15,10 @@ import msgspec
 from stoker.core.accounts import first_book
 from stoker.core.enums import Hold, Reason
 from stoker.core.errors import Infeasible, InvalidSpec
+from stoker.core.machine import Machine
 from stoker.core.models import FOREVER, Job, JobSpec, Node, Partition
 from stoker.core.reservations import Reservation, runs_in
-from stoker.core.settings import Machine, Settings
+from stoker.core.settings import Settings
 from stoker.core.units import NotationError, expand_hosts, parse_gres, parse_licenses
 from stoker.scheduling.placement import could_ever_fit, could_host_task
 from stoker.scheduling.snapshot import FreeNode, Shape

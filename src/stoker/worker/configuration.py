@@ -12,8 +12,9 @@ from pathlib import Path
 
 import msgspec
 
+from stoker.core.machine import Machine
 from stoker.core.models import FOREVER
-from stoker.core.settings import Machine, Settings
+from stoker.core.settings import Settings
 from stoker.core.units import format_duration
 from stoker.worker.tokens import KEY_FILE
 

@@ -15,10 +15,10 @@ from typing import TypeVar
 from stoker.core.accounts import Book, BookChange, Transaction
 from stoker.core.enums import HOLDING, JobState
 from stoker.core.errors import Infeasible, InvalidSpec, UnknownJob
+from stoker.core.machine import Machine
 from stoker.core.models import Allocation, Job, Owner, Partition, Step
 from stoker.core.notices import Trigger
 from stoker.core.repository import HistoryFilter, Repository
-from stoker.core.settings import Machine
 from stoker.core.units import JobRef, parse_licenses
 from stoker.scheduling.fairshare import Standing
 from stoker.scheduling.priority import Factors, Weights

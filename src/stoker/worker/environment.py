@@ -16,8 +16,8 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
+from stoker.core.machine import Machine
 from stoker.core.models import NO_TASK, Allocation, Job, NodeShare, Step
-from stoker.core.settings import Machine
 from stoker.core.units import compress_hosts
 from stoker.scheduling.snapshot import Shape
 

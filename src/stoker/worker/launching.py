@@ -9,9 +9,10 @@ from pathlib import Path
 
 from stoker.core.errors import StoreError
 from stoker.core.hardware import Detected
+from stoker.core.machine import Machine
 from stoker.core.models import BATCH, NO_TASK, Job, JobSpec, NodeShare
 from stoker.core.repository import Repository
-from stoker.core.settings import Machine, Settings
+from stoker.core.settings import Settings
 from stoker.core.units import PatternFields, expand_pattern
 from stoker.engines.base import Engine, Failed, Unit, UnitKey, Warn
 from stoker.worker.admission import Admission

@@ -24,9 +24,10 @@ from stoker.core.database import Database
 from stoker.core.errors import StokerError, UserError
 from stoker.core.hardware import Detected, detect
 from stoker.core.homes import home_directory
+from stoker.core.machine import Machine, machine_of
 from stoker.core.ownerstore import OwnerStore
 from stoker.core.repository import Repository
-from stoker.core.settings import Machine, Settings, SettingsError, load_settings, machine_of
+from stoker.core.settings import Settings, SettingsError, load_settings
 from stoker.engines.local import LocalEngine
 from stoker.engines.shared import SharedEngine
 from stoker.worker.bailiff import Bailiff

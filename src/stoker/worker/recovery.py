@@ -21,10 +21,11 @@ from stoker.core.database import Database
 from stoker.core.enums import HOLDING, AllocationState
 from stoker.core.hardware import detect
 from stoker.core.homes import home_directory
+from stoker.core.machine import machine_of
 from stoker.core.models import Job
 from stoker.core.processes import age_s
 from stoker.core.repository import Repository
-from stoker.core.settings import load_settings, machine_of
+from stoker.core.settings import load_settings
 from stoker.worker.admission import Admission
 from stoker.worker.homelock import only_daemon
 from stoker.worker.ledger import Ledger

@@ -15,11 +15,12 @@ from typing import Final
 from stoker.core.accountstore import AccountStore
 from stoker.core.errors import StoreError
 from stoker.core.hardware import Detected
+from stoker.core.machine import Machine
 from stoker.core.models import BATCH, Allocation, Job
 from stoker.core.noticestore import NoticeStore
 from stoker.core.repository import Repository
 from stoker.core.reservationstore import ReservationStore
-from stoker.core.settings import Machine, Settings
+from stoker.core.settings import Settings
 from stoker.core.usagestore import UsageStore
 from stoker.engines.base import Engine, Evidence, Lost, UnitKey, group_key, parse_key
 from stoker.worker.accountrules import AccountRules

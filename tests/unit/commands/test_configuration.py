@@ -14,7 +14,8 @@ from stoker.commands import configuration as listing
 from stoker.commands.sacctmgr.command import sacctmgr
 from stoker.commands.scontrol.command import scontrol
 from stoker.core.hardware import Detected
-from stoker.core.settings import Settings, machine_of
+from stoker.core.machine import machine_of
+from stoker.core.settings import Settings
 from stoker.worker.call import Answer, Call, Conversation
 from stoker.worker.configuration import Place, slurm_configuration
 from support.controller import FakeController, call_of, converse

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from stoker.core.hardware import Detected
-from stoker.core.settings import Settings, machine_of
+from stoker.core.machine import machine_of
+from stoker.core.settings import Settings
 from stoker.worker.configuration import Place, slurm_configuration
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from stoker.commands.sbatch import sbatch
 from stoker.core.enums import JobState
+from stoker.core.machine import Machine
 from stoker.core.models import Allocation, Job, Node, NodeShare, Step
-from stoker.core.settings import Machine
 from stoker.scheduling.placement import place
 from stoker.worker.environment import BatchVariables, repeated, step_variables, tasks_by_node
 from support.controller import MACHINE, FakeController, call_of, converse
