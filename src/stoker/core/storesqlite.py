@@ -27,6 +27,11 @@ _VERSION_TABLE: Final = (
 _SET_VERSION = text("INSERT INTO alembic_version VALUES (:version)")
 _PRAGMAS: Final = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
 
+# The driver takes numbers and text as they are, but looks each time for a way to adapt a NULL or a
+# blob, which takes longer than storing it. With these it finds one at once: they stay as they are.
+sqlite3.register_adapter(type(None), lambda none: none)
+sqlite3.register_adapter(bytes, bytes)
+
 _FULL: Final = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")
 """A write was refused before anything was synced: no room, no quota, or no leave to write."""
 
