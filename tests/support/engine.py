@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from stoker.core.errors import EngineError
+from stoker.core.models import BATCH, NOBODY
 from stoker.engines.base import (
     Ended,
     EngineEvent,
@@ -17,9 +20,11 @@ from stoker.engines.base import (
     Failed,
     Listener,
     Lost,
+    Recipe,
     Started,
     Unit,
     Withdrawn,
+    group_key,
 )
 from stoker.engines.local import LocalEngine
 
@@ -29,35 +34,33 @@ CONTENTS = {"plain": ENVIRONMENT}
 
 
 def unit(key: str, *argv: str, **changes: Any) -> Unit:
-    """Return a unit that runs *argv*; its group is its key without the step."""
-    group = key.split(".")
-    fields: dict[str, Any] = {
-        "key": key,
-        "group": ".".join(group[:2]),
-        "leads": group[2] == "batch",
-        "token": f"token-{'.'.join(group[:2])}",
-        "lane": None,
-        "argv": argv,
-        "executable": None,
-        "search_path": True,
-        "environment_key": "plain",
-        "environment": {},
-        "cwd": "/",
-        "umask": 0o022,
-        "stdin": "/dev/null",
-        "stdout": "/dev/null",
-        "stderr": None,
-        "open_mode": "truncate",
-        "cpus": None,
-        "nice": 0,
-        "rlimits": {},
-        "time_limit_s": None,
-        "kill_wait_s": 1.0,
-        "warnings": (),
-        "memory_mib": None,
-        "notices": {},
-    }
-    return Unit(**{**fields, **changes})
+    """Return a unit that runs *argv*; what is to be other than plain, *changes* say."""
+    job_id, attempt, step = key.split(".", 2)
+    group = group_key(int(job_id), int(attempt))
+    plain = Unit(key, NOBODY, group, f"token-{group}", recipe(argv, leads=step == BATCH))
+    of_recipe = {name: changes.pop(name) for name in Recipe.__struct_fields__ if name in changes}
+    return replace(plain, **{"recipe": replace(plain.recipe, **of_recipe), **changes})
+
+
+def recipe(argv: Sequence[str], *, leads: bool) -> Recipe:
+    """Return how *argv* is run with nothing special."""
+    return Recipe(
+        leads=leads,
+        argv=argv,
+        executable=None,
+        search_path=True,
+        environment_key="plain",
+        cwd="/",
+        umask=0o022,
+        open_mode="truncate",
+        nice=0,
+        rlimits={},
+        time_limit_s=None,
+        kill_wait_s=1.0,
+        warnings=(),
+        memory_mib=None,
+        notices={},
+    )
 
 
 def script(key: str, text: str, **changes: Any) -> Unit:

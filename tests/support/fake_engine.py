@@ -207,7 +207,7 @@ class FakeEngine:
         for unit in units:
             known = self.units.get(unit.key)
             if known is None:
-                self.units[unit.key] = FakeUnit(unit, time_limit_s=unit.time_limit_s)
+                self.units[unit.key] = FakeUnit(unit, time_limit_s=unit.recipe.time_limit_s)
             else:
                 self.on_again(known)
                 self._tell_again(known)

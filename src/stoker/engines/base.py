@@ -15,8 +15,6 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
-from stoker.core.models import NOBODY
-
 
 class UnitKey(NamedTuple):
     """What a unit's key says: job, attempt and step, e.g. ``42.0.batch`` or ``42.0.3.1``."""
@@ -26,7 +24,7 @@ class UnitKey(NamedTuple):
     step: str
 
     def __str__(self) -> str:
-        return f"{self.job_id}.{self.attempt}.{self.step}"
+        return unit_key(self.group, self.step)
 
     @property
     def group(self) -> str:
@@ -37,6 +35,11 @@ class UnitKey(NamedTuple):
 def group_key(job_id: int, attempt: int) -> str:
     """Return the key of everything that runs for one attempt of one job."""
     return f"{job_id}.{attempt}"
+
+
+def unit_key(group: str, step: str) -> str:
+    """Return the key of a unit of a group."""
+    return f"{group}.{step}"
 
 
 @lru_cache(maxsize=1024)
@@ -54,27 +57,20 @@ class Warn(msgspec.Struct, frozen=True):
     leader_only: bool
 
 
-class Unit(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the engine must know to run one unit.
+class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+    """How units run: what all tasks of an array, and most jobs of a queue, have in common.
 
     Attributes:
-        user_id: As whom it runs, where the engine serves many; one that serves whoever runs it
-            does not look at it.
         leads: Whether the group ends with it: other units that then still run are told to end, as
             by `end_unit`; what is left after them is killed. A group without such a unit ends,
             with all it left, with the last unit that runs.
-        token: Stands in the environment as STOKER_TOKEN: by it a process is found after a crash.
-        lane: Units of one lane run one after the other, in the order in which they were launched;
-            the next starts when the one before and all it left behind are gone. None: at once.
         executable: What is executed as ``argv``; None: its first word.
         search_path: Whether a name without slash is looked for in the unit's own PATH.
         search_cwd: Whether it is looked for where the unit runs, before that.
-        environment_key, common, environment: What the process finds in its environment: the
-            content (NUL-joined ``K=V``) of that name, over it what units that are alike have in
-            common, over it what is the unit's own. A None removes a variable.
+        environment_key, common: What the process finds in its environment: the content (NUL-joined
+            ``K=V``) of that name, over it these variables, over them the unit's own. A None removes
+            a variable.
         cwd: Where it runs; if it cannot, in /tmp, and its output says so, as Slurm does.
-        stdin, stdout, stderr: A path, or ``{"fd": n}``: the nth descriptor that comes with the
-            unit. ``stderr`` None: the same as ``stdout``.
         open_mode: ``append`` or ``truncate``; writes go to the end of the file in both.
         rlimits: Soft and hard limits by the kernel's name; -1 is none. Capped by the engine's own.
         nice: Is added to the engine's own niceness.
@@ -91,35 +87,52 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
             its processes.
     """
 
-    key: str
-    user_id: int = NOBODY
-    group: str
     leads: bool
-    token: str
-    lane: str | None
     argv: Sequence[str]
     executable: str | None
     search_path: bool
+    search_cwd: bool = False
     environment_key: str
-    environment: Mapping[str, str | None]
+    common: Mapping[str, str | None] = {}
     cwd: str
     umask: int
-    stdin: str | Mapping[str, int]
-    stdout: str | Mapping[str, int]
-    stderr: str | Mapping[str, int] | None
     open_mode: str
-    cpus: Sequence[int] | None
     nice: int
     rlimits: Mapping[str, tuple[int, int]]
     time_limit_s: float | None
     kill_wait_s: float
     warnings: Sequence[Warn]
     memory_mib: int | None
-    notices: Mapping[str, str | None]
-    common: Mapping[str, str | None] = {}
-    pid_variable: str | None = None
-    search_cwd: bool = False
     memory_check_s: float | None = None
+    notices: Mapping[str, str | None]
+    pid_variable: str | None = None
+
+
+class Unit(msgspec.Struct, frozen=True):
+    """All that the engine must know to run one unit.
+
+    Attributes:
+        user_id: As whom it runs, where the engine serves many; one that serves whoever runs it
+            does not look at it.
+        token: Stands in the environment as STOKER_TOKEN: by it a process is found after a crash.
+        lane: Units of one lane run one after the other, in the order in which they were launched;
+            the next starts when the one before and all it left behind are gone. None: at once.
+        environment: Variables of its own, over those of the recipe.
+        stdin, stdout, stderr: A path, or ``{"fd": n}``: the nth descriptor that comes with the
+            unit. ``stderr`` None: the same as ``stdout``.
+    """
+
+    key: str
+    user_id: int
+    group: str
+    token: str
+    recipe: Recipe
+    lane: str | None = None
+    environment: Mapping[str, str | None] = {}
+    stdin: str | Mapping[str, int] = "/dev/null"
+    stdout: str | Mapping[str, int] = "/dev/null"
+    stderr: str | Mapping[str, int] | None = None
+    cpus: Sequence[int] | None = None
 
 
 class UnitUsage(msgspec.Struct, frozen=True):

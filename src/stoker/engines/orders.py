@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from operator import attrgetter
-from typing import Any
 
 import msgspec
 
-from stoker.engines.base import Unit
+from stoker.engines.base import Recipe, Unit
 from stoker.engines.channel import DESCRIPTORS_MAX, encode
 
 _UNITS_PER_FRAME = 512
@@ -23,41 +21,15 @@ _RECIPES_MAX = 16
 _ENVIRONMENTS_MAX = 256
 _ENVIRONMENTS_SIZE_MAX = 32 << 20
 
-_SHARED = (
-    "leads",
-    "argv",
-    "executable",
-    "search_path",
-    "search_cwd",
-    "environment_key",
-    "common",
-    "cwd",
-    "umask",
-    "open_mode",
-    "nice",
-    "rlimits",
-    "time_limit_s",
-    "kill_wait_s",
-    "warnings",
-    "memory_mib",
-    "memory_check_s",
-    "notices",
-    "pid_variable",
-)
-"""The attributes of a unit that make its recipe."""
 
-_shared_of = attrgetter(*_SHARED)
+class _Written:
+    """A recipe as it is written, with a number of its own."""
 
+    __slots__ = ("body", "recipe")
 
-class _Recipe:
-    """What units have in common, and how it is written."""
-
-    __slots__ = ("body", "number", "shared")
-
-    def __init__(self, shared: tuple[Any, ...], number: int) -> None:
-        self.shared = shared
-        self.number = number
-        self.body = encode(dict(zip(_SHARED, shared, strict=True)) | {"number": number})
+    def __init__(self, recipe: Recipe, number: int) -> None:
+        self.recipe = recipe
+        self.body = encode({**msgspec.structs.asdict(recipe), "number": number})
 
 
 class _Order(msgspec.Struct, omit_defaults=True):
@@ -83,7 +55,7 @@ class Orders:
         """*content* gives an environment (NUL-joined ``K=V``) by its key."""
         self._content = content
         self._sent: OrderedDict[str, int] = OrderedDict()
-        self._recipes: deque[_Recipe] = deque(maxlen=_RECIPES_MAX)
+        self._recipes: deque[_Written] = deque(maxlen=_RECIPES_MAX)
         self._count = 0
 
     def clear(self) -> None:
@@ -93,7 +65,7 @@ class Orders:
 
     def environments(self, units: Sequence[Unit]) -> bytes | None:
         """Return the message with the contents that the shepherd needs for *units* and lacks."""
-        keys = {unit.environment_key: None for unit in units if unit.environment_key}
+        keys = {key: None for unit in units if (key := unit.recipe.environment_key)}
         # All are read before one counts as sent: a content may be out of reach.
         fresh = {
             key: self._content(key).decode("utf-8", "surrogateescape")
@@ -119,31 +91,33 @@ class Orders:
     ) -> tuple[bytes, list[int]]:
         """Return the message that has *units* run, and the descriptors that go with it."""
         passed: list[int] = []
-        recipes: dict[_Recipe, int] = {}
+        places: dict[_Written, int] = {}
+        recipe, place = None, 0
         orders = []
         for unit in units:
-            recipe = recipes.setdefault(self._recipe_of(unit), len(recipes))
+            if unit.recipe is not recipe:
+                recipe = unit.recipe
+                place = places.setdefault(self._written(recipe), len(places))
             own = descriptors.get(unit.key, ())
             numbers = range(len(passed), len(passed) + len(own))
-            orders.append(_order(unit, recipe, tuple(numbers)))
+            orders.append(_order(unit, place, tuple(numbers)))
             passed += own
         body = b'{"type":"launch","descriptors":%d,"recipes":[%b],"units":%b}' % (
             len(passed),
-            b",".join(recipe.body for recipe in recipes),
+            b",".join(written.body for written in places),
             encode(orders),
         )
         return body, passed
 
-    def _recipe_of(self, unit: Unit) -> _Recipe:
-        """Return the recipe of a unit; mostly it is that of the one before."""
-        shared = _shared_of(unit)
-        for recipe in self._recipes:
-            if recipe.shared == shared:
-                return recipe
+    def _written(self, recipe: Recipe) -> _Written:
+        """Return a recipe as it is written; mostly it has been before."""
+        for written in self._recipes:
+            if written.recipe == recipe:
+                return written
         self._count += 1
-        made = _Recipe(shared, self._count)
-        self._recipes.appendleft(made)
-        return made
+        written = _Written(recipe, self._count)
+        self._recipes.appendleft(written)
+        return written
 
 
 def _order(unit: Unit, recipe: int, descriptors: tuple[int, ...]) -> _Order:

@@ -6,15 +6,25 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from stoker.core.errors import StoreError
 from stoker.core.hardware import Detected
 from stoker.core.machine import Machine
-from stoker.core.models import BATCH, NO_TASK, Job, JobSpec, NodeShare
+from stoker.core.models import BATCH, NO_TASK, Allocation, Job, JobSpec, NodeShare
 from stoker.core.repository import Repository
 from stoker.core.settings import Settings
 from stoker.core.units import PatternFields, expand_pattern
-from stoker.engines.base import Engine, Failed, Unit, UnitKey, Warn
+from stoker.engines.base import (
+    Engine,
+    Failed,
+    Recipe,
+    Unit,
+    UnitKey,
+    Warn,
+    group_key,
+    unit_key,
+)
 from stoker.worker.admission import Admission
 from stoker.worker.environment import TASK_PID, BatchVariables
 from stoker.worker.failpoints import hit
@@ -52,18 +62,7 @@ class Launcher:
         turn.gather(self._send, job)
 
     def _send(self, jobs: list[Job]) -> None:
-        units: list[Unit] = []
-        failures: list[Failed] = []
-        scripts: dict[tuple[str, int], str] = {}
-        for job in jobs:
-            try:
-                units.append(self._unit_of(job, scripts))
-            except (OSError, StoreError) as error:
-                failures.append(_failure(job, "spool", error))
-            except Exception as error:
-                # One job's trouble only: the others are launched.
-                log.exception("job %s cannot be described to the engine", job.job_id)
-                failures.append(_failure(job, "description", error))
+        units, failures = self._described(jobs)
         if units:
             hit("reserve.after-commit")
             self._engine.launch(units, {})
@@ -71,61 +70,108 @@ class Launcher:
         if failures:
             self.on_failure(failures)
 
-    def _unit_of(self, job: Job, scripts: dict[tuple[str, int], str]) -> Unit:
-        """Return all that the engine must know to run the job's present attempt.
+    def _described(self, jobs: Sequence[Job]) -> tuple[list[Unit], list[Failed]]:
+        """Return what the engine is to run, and the jobs that cannot be described to it."""
+        units: list[Unit] = []
+        failures: list[Failed] = []
+        scripts: dict[tuple[str, int], str] = {}
+        like: Job | None = None
+        for job in jobs:
+            try:
+                if like is None or not _are_alike(job, like):
+                    kind, like = self._kind_of(job, scripts), job
+                units.append(self._unit_of(job, kind))
+            except (OSError, StoreError) as error:
+                failures.append(_failure(job, "spool", error))
+            except Exception as error:
+                # One job's trouble only: the others are launched.
+                log.exception("job %s cannot be described to the engine", job.job_id)
+                failures.append(_failure(job, "description", error))
+        return units, failures
+
+    def _kind_of(self, job: Job, scripts: dict[tuple[str, int], str]) -> _Kind:
+        """Return what the engine must know of all jobs like this one.
 
         *scripts* are the paths that were found for others of the same message.
         """
-        allocation = job.allocation
-        assert allocation is not None, f"job {job.job_id} has no allocation"
-        spec, node = job.spec, allocation.shares[0].node
-        stdin, stdout, stderr = _files(job, node)
-        key, memory_mib = UnitKey(job.job_id, allocation.attempt, BATCH), allocation.memory_mib
+        allocation, spec, settings = _allocation(job), job.spec, self._admission.settings
+        node, memory_mib = allocation.shares[0].node, allocation.memory_mib
         argv = spec.argv
         if spec.script:
             script = spec.script, job.owner.user_id
             if script not in scripts:
                 scripts[script] = str(self.spool.path_of(*script))
             argv = (scripts[script], *spec.argv)
-        return Unit(
-            key=str(key),
-            user_id=job.owner.user_id,
-            group=key.group,
+        recipe = Recipe(
             leads=True,
-            token=allocation.token,
-            lane=str(allocation.lane) if allocation.lane else None,
             argv=argv,
             executable=None,
             search_path=not spec.script,
             environment_key=spec.environment,
             common=self._variables.common(job, allocation, self._admission.shape(job)),
-            environment=self._variables.own(job, allocation),
             cwd=spec.work_dir,
             umask=spec.umask,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr or None,
             open_mode="append" if spec.open_mode.startswith("a") else "truncate",
-            cpus=cores_of(allocation.shares[:1], self._machine, self._detected),
             nice=0,
             rlimits=spec.rlimits,
             time_limit_s=job.time_limit_s,
-            kill_wait_s=self._admission.settings.kill_wait_s,
+            kill_wait_s=settings.kill_wait_s,
             warnings=warnings_of(job),
             memory_mib=memory_mib or None,
-            memory_check_s=memory_check_s(self._admission.settings, spec),
+            memory_check_s=memory_check_s(settings, spec),
             notices=_notices(node, memory_mib),
             pid_variable=TASK_PID,
         )
+        cpus = cores_of(allocation.shares[:1], self._machine, self._detected)
+        return _Kind(recipe, cpus, _names_files_by_pattern(spec))
+
+    def _unit_of(self, job: Job, kind: _Kind) -> Unit:
+        """Return all that the engine must know to run the job's present attempt."""
+        allocation, spec = _allocation(job), job.spec
+        stdin, stdout, stderr = spec.stdin, spec.stdout, spec.stderr
+        if kind.has_patterns:
+            fields = pattern_fields(job, allocation.shares[0].node, step=BATCH)
+            stdin, stdout, stderr = (
+                expand_pattern(each, fields) for each in (stdin, stdout, stderr)
+            )
+        group = group_key(job.job_id, allocation.attempt)
+        return Unit(
+            unit_key(group, BATCH),
+            job.owner.user_id,
+            group,
+            allocation.token,
+            kind.recipe,
+            str(allocation.lane) if allocation.lane else None,
+            self._variables.own(job, allocation),
+            stdin,
+            stdout,
+            stderr or None,
+            kind.cpus,
+        )
 
 
-def _files(job: Job, node: str) -> Sequence[str]:
-    """Return the paths of input, output and error output; "" is none."""
-    patterns = (job.spec.stdin, job.spec.stdout, job.spec.stderr)
-    if not any("%" in each or "\\" in each for each in patterns):
-        return patterns
-    fields = pattern_fields(job, node, step=BATCH)
-    return [expand_pattern(each, fields) for each in patterns]
+class _Kind(NamedTuple):
+    """What jobs that are alike have in common."""
+
+    recipe: Recipe
+    cpus: tuple[int, ...] | None
+    has_patterns: bool
+    """Whether the names of their files depend on whose they are."""
+
+
+def _are_alike(one: Job, other: Job) -> bool:
+    """Whether the same is to be run for both, in the same way and on the same cores."""
+    return (
+        one.spec is other.spec
+        and _allocation(one).shares is _allocation(other).shares
+        and one.time_limit_s == other.time_limit_s
+        and one.partition == other.partition
+        and one.owner == other.owner
+    )
+
+
+def _names_files_by_pattern(spec: JobSpec) -> bool:
+    return any("%" in each or "\\" in each for each in (spec.stdin, spec.stdout, spec.stderr))
 
 
 def pattern_fields(job: Job, node: str, *, step: str, task: int = 0) -> PatternFields:
@@ -190,8 +236,7 @@ def _notices(node: str, memory_mib: int) -> Mapping[str, str | None]:
 
 
 def _failure(job: Job, step: str, error: Exception) -> Failed:
-    allocation = job.allocation
-    assert allocation is not None
+    allocation = _allocation(job)
     trouble = error if isinstance(error, OSError) else OSError()
     return Failed(
         key=str(UnitKey(job.job_id, allocation.attempt, BATCH)),
@@ -201,3 +246,8 @@ def _failure(job: Job, step: str, error: Exception) -> Failed:
         at=allocation.reserved_at,
         path=str(trouble.filename or ""),
     )
+
+
+def _allocation(job: Job) -> Allocation:
+    assert job.allocation is not None, f"job {job.job_id} has no allocation"
+    return job.allocation

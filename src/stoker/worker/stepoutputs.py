@@ -67,7 +67,7 @@ def _output(
     """Return where a task begins to write; None if that is no file."""
     try:
         if isinstance(target, str):
-            keeps = may_look and unit.open_mode == "append" and os.path.exists(target)  # noqa: PTH110
+            keeps = may_look and unit.recipe.open_mode == "append" and os.path.exists(target)  # noqa: PTH110
             return StepOutput(target, os.stat(target).st_size if keeps else 0, task)  # noqa: PTH116
         number = descriptors[target["fd"]]
         if not may_look:

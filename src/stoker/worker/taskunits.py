@@ -12,7 +12,7 @@ import msgspec
 from stoker.core.hardware import Detected
 from stoker.core.models import Allocation, Job, NodeShare, Step
 from stoker.core.units import expand_pattern
-from stoker.engines.base import Unit, UnitKey, Warn
+from stoker.engines.base import Recipe, Unit, UnitKey, Warn
 from stoker.worker.admission import Admission
 from stoker.worker.controller import StepRequest
 from stoker.worker.environment import TASK_PID, step_variables
@@ -41,33 +41,48 @@ class TaskUnits:
         self, job: Job, step: Step, request: StepRequest, environment_key: str
     ) -> list[Unit]:
         """Return the units of all tasks, by number."""
-        units = [
-            self._of_task(job, step, request, environment_key, task) for task in range(step.ntasks)
-        ]
+        recipe = self._recipe(job, step, request, environment_key)
+        units = [self._of_task(job, step, request, recipe, task) for task in range(step.ntasks)]
         return list(_sharing(units))
 
-    def _of_task(
-        self, job: Job, step: Step, request: StepRequest, environment_key: str, task: int
-    ) -> Unit:
-        allocation = job.allocation
-        assert allocation is not None, f"job {job.job_id} runs without an allocation"
-        key = UnitKey(step.job_id, step.attempt, f"{step.step_id}.{task}")
+    def _recipe(self, job: Job, step: Step, request: StepRequest, environment_key: str) -> Recipe:
+        """Return what all tasks of a step have in common."""
         limit_s, warnings = time_of(job, step)
-        return Unit(
-            key=str(key),
-            user_id=job.owner.user_id,
-            group=key.group,
+        return Recipe(
             leads=False,
-            token=allocation.token,
-            lane=None,
-            argv=request.programs[task] if request.programs else request.argv,
+            argv=request.argv,
             executable=None,
             search_path=True,
             search_cwd=True,
             environment_key=environment_key,
-            environment=self._variables(job, allocation, step, request, task),
             cwd=request.work_dir,
             umask=request.umask,
+            open_mode="append" if request.open_mode.startswith("a") else "truncate",
+            nice=0,
+            rlimits=request.rlimits,
+            time_limit_s=limit_s,
+            kill_wait_s=self._admission.settings.kill_wait_s,
+            warnings=warnings,
+            memory_mib=_allocation(job).memory_mib or None,
+            memory_check_s=memory_check_s(self._admission.settings, job.spec),
+            notices={},
+            pid_variable=TASK_PID,
+        )
+
+    def _of_task(
+        self, job: Job, step: Step, request: StepRequest, recipe: Recipe, task: int
+    ) -> Unit:
+        allocation = _allocation(job)
+        key = UnitKey(step.job_id, step.attempt, f"{step.step_id}.{task}")
+        if request.programs:
+            recipe = msgspec.structs.replace(recipe, argv=request.programs[task])
+        return Unit(
+            key=str(key),
+            user_id=job.owner.user_id,
+            group=key.group,
+            token=allocation.token,
+            recipe=recipe,
+            environment=self._variables(job, allocation, step, request, task),
             stdin=_stream(request, request.stdin, 0, job, step, task),
             stdout=_stream(request, request.stdout, 1, job, step, task),
             stderr=(
@@ -75,17 +90,7 @@ class TaskUnits:
                 if request.stderr is None
                 else _stream(request, request.stderr, 2, job, step, task)
             ),
-            open_mode="append" if request.open_mode.startswith("a") else "truncate",
             cpus=self._cores(allocation, step, step.node_of(task)),
-            nice=0,
-            rlimits=request.rlimits,
-            time_limit_s=limit_s,
-            kill_wait_s=self._admission.settings.kill_wait_s,
-            warnings=warnings,
-            memory_mib=allocation.memory_mib or None,
-            memory_check_s=memory_check_s(self._admission.settings, job.spec),
-            notices={},
-            pid_variable=TASK_PID,
         )
 
     def _variables(
@@ -140,8 +145,13 @@ def _sharing(units: Sequence[Unit]) -> Iterator[Unit]:
     opened: set[str] = set()
     for unit in units:
         paths = {path for path in (unit.stdout, unit.stderr) if isinstance(path, str)}
-        yield msgspec.structs.replace(unit, open_mode="append") if opened & paths else unit
+        yield _appending(unit) if opened & paths else unit
         opened |= paths
+
+
+def _appending(unit: Unit) -> Unit:
+    recipe = msgspec.structs.replace(unit.recipe, open_mode="append")
+    return msgspec.structs.replace(unit, recipe=recipe)
 
 
 def _stream(
@@ -153,3 +163,8 @@ def _stream(
     node = step.node_of(task)
     fields = pattern_fields(job, node, step=step.step_id, task=task)
     return expand_pattern(pattern, fields)
+
+
+def _allocation(job: Job) -> Allocation:
+    assert job.allocation is not None, f"job {job.job_id} runs without an allocation"
+    return job.allocation

@@ -47,14 +47,14 @@ def test_no_jobs_memory_is_looked_at_less_often_than_that_of_others(make_rooms, 
 def test_unless_the_settings_say_so_nobody_looks_at_a_jobs_memory(make_rooms):
     rooms = make_rooms()
     rooms.running(sample_every_s=5.0)
-    assert rooms.engine.launched()[0].memory_check_s is None
+    assert rooms.engine.launched()[0].recipe.memory_check_s is None
 
 
 @pytest.mark.parametrize(("every_s", "looked_s"), [(None, 30.0), (5.0, 5.0)])
 def test_a_jobs_memory_is_looked_at_as_often_as_it_asks(make_rooms, every_s, looked_s):
     rooms = make_rooms(over_memory_kill=True)
     rooms.running(sample_every_s=every_s)
-    assert rooms.engine.launched()[0].memory_check_s == looked_s
+    assert rooms.engine.launched()[0].recipe.memory_check_s == looked_s
 
 
 def test_whether_a_job_may_be_requeued_is_said_by_the_job_or_else_by_the_settings(make_rooms):

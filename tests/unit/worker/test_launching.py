@@ -27,11 +27,11 @@ def launched(rooms):
 def test_a_script_is_run_from_the_spool_with_its_arguments(rooms):
     rooms.submit(script=SCRIPT, argv=("one", "two"))
     rooms.schedule()
-    unit = launched(rooms)
-    path, *arguments = unit.argv
+    recipe = launched(rooms).recipe
+    path, *arguments = recipe.argv
     assert arguments == ["one", "two"]
     assert path.endswith("/slurm_script")
-    assert not unit.search_path
+    assert not recipe.search_path
     assert Path(path).read_bytes() == SCRIPT
     assert stat.S_IMODE(Path(path).stat().st_mode) == 0o700
 
@@ -39,7 +39,8 @@ def test_a_script_is_run_from_the_spool_with_its_arguments(rooms):
 def test_a_command_is_looked_for_in_the_jobs_path(rooms):
     rooms.submit(argv=("hostname", "-f"))
     rooms.schedule()
-    assert (launched(rooms).argv, launched(rooms).search_path) == (("hostname", "-f"), True)
+    recipe = launched(rooms).recipe
+    assert (recipe.argv, recipe.search_path) == (("hostname", "-f"), True)
 
 
 def test_a_unit_has_all_that_the_job_asked_for(rooms):
@@ -56,26 +57,27 @@ def test_a_unit_has_all_that_the_job_asked_for(rooms):
     )
     rooms.schedule()
     unit = launched(rooms)
-    assert (unit.stdout, unit.stderr, unit.open_mode) == ("work-1.out", "1.err", "append")
-    assert (unit.cwd, unit.umask, unit.time_limit_s) == ("/work", 0o077, 90.0)
-    assert (unit.cpus, unit.memory_mib, unit.leads) == ((0, 1), 200, True)
-    (warning,) = unit.warnings
+    recipe = unit.recipe
+    assert (unit.stdout, unit.stderr, recipe.open_mode) == ("work-1.out", "1.err", "append")
+    assert (recipe.cwd, recipe.umask, recipe.time_limit_s) == ("/work", 0o077, 90.0)
+    assert (unit.cpus, recipe.memory_mib, recipe.leads) == ((0, 1), 200, True)
+    (warning,) = recipe.warnings
     assert (warning.signal, warning.before_end_s, warning.leader_only) == (10, 30, True)
-    assert unit.rlimits == {"nofile": (64, 64)}
+    assert recipe.rlimits == {"nofile": (64, 64)}
     assert unit.token == rooms.active(1).allocation.token
 
 
 def test_a_warning_needs_a_limit_to_come_before(rooms):
     rooms.submit(signal=SignalRequest(10))
     rooms.schedule()
-    assert launched(rooms).warnings == ()
+    assert launched(rooms).recipe.warnings == ()
 
 
 def test_the_jobs_output_is_told_why_it_ends(rooms):
     rooms.submit(mem_per_node_mib=50)
     rooms.schedule()
     start = "slurmstepd: error: *** JOB {job} ON node1 CANCELLED AT {time}"
-    assert launched(rooms).notices == {
+    assert launched(rooms).recipe.notices == {
         "memory": "slurmstepd: error: StepId={job}.batch exceeded memory limit "
         "({number} > 52428800), being killed\n"
         f"slurmstepd: error: Exceeded job memory limit\n{start} ***\n",
@@ -91,6 +93,18 @@ def test_array_tasks_have_their_own_numbers_in_file_names(rooms):
     rooms.submit(array="3,7", stdout="%A_%a.out")
     rooms.schedule()
     assert [unit.stdout for unit in rooms.engine.launched()] == ["1_3.out", "1_7.out"]
+
+
+def test_jobs_of_one_message_that_are_alike_share_a_recipe_and_no_others_do(rooms):
+    for _ in range(2):
+        rooms.submit(array="0-1", argv=("true",), name="same", mem_per_node_mib=10)
+    rooms.submit(argv=("false",), name="other", mem_per_node_mib=10)
+    rooms.submit(argv=("true",), name="same", mem_per_node_mib=10, time_limit_s=60.0)
+    rooms.schedule()
+    recipes = [unit.recipe for unit in rooms.engine.launched()]
+    assert [recipe.argv for recipe in recipes] == [("true",)] * 4 + [("false",), ("true",)]
+    assert len({recipe.time_limit_s for recipe in recipes[:4]}) == 1
+    assert recipes[5].time_limit_s == 60.0
 
 
 def test_jobs_of_one_turn_go_in_one_message(rooms):

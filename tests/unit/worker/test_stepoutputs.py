@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from stoker.core.models import StepOutput
@@ -14,9 +13,7 @@ from support.engine import unit
 
 
 def tasks(*changes):
-    return [
-        msgspec.structs.replace(unit(f"1.0.0.{task}"), **each) for task, each in enumerate(changes)
-    ]
+    return [unit(f"1.0.0.{task}", **each) for task, each in enumerate(changes)]
 
 
 def test_a_task_that_names_its_file_writes_from_the_start(tmp_path: Path):

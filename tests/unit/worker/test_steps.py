@@ -44,7 +44,7 @@ def test_a_step_is_a_unit_for_each_task_in_the_jobs_group(rooms, job):
     units = rooms.engine.launched()[1:]
     assert [unit.key for unit in units] == ["1.0.0.0", "1.0.0.1", "1.0.0.2"]
     assert {unit.group for unit in units} == {"1.0"}
-    assert {unit.argv for unit in units} == {("hostname",)}
+    assert {unit.recipe.argv for unit in units} == {("hostname",)}
     assert (step.step_id, step.nodes, step.tasks_per_node) == ("0", ("node1",), (3,))
     assert [unit.environment["SLURM_PROCID"] for unit in units] == ["0", "1", "2"]
 
@@ -61,7 +61,8 @@ def test_a_steps_own_limit_counts_for_its_tasks_and_the_jobs_does_not(rooms):
     rooms.step(job)
     rooms.step(job, time_limit_s=30.0, overlap=True)
     rooms.step(job, time_limit_s=60.0, overlap=True)
-    assert [unit.time_limit_s for unit in rooms.engine.launched()] == [60.0, None, 30.0, None]
+    recipes = [unit.recipe for unit in rooms.engine.launched()]
+    assert [recipe.time_limit_s for recipe in recipes] == [60.0, None, 30.0, None]
 
 
 def test_the_steps_of_a_job_without_a_script_are_warned_of_its_end(rooms):
@@ -70,8 +71,8 @@ def test_the_steps_of_a_job_without_a_script_are_warned_of_its_end(rooms):
     rooms.now_s += 20.0
     for limit_s in (None, 60.0, 30.0):
         rooms.step(job, time_limit_s=limit_s, overlap=True)
-    units = rooms.engine.launched()
-    told = [(unit.time_limit_s, [each.before_end_s for each in unit.warnings]) for unit in units]
+    recipes = [unit.recipe for unit in rooms.engine.launched()]
+    told = [(each.time_limit_s, [warn.before_end_s for warn in each.warnings]) for each in recipes]
     # The limit is behind the job's end, which the scheduler keeps; the warning is before that.
     assert told == [(50.0, [65.0]), (50.0, [65.0]), (30.0, [])]
 
@@ -392,9 +393,9 @@ def test_many_steps_leave_nothing_open(rooms, job):
 
 def test_tasks_that_share_a_file_do_not_cut_what_the_first_wrote(rooms, job):
     rooms.step(job, ntasks=2, stdout="/tmp/one", stderr=None)
-    assert [unit.open_mode for unit in rooms.engine.launched()[1:]] == ["truncate", "append"]
+    assert [unit.recipe.open_mode for unit in rooms.engine.launched()[1:]] == ["truncate", "append"]
 
 
 def test_tasks_with_files_of_their_own_begin_them_anew(rooms, job):
     rooms.step(job, ntasks=2, stdout="/tmp/out.%t", stderr=None)
-    assert [unit.open_mode for unit in rooms.engine.launched()[1:]] == ["truncate"] * 2
+    assert [unit.recipe.open_mode for unit in rooms.engine.launched()[1:]] == ["truncate"] * 2
