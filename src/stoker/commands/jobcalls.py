@@ -1,4 +1,4 @@
-"""What sbatch, srun and salloc do alike around a submission."""
+"""What sbatch, srun and salloc do alike around a submission, and with the job it makes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,41 @@ from datetime import datetime
 from errno import EFBIG
 
 from stoker.commands.errors import describe
+from stoker.commands.options import EarlyAnswer
 from stoker.commands.wishes import OptionError, Wishes
-from stoker.core.errors import Infeasible, InvalidSpec
-from stoker.core.units import compress_hosts
-from stoker.worker.call import Answer, Call, ReadFile
+from stoker.core.errors import Infeasible, InvalidSpec, UnknownJob
+from stoker.core.models import Job
+from stoker.core.units import JobRef, compress_hosts
+from stoker.worker.call import Answer, Call, Conversation, ReadFile
 from stoker.worker.controller import Controller, Submission
 
 _ALL_CLUSTERS = "all"
 _EXIT_MAX = 9
 """Digits of an exit status in a variable that are looked at."""
+
+
+def answered(conversation: Conversation) -> Conversation:
+    """Hold *conversation* to its end; a refusal, or a wish for help, is its answer."""
+    try:
+        return (yield from conversation)
+    except EarlyAnswer as early:
+        return early.answer
+    except OptionError as error:
+        return Answer(out=error.out, err=error.text, code=error.code)
+
+
+def job_of(controller: Controller, job_id: int) -> Job | None:
+    """Return the job of just that id: of an array no other task."""
+    try:
+        found = controller.find(JobRef(job_id))
+    except UnknownJob:
+        return None
+    return next((job for job in found if job.job_id == job_id), None)
+
+
+def as_it_stands(controller: Controller, job: Job) -> Job:
+    """Return what has become of *job*; as it was, if nobody knows it any more."""
+    return job_of(controller, job.job_id) or job
 
 
 def exit_error(call: Call) -> int:

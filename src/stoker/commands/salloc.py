@@ -18,6 +18,8 @@ from typing import Any, Final
 from stoker.commands import joboptions, variables
 from stoker.commands.allocating import Manners, allocate
 from stoker.commands.jobcalls import (
+    answered,
+    as_it_stands,
     check_cluster,
     check_identity,
     exit_error,
@@ -25,14 +27,13 @@ from stoker.commands.jobcalls import (
     read_buffer_file,
     read_node_file,
 )
-from stoker.commands.options import EarlyAnswer, parse
+from stoker.commands.options import parse
 from stoker.commands.readers import take_all, take_variables
 from stoker.commands.submission import Program, wishes_of, work_dir_of
-from stoker.commands.wishes import OptionError, Wishes
+from stoker.commands.wishes import Wishes
 from stoker.core.enums import JobState
-from stoker.core.errors import UnknownJob
 from stoker.core.models import Job
-from stoker.core.units import JobRef, NotationError, parse_signal
+from stoker.core.units import NotationError, parse_signal
 from stoker.worker.call import (
     Answer,
     Call,
@@ -53,12 +54,7 @@ _SIGNALS_OF_USERS: Final = frozenset({SIGHUP, SIGINT, SIGQUIT, SIGKILL})
 
 def salloc(call: Call, controller: Controller) -> Conversation:
     """Obtain an allocation and run a command in it."""
-    try:
-        return (yield from _run(call, controller))
-    except EarlyAnswer as early:
-        return early.answer
-    except OptionError as error:
-        return Answer(out=error.out, err=error.text, code=error.code)
+    return answered(_run(call, controller))
 
 
 def _run(call: Call, controller: Controller) -> Conversation:
@@ -141,7 +137,7 @@ def _ended(
     end: ProgramEnd,
 ) -> Answer:
     """Give the allocation back, and say how the command ended."""
-    job = _as_it_stands(job, controller)
+    job = as_it_stands(controller, job)
     code = end.code
     err = "" if wishes.quiet else _farewell(job, is_interrupted=bool(end.interrupt))
     if end.errno:
@@ -163,11 +159,3 @@ def _farewell(job: Job, *, is_interrupted: bool) -> str:
     if job.state.has_ended or job.ending is not None or is_interrupted:
         return f"salloc: Job allocation {job.job_id} has been revoked.\n"
     return f"salloc: Relinquishing job allocation {job.job_id}\n"
-
-
-def _as_it_stands(job: Job, controller: Controller) -> Job:
-    try:
-        found = controller.find(JobRef(job.job_id))
-    except UnknownJob:
-        return job
-    return next((each for each in found if each.job_id == job.job_id), job)

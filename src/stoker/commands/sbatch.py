@@ -19,6 +19,7 @@ from stoker.commands.directives import SCRIPT_MAX, ScriptError, check_script, no
 from stoker.commands.errors import refusal
 from stoker.commands.exports import is_partial, read_export_file
 from stoker.commands.jobcalls import (
+    answered,
     check_cluster,
     check_identity,
     exit_error,
@@ -27,7 +28,7 @@ from stoker.commands.jobcalls import (
     read_node_file,
     tested,
 )
-from stoker.commands.options import EarlyAnswer, Parsed, parse
+from stoker.commands.options import Parsed, parse
 from stoker.commands.readers import take_all, take_variables
 from stoker.commands.submission import (
     Program,
@@ -35,7 +36,7 @@ from stoker.commands.submission import (
     take_directives,
     wishes_of,
 )
-from stoker.commands.wishes import OptionError, Wishes
+from stoker.commands.wishes import Wishes
 from stoker.core.enums import JobState
 from stoker.core.errors import InvalidSpec, StokerError
 from stoker.core.models import Job
@@ -49,11 +50,7 @@ _FAILED: Final = "Batch job submission failed"
 def sbatch(call: Call, controller: Controller) -> Conversation:
     """Queue a batch script."""
     try:
-        return (yield from _submission(call, controller))
-    except EarlyAnswer as early:
-        return early.answer
-    except OptionError as error:
-        return Answer(out=error.out, err=error.text, code=error.code)
+        return (yield from answered(_submission(call, controller)))
     except ScriptError as error:
         lines = "".join(f"sbatch: {line}\n" for line in error.lines)
         return Answer(err=lines, code=exit_error(call))

@@ -13,7 +13,8 @@ from collections.abc import Generator
 from errno import EFBIG
 from typing import Any, Final
 
-from stoker.commands.errors import describe, strerror
+from stoker.commands.errors import strerror
+from stoker.commands.jobcalls import job_of
 from stoker.commands.options import (
     HELP,
     USAGE,
@@ -24,9 +25,7 @@ from stoker.commands.options import (
     parse,
     usage_error,
 )
-from stoker.core.errors import StokerError, UnknownJob
 from stoker.core.models import Job
-from stoker.core.units import JobRef
 from stoker.worker.call import Answer, Call, Conversation, CopyFile, ReadFile, Request
 from stoker.worker.controller import Controller
 
@@ -77,13 +76,9 @@ def _job(call: Call, parsed: Parsed, controller: Controller) -> Job | Answer:
         return Answer(err=_NO_JOB, code=1)
     match = _JOB_ID.fullmatch(text)
     job_id = int(match[1]) if match else 0
-    try:
-        found = [job for job in controller.find(JobRef(job_id)) if job.job_id == job_id]
-        if not found:
-            raise UnknownJob(text)
-    except StokerError as error:
-        return _refused(text, describe(error))
-    (job,) = found
+    job = job_of(controller, job_id)
+    if job is None:
+        return _refused(text, strerror("ESLURM_INVALID_JOB_ID"))
     if not controller.rights.may_attend(job, call.owner):
         return _refused(text, strerror("ESLURM_ACCESS_DENIED"))
     if job.allocation is None:

@@ -1,6 +1,6 @@
 """srun: run a command's tasks in an allocation, one of its own if it is not inside one.
 
-What becomes of the step in its allocation stands in `steprun`.
+How the step begins in its allocation stands in `stepstart`, what becomes of it in `steprun`.
 
 Source: srun(1); messages and exit codes are recorded.
 """
@@ -18,24 +18,26 @@ from stoker.commands.allocating import Manners, allocate, interactive_submission
 from stoker.commands.bindings import check_cpu_binding
 from stoker.commands.errors import describe, strerror
 from stoker.commands.jobcalls import (
+    answered,
+    as_it_stands,
     check_cluster,
     check_identity,
     exit_error,
+    job_of,
     notes_of,
     read_buffer_file,
     read_node_file,
     tested,
 )
-from stoker.commands.options import EarlyAnswer, Parsed, parse
+from stoker.commands.options import Parsed, parse
 from stoker.commands.readers import take_all, take_variables
 from stoker.commands.stepnotes import allocation_note
 from stoker.commands.steprequest import check_step_options
 from stoker.commands.steprun import StepRun
 from stoker.commands.submission import Program, wishes_of, work_dir_of
 from stoker.commands.wishes import OptionError, Wishes
-from stoker.core.errors import StokerError, UnknownJob
+from stoker.core.errors import StokerError
 from stoker.core.models import Job
-from stoker.core.units import JobRef
 from stoker.worker.call import Answer, Call, Conversation, Say
 from stoker.worker.controller import Controller
 
@@ -51,12 +53,7 @@ _OF_THE_JOB: Final = frozenset(
 
 def srun(call: Call, controller: Controller) -> Conversation:
     """Run a command's tasks."""
-    try:
-        return (yield from _run(call, controller))
-    except EarlyAnswer as early:
-        return early.answer
-    except OptionError as error:
-        return Answer(out=error.out, err=error.text, code=error.code)
+    return answered(_run(call, controller))
 
 
 def _run(call: Call, controller: Controller) -> Conversation:
@@ -104,7 +101,7 @@ def _run_alone(call: Call, wishes: Wishes, controller: Controller, parsed: Parse
     except Exception:
         controller.finish_allocation(job, 1, 0)
         raise
-    controller.finish_allocation(run.job(job), *run.status)
+    controller.finish_allocation(as_it_stands(controller, job), *run.status)
     return answer
 
 
@@ -145,14 +142,10 @@ def _surrounding_job(call: Call, controller: Controller, job_id: int) -> Job:
     """Return the running job of that id."""
     hint = f"srun: Check SLURM_JOB_ID environment variable. Expired or invalid job {job_id}\n"
     unconfirmed = f"srun: error: Unable to confirm allocation for job {job_id}"
-    try:
-        found = [job for job in controller.find(JobRef(job_id)) if job.job_id == job_id]
-    except UnknownJob:
-        found = []
-    if not found:
+    job = job_of(controller, job_id)
+    if job is None:
         text = strerror("ESLURM_INVALID_JOB_ID")
         raise OptionError(f"{unconfirmed}: {text}\n{hint}", exit_error(call))
-    job = found[0]
     if job.state.has_ended:
         raise OptionError(f"srun: error: Slurm job {job_id} has expired\n{hint}", exit_error(call))
     if job.allocation is None:
