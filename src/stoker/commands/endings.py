@@ -33,6 +33,9 @@ _ENDED_FROM_OUTSIDE = frozenset(
 )
 """States of a job in which its exit code says nothing about its script, and is 0:0."""
 
+_WITH_ITS_JOB = frozenset({"cancelled", "ended", "leader", "requeued", "timeout"})
+"""For what a task is ended when its job is, and not the task by itself."""
+
 
 class End(msgspec.Struct, frozen=True, gc=False):
     """A state, with what belongs to it; ``is_known`` is false where nobody could tell the code.
@@ -105,5 +108,9 @@ def end_of_step(step: Step, job: JobState) -> End:
 
 
 def derived_end(steps: Iterable[Step]) -> tuple[int, int]:
-    """Return the highest exit code and signal of the numbered steps."""
-    return max(((step.exit_code, step.exit_signal) for step in steps), default=(0, 0))
+    """Return the highest exit code and signal of the numbered steps that ended before their job.
+
+    Accounting closes a job's record when the job is told to end; scontrol counts all its steps.
+    """
+    before = (step for step in steps if not any(end.why in _WITH_ITS_JOB for end in step.ends))
+    return max(((step.exit_code, step.exit_signal) for step in before), default=(0, 0))

@@ -1,7 +1,8 @@
 """How an attempt ended, as Slurm says it: state, exit code, reason. Pure.
 
-Source: recorded behaviour. A job that ran into its time limit has exit code 0:0 whatever its
-script said on the way out; a cancelled one 0:15, or 0:0 if it never ran; one that ran out of memory
+Source: recorded behaviour. A job that was cancelled, or ran into its time limit, has the exit code
+of its script on the way out (accounting says 0:0 of it all the same, see ``commands/endings``); a
+cancelled one without a script 0:15, or 0:0 if it never ran; one that ran out of memory
 0:125, also if the script went on and exited 0; one that was ended because it was seen to hold too
 much 0:9, by root; one that could not be launched 0:53; one whose
 program cannot be executed the number of the error, as srun's tasks do.
@@ -35,6 +36,9 @@ _WHY: Final = {
     JobState.COMPLETED: "ended",
     JobState.FAILED: "ended",
 }
+_HEARD_OUT: Final = (JobState.CANCELLED, JobState.TIMEOUT)
+"""Ends from outside after which the exit code is the script's own."""
+
 _PLACES: Final = {
     "stdin": "its input cannot be opened",
     "stdout": "its output cannot be opened",
@@ -87,12 +91,13 @@ def _verdict(job: Job, end: Ended) -> tuple[JobState, int, int, str, str]:
         return JobState.OUT_OF_MEMORY, 0, _OUT_OF_MEMORY, Reason.OUT_OF_MEMORY, text
     if job.ending is not None:
         wanted = on_request(job, end.at)
-        if wanted.state is JobState.CANCELLED and end.status_known:
+        if wanted.state in _HEARD_OUT and end.status_known and not wanted.code:
             # A script that ends by itself when it is told to has the last word.
             return wanted.state, end.exit_code, end.signal, wanted.reason, wanted.message
         return wanted.state, wanted.code, wanted.signal, wanted.reason, wanted.message
     if end.why == "timeout":
-        return JobState.TIMEOUT, 0, 0, Reason.TIME_LIMIT, "it ran into its time limit"
+        code, signal = (end.exit_code, end.signal) if end.status_known else (0, 0)
+        return JobState.TIMEOUT, code, signal, Reason.TIME_LIMIT, "it ran into its time limit"
     if end.why == "memory" and (end.signal == _SIGKILL or not end.status_known):
         text = f"it held more memory than its limit of {_memory(job)} MiB"
         return JobState.FAILED, 0, _SIGKILL, Reason.JOB_LAUNCH_FAILURE, text
