@@ -4,8 +4,8 @@ A command costs little more than starting Python: this module imports nothing bu
 interpreter has built in and `_socket`, is run from its cached code by the launchers of `cli.names`,
 handles arguments, environment and answers as bytes, and ends with `posix._exit`. Frames are
 those of `core.wire`: change both together. What is seldom needed stands in `cli.start` (starting
-stokerd, trying again, giving up), `cli.pump` (pipes between srun and its tasks) and `cli.errands`
-(what stokerd asks its caller to do: run a program, copy a file).
+stokerd, trying again, giving up) and `cli.duties` (what stokerd asks of a command beyond showing
+text and giving a file: signals, pipes, errands).
 
 Each invocation draws a submission key. If the connection breaks before the exit status has come,
 the same call is sent again with the same key, which makes it the same submission.
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import NoReturn
 
-    from stoker.cli.errands import Child
-    from stoker.cli.pump import Follower, Pump
+    from stoker.cli.duties import Duties
 
 _RLIMITS = [
     "cpu",
@@ -47,17 +46,10 @@ _RLIMITS = [
     "rttime",
 ]
 _SUBMITTERS = ("sbatch", "srun", "salloc")
-_PATIENCE = 2
-"""Signals that may go unanswered before one ends the command after all."""
-_INSISTING = (1, 2, 3, 15)
-"""SIGHUP, SIGINT, SIGQUIT, SIGTERM: who sends these again and again wants us gone."""
 _SELF_ENDING = ("scancel", "scontrol")
 """By which a job may end or requeue itself: they are of those that are told to end for it."""
 _TERM = 15
-_OF_SHELLS = (2, 3)
-"""SIGINT, SIGQUIT: shells let background commands ignore them; ours take them all the same."""
-_INTERACTIVE = ("srun", "salloc")
-_BADF, _AGAIN = 9, 11
+_AGAIN = 11  # EAGAIN
 _SHARED_HOME = b"/var/lib/stoker"
 _OF_TRUST = (b"R", b"A", b"P", b"T", b"L", b"Y")
 """Orders to do something in our name: only our own stokerd, or root's, gives them."""
@@ -94,8 +86,9 @@ class Caller:
 
     Attributes:
         absence: Why nobody could be reached in the last attempt, or None.
+        connection: The socket of the last attempt.
+        is_sending: Whether a frame is only half sent, so that nothing may come between.
         reason: Why stokerd sent us away in the last attempt, or "".
-        was_answered: Whether anything came in the last attempt.
     """
 
     def __init__(self, arguments: list[str]) -> None:
@@ -103,20 +96,15 @@ class Caller:
         self.home = home_directory()
         self.absence: OSError | None = None
         self.reason = ""
+        self.is_sending = False
         self._arguments = arguments[1:]
         self._frame = b""
         self._files: dict[bytes, bytes] = {}
         self._shown = self._to_skip = 0
         self._status: int | None = None
-        self._is_sending = False
-        self._signals: list[int] = []
-        self._forwarded: list[int] = []
-        self._done: dict[bytes, bytes] = {}
         self._buffer = b""
         self._stranger = 0
-        self._child: Child | None = None
-        self._unanswered = 0
-        self._pump: Pump | Follower | None = None
+        self._duties: Duties | None = None
 
     @property
     def may_try_again(self) -> bool:
@@ -128,20 +116,21 @@ class Caller:
         self.absence = None
         self.reason = ""
         self._to_skip = self._shown
-        self._socket = _open_socket()
+        self.connection = _open_socket()
         try:
-            _connect(self._socket, self.home)
+            _connect(self.connection, self.home)
         except OSError as error:
             self.absence = error
             return None
-        self._stranger = _stranger(self._socket)
+        self._stranger = _stranger(self.connection)
         self._frame = self._frame or self._call()
         mask = self._defer_end()
         self._send(self._frame)
         self._converse()
         if self._status is None:
             _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
-        self._stop_forwarding()
+        if self._duties is not None:
+            self._duties.stop_forwarding()
         return self._status
 
     def _defer_end(self) -> "set[int]":
@@ -171,18 +160,19 @@ class Caller:
         """Do what stokerd says until it has said the exit status, or the connection ends."""
         self._buffer = b""
         while self._status is None:
-            if self._pump is not None:
-                self._pump.run_until(self._socket.fileno())
-            if not self._receive():
+            if self._duties is not None:
+                self._duties.attend()
+            if not self.receive():
                 return
 
-    def _receive(self) -> bool:
+    def receive(self) -> bool:
         """Take what has come and do what whole frames say; return whether the connection stands."""
         try:
-            data = self._socket.recv(65536)
+            data = self.connection.recv(65536)
         except OSError:
             return False
-        self._unanswered = 0
+        if self._duties is not None:
+            self._duties.note_answer()
         self._buffer += data
         while len(self._buffer) >= 5:
             end = 5 + int.from_bytes(self._buffer[1:5], "big")
@@ -199,27 +189,25 @@ class Caller:
             self._show(1, payload)
         elif kind == b"E":
             self._show(2, payload)
-        elif do := self._ORDERS.get(kind):
-            if self._stranger and kind in _OF_TRUST:
-                _errands().refuse(self.program, self._stranger)
-            do(self, payload)
-
-    def _end(self, status: bytes) -> None:
-        if self._pump is not None:
-            self._pump.finish()
-        self._status = int(status)
-
-    def _go_away(self, reason: bytes) -> None:
-        self.reason = reason.decode("utf-8", "replace")
-
-    def _signal_program(self, number: bytes) -> None:
-        if self._child is not None:
-            self._child.signal(int(number))
+        elif kind == b"X":
+            if self._duties is not None:
+                self._duties.finish()
+            self._status = int(payload)
+        elif kind == b"B":
+            self.reason = payload.decode("utf-8", "replace")
+        elif self._stranger and kind in _OF_TRUST:
+            self.beside("errands").refuse(self.program, self._stranger)
+        elif kind == b"R":
+            self._give_file(payload)
+        else:
+            if self._duties is None:
+                self._duties = self.beside("duties").Duties(self, _show)
+            self._duties.obey(kind, payload)
 
     def _show(self, descriptor: int, data: bytes) -> None:
         """Write what has not been shown in an earlier attempt."""
-        if self._pump is not None:
-            self._pump.drain()
+        if self._duties is not None:
+            self._duties.drain()
         skipped = min(self._to_skip, len(data))
         self._to_skip -= skipped
         self._shown += len(data) - skipped
@@ -230,121 +218,31 @@ class Caller:
         size_max, _, path = request.partition(b"\n")
         if path not in self._files:
             self._files[path] = _read(path, int(size_max))
-        self._send(_frame(b"F", self._files[path]))
+        self.answer(b"F", self._files[path])
 
-    def _give_descriptors(self, request: bytes) -> None:
-        """Send our standard descriptors and the tasks' ends of the pipes that are asked for."""
-        ends = self._pipes(request)
-        rights = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2, *ends))
-        ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)]
-        try:
-            self._socket.sendmsg([_frame(b"D", b"")], ancillary, _socket.MSG_NOSIGNAL)
-        except OSError:
-            return  # The connection is gone: the next receive says so.
-        finally:
-            for number in ends:
-                if number:
-                    posix.close(number)
-
-    def _pipes(self, request: bytes) -> list[int]:
-        streams, *numbers = request.decode().split(" ")
-        first, end, ntasks, *pieces = map(int, numbers)
-        if streams == "-" or (streams == "i" and _is_device(0, alone=ntasks == 1)):
-            return [0] * (end - first) if streams == "i" else []
-        if self._pump is None:
-            self._pump = _pumps().Pump(_show, ntasks, in_pieces=pieces == [1])
-        ends: list[int] = self._pump.open(streams, range(first, end))  # type: ignore[union-attr]
-        return ends
-
-    def _run_program(self, request: bytes) -> None:
-        """Run a program once: another attempt finds how it ended, and does not run it again."""
-        if request not in self._done:
-            self._child = _errands().Child(request, self._forwarded)
-            self._done[request] = self._child.wait(self._socket.fileno(), self._receive)
-            self._child = None
-        self._send(_frame(b"S", self._done[request]))
-
-    def _copy_file(self, request: bytes) -> None:
-        """Copy a file once: another attempt must not meet the first one's copy."""
-        if request not in self._done:
-            self._done[request] = _errands().copied(request)
-        self._send(_frame(b"S", self._done[request]))
-
-    def _follow(self, request: bytes) -> None:
-        """Show what is written to files; what was shown in an earlier attempt is passed over."""
-        if self._pump is None:
-            self._pump = _pumps().Follower(_show, request)
-
-    def _write_file(self, request: bytes) -> None:
-        self._send(_frame(b"S", _errands().written(request)))
+    def answer(self, kind: bytes, payload: bytes) -> None:
+        """Send stokerd a frame."""
+        self._send(_frame(kind, payload))
 
     def _send(self, data: bytes) -> None:
         """Send all of it; if the connection breaks, the next receive says so."""
-        self._is_sending = True
+        self.is_sending = True
         try:
             while data:
-                data = data[self._socket.send(data, _socket.MSG_NOSIGNAL) :]
+                data = data[self.connection.send(data, _socket.MSG_NOSIGNAL) :]
         except OSError:
             return
         finally:
-            self._is_sending = False
-        self._send_signals()
+            self.is_sending = False
+        if self._duties is not None:
+            self._duties.send_signals()
 
-    def _start_forwarding(self, numbers: bytes) -> None:
-        """Pass signals on from now on, but for those that we were started to ignore."""
-        taken = _OF_SHELLS if self.program in _INTERACTIVE else ()
-        for number in map(int, numbers.split()):
-            if number in taken or _signal.getsignal(number) == _signal.SIG_DFL:
-                _signal.signal(number, self._forward)
-                self._forwarded.append(number)
-
-    def _stop_forwarding(self) -> None:
-        while self._forwarded:
-            _signal.signal(self._forwarded.pop(), _signal.SIG_DFL)
-
-    def _forward(self, number: int, _: object) -> None:
-        self._unanswered += number in _INSISTING
-        if self._unanswered > _PATIENCE:
-            posix._exit(128 + number)  # noqa: SLF001 - nobody listens, and the user insists
-        self._signals.append(number)
-        if not self._is_sending:
-            self._send_signals()
-
-    def _send_signals(self) -> None:
-        while self._signals:
-            self._send(_frame(b"I", b"%d" % self._signals.pop(0)))
-
-    _ORDERS = {  # noqa: RUF012 - nobody changes it, and `typing` costs too much
-        b"X": _end,
-        b"R": _give_file,
-        b"A": _give_descriptors,
-        b"P": _run_program,
-        b"K": _signal_program,
-        b"T": _copy_file,
-        b"L": _write_file,
-        b"Y": _follow,
-        b"W": _start_forwarding,
-        b"B": _go_away,
-    }
-    """What a frame has us do, but for text, which comes most often."""
-
-
-def _pumps() -> "ModuleType":
-    try:
-        import pump  # type: ignore[import-not-found]  # noqa: PLC0415 - seldom needed
-    except ImportError:  # We were not run by a launcher, or have turned to the whole library.
-        from stoker.cli import pump  # noqa: PLC0415 - likewise
-    module: ModuleType = pump
-    return module
-
-
-def _errands() -> "ModuleType":
-    try:
-        import errands  # type: ignore[import-not-found]  # noqa: PLC0415 - seldom needed
-    except ImportError:  # As with the pump.
-        from stoker.cli import errands  # noqa: PLC0415 - likewise
-    module: ModuleType = errands
-    return module
+    @staticmethod
+    def beside(name: str) -> "ModuleType":
+        """Import what is seldom needed: from our folder, or the library once we have it all."""
+        if "stoker" in sys.modules:
+            return __import__(f"stoker.cli.{name}", fromlist=[name])
+        return __import__(name)
 
 
 def home_directory() -> bytes:
