@@ -8,7 +8,7 @@ accepted and waits with that reason.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -54,7 +54,7 @@ class Admission:
         self.default_partition = next(each for each in machine.partitions if each.is_default)
         self._idle = {node.name: _idle(node) for node in machine.nodes}
         self._shapes: dict[_Like, Shape] = {}
-        self._feasible: dict[Shape, bool] = {}
+        self._rooms: dict[Shape, _Room] = {}
 
     def change_partition(self, name: str, changes: Mapping[str, object]) -> None:
         """Change a partition until the next start, as `scontrol update` does.
@@ -141,10 +141,11 @@ class Admission:
                 f"partition {partition.name} takes no jobs: its state is {partition.state}",
                 "ESLURM_PARTITION_NOT_AVAIL",
             )
-        self.rules.check(job, self.shape(job))
+        shape = self.shape(job)
+        self.rules.check(job, shape)
         self._check_names(job.spec, partition)
         self._check_licenses(job.spec)
-        if job.hold is Hold.NONE and not self._fits_some_node(job):
+        if job.hold is Hold.NONE and not self._room_for(shape).is_on_a_node:
             raise Infeasible("Requested node configuration is not available")
 
     def check_reservation(self, job: Job) -> None:
@@ -193,21 +194,24 @@ class Admission:
             len(partition.nodes), partition.max_nodes or len(partition.nodes)
         ):
             return Reason.PARTITION_NODE_LIMIT
-        return None if self._could_fit(shape) else Reason.PARTITION_CONFIG
+        return None if self._room_for(shape).is_there else Reason.PARTITION_CONFIG
 
     def _is_let_in(self, job: Job) -> bool:
         """Whether the reservations that it names are for it still: they may have changed."""
         found = map(self.reservations.get, job.spec.reservation.split(","))
         return all(each.admits(job.owner, job.spec.account) for each in found if each is not None)
 
-    def _could_fit(self, shape: Shape) -> bool:
-        known = self._feasible.get(shape)
-        if known is None:
-            known = could_ever_fit(shape, tuple(self._idle.values()))
-            if len(self._feasible) >= _SHAPES_MAX:
-                self._feasible.clear()
-            self._feasible[shape] = known
-        return known
+    def _room_for(self, shape: Shape) -> _Room:
+        room = self._rooms.get(shape)
+        if room is None:
+            if len(self._rooms) >= _SHAPES_MAX:
+                self._rooms.clear()
+            nodes = tuple(self._idle.values())
+            room = self._rooms[shape] = _Room(
+                is_there=could_ever_fit(shape, nodes),
+                is_on_a_node=any(could_host_task(shape, node) for node in nodes),
+            )
+        return room
 
     def _check_names(self, spec: JobSpec, partition: Partition) -> None:
         required = expand_hosts(spec.node_list) if spec.node_list else []
@@ -236,11 +240,6 @@ class Admission:
                     f"cannot give {count} of the licence {name}: there are {total.get(name, 0)}",
                     "ESLURM_INVALID_LICENSES",
                 )
-
-    def _fits_some_node(self, job: Job) -> bool:
-        """Whether one node could give a task its part; totals over nodes do not count here."""
-        shape = self.shape(job)
-        return any(could_host_task(shape, node) for node in self._idle.values())
 
     def _shape_of(
         self,
@@ -291,6 +290,15 @@ class Admission:
         excluded = set(expand_hosts(spec.exclude)) if spec.exclude else set()
         allowed = tuple(name for name in partition.nodes if name not in excluded)
         return None if len(allowed) == len(self._idle) else allowed
+
+
+class _Room(NamedTuple):
+    """What the machine has for jobs of a shape, if nothing else ran."""
+
+    is_there: bool
+    """Whether they fit."""
+    is_on_a_node: bool
+    """Whether one node could give a task its part; totals over nodes do not count here."""
 
 
 def _idle(node: Node) -> FreeNode:
