@@ -43,7 +43,7 @@ def check_names(spec: JobSpec, controller: Controller) -> None:
         InvalidSpec: With Slurm's code.
     """
     partitions = {partition.name for partition in controller.partitions()}
-    for name in spec.partition.split(",") if spec.partition else ():
+    for name in filter(None, spec.partition.split(",")):
         if name not in partitions:
             raise InvalidSpec(
                 f"invalid partition specified: {name}", "ESLURM_INVALID_PARTITION_NAME"

@@ -147,7 +147,7 @@ def _sizes(view: JobView) -> dict[str, Value]:
         "het_job_id": 0,
         "het_job_id_set": "",
         "het_job_offset": 0,
-        "partition": job.partition,
+        "partition": job.shown_partition,
         "prefer": "",
         "memory_per_node": shape.memory_per_node_mib,
         "memory_per_cpu": shape.memory_per_cpu_mib,

@@ -305,7 +305,7 @@ _FIELDS: dict[str, tuple[int, Read, Kind]] = {
     "NNodes": (8, _node_count, "figure"),
     "NodeList": (15, _node_list, "text"),
     "NTasks": (8, _of_step(lambda line: str(line.ntasks)), "figure"),
-    "Partition": (10, _of_job(lambda line: line.job.partition), "text"),
+    "Partition": (10, _of_job(lambda line: line.job.shown_partition), "text"),
     "Priority": (10, _of_job(_priority), "figure"),
     "QOS": (10, _of_job(lambda line: line.job.spec.qos or _NORMAL), "text"),
     "QOSRAW": (6, _of_job(lambda _: "1"), "figure"),

@@ -75,7 +75,7 @@ def run_document(run: Run, style: Style) -> dict[str, Value]:
         "name": job.name,
         "mcs": {"label": ""},
         "nodes": compress_hosts(line.held.nodes) if line.has_run else "None assigned",
-        "partition": job.partition,
+        "partition": job.shown_partition,
         "priority": job.priority,
         "qos": spec.qos or "normal",
         "required": {"CPUs": line.request.cpus, "memory": line.request.memory_mib},

@@ -308,7 +308,7 @@ def _act_on_chosen(told: _Told) -> Generator[Request, Any, None]:
     for ref, job in list(_chosen(told.order, told.controller)):
         if told.order.asks:
             what = f"step_id={ref}" if ref.step else f"job_id={ref}"
-            yield Say(out=f"Cancel {what} name={job.name} partition={job.partition} [y/n]? ")
+            yield Say(out=f"Cancel {what} name={job.name} partition={job.shown_partition} [y/n]? ")
             if not (yield from _agrees(said)):
                 continue
         told.act(ref)
@@ -346,7 +346,7 @@ def _is_wanted(order: _Order, job: Job) -> bool:
     pairs: Iterable[tuple[str, str]] = (
         ("account", spec.account),
         ("name", spec.name),
-        ("partition", job.partition),
+        ("partition", job.shown_partition),
         ("qos", spec.qos or "normal"),
         ("reservation", spec.reservation),
         ("wckey", spec.wckey),

@@ -262,6 +262,17 @@ class Job(msgspec.Struct, gc=False):
         return self.spec.name
 
     @property
+    def shown_partition(self) -> str:
+        """Return where the job is or was; until it has started, where it may start."""
+        asked = self.spec.partition
+        return asked if "," in asked and not self.start_at else self.partition
+
+    @property
+    def has_choice(self) -> bool:
+        """Whether the job may start in one of several partitions."""
+        return "," in self.spec.partition
+
+    @property
     def is_array_rest(self) -> bool:
         """Whether this record stands for the tasks of an array that have not started."""
         return self.array is not None

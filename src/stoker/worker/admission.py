@@ -36,6 +36,9 @@ where that makes a difference."""
 _SHAPES_MAX: Final = 4096
 """How many shapes are remembered, so that equal requests are judged once."""
 
+_CLOSED: Final = frozenset({"DRAIN", "INACTIVE"})
+"""States of a partition that takes no jobs."""
+
 
 class Admission:
     """The machine's rules for jobs that come in."""
@@ -83,27 +86,56 @@ class Admission:
         Raises:
             InvalidSpec: There is none of that name.
         """
+        return self._partitions_of(spec)[0]
+
+    def _partitions_of(self, spec: JobSpec) -> list[Partition]:
         if not spec.partition:
-            return self.default_partition
-        # Of several the first that exists is taken: on one machine none starts earlier.
-        for name in spec.partition.split(","):
-            if name in self.partitions:
-                return self.partitions[name]
+            return [self.default_partition]
+        names = spec.partition.split(",")
+        if found := [self.partitions[name] for name in names if name in self.partitions]:
+            return found
         raise InvalidSpec(
             f"invalid partition specified: {spec.partition}", "ESLURM_INVALID_PARTITION_NAME"
         )
 
+    def check_partitions(self, spec: JobSpec) -> None:
+        """Refuse partitions that there are not.
+
+        Raises:
+            InvalidSpec: The specification names one.
+        """
+        for name in filter(None, spec.partition.split(",")):
+            if name not in self.partitions:
+                raise InvalidSpec(
+                    f"invalid partition specified: {name}", "ESLURM_INVALID_PARTITION_NAME"
+                )
+
+    def choose_partition(self, job: Job) -> None:
+        """Put a waiting job that names several partitions into that where it would start first.
+
+        Source: slurmctld tries them by their tier, and starts the job in the first that takes it.
+        """
+        if not job.has_choice:
+            return
+        chosen = sorted(self._partitions_of(job.spec), key=lambda each: -each.priority_tier)
+        for partition in chosen:
+            job.partition = partition.name
+            if partition.state not in _CLOSED and self.obstacle(job) is None:
+                return
+        job.partition = chosen[0].name
+
     def time_limit_s(self, spec: JobSpec, partition: Partition, user: str = "") -> float | None:
         """Return the job's limit, or None if there is none.
 
-        Where it does not say any, it is the longest that the account book lets the user's job run.
+        Where it does not say any, it is the longest that the account book lets the user's job run;
+        where no default says any either, the longest that all partitions let it run that it names.
         """
         for limit in (
             spec.time_limit_s,
             self._longest_s(spec, partition, user),
             partition.default_time_s,
             self.machine.default_time_s,
-            partition.max_time_s,
+            min(each.max_time_s or FOREVER for each in self._partitions_of(spec)),
         ):
             if limit is not None:
                 return None if limit == FOREVER else limit
@@ -136,7 +168,7 @@ class Admission:
             Infeasible: No node has what it wants of each.
         """
         partition = self.partitions.get(job.partition, self.default_partition)
-        if partition.state in ("DRAIN", "INACTIVE"):
+        if partition.state in _CLOSED:
             raise InvalidSpec(
                 f"partition {partition.name} takes no jobs: its state is {partition.state}",
                 "ESLURM_PARTITION_NOT_AVAIL",

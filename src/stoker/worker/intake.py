@@ -168,6 +168,7 @@ class Intake:
             array_limit=array.limit if array is not None else 0,
         )
         self._admission.check_reservation(job)
+        self._admission.choose_partition(job)
         self._admission.check(job)
         return job
 

@@ -173,6 +173,7 @@ class Ledger:
                 return Reason.DEPENDENCY_NEVER_SATISFIED
             case Verdict.WAITING:
                 return Reason.DEPENDENCY
+        self.admission.choose_partition(job)
         if judged is None:
             return self.admission.obstacle(job)
         like = job.spec_digest, job.partition, job.time_limit_s, job.owner

@@ -107,7 +107,7 @@ class Updates:
         self._admission.rights.check_administrator(by)
         self._admission.change_partition(name, changes)
         for job in list(self._ledger.table):
-            if job.partition == name and is_waiting(job):
+            if is_waiting(job) and name in (job.partition, *job.spec.partition.split(",")):
                 self._ledger.replace(turn, job)
 
     def heed_accounts(self, turn: Turn) -> None:
@@ -139,7 +139,9 @@ class Updates:
         for key in _OF_JOB & changes.keys():
             setattr(wanted, key, changes[key])
         if "partition" in changes:
+            self._admission.check_partitions(wanted.spec)
             wanted.partition = self._admission.partition_of(wanted.spec).name
+            self._admission.choose_partition(wanted)
         if "reservation" in changes:
             self._admission.check_reservation(wanted)
         if is_waiting(job):

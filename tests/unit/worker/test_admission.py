@@ -176,6 +176,61 @@ def test_the_partition_is_the_one_named_the_first_that_exists_or_the_default(adm
         name_of("nosuch")
 
 
+def several(text, limit=None, **more):
+    return waiting_job(spec={"partition": text, **more}, partition="", time_limit_s=limit)
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "chosen"),
+    [
+        ("debug,short", None, "debug"),
+        ("debug,short", 60.0, "short"),
+        ("short,long", 3600.0, "long"),
+        ("drain,inactive,long", 60.0, "long"),
+        ("long,debug", 60.0, "long"),
+        ("long,short", FOREVER, "short"),
+        ("nosuch,short,", 60.0, "short"),
+    ],
+)
+def test_of_several_partitions_a_job_waits_in_the_highest_that_takes_it(
+    admission, text, limit, chosen
+):
+    """That of a higher tier is tried first; if none takes it, the reason is of that one."""
+    job = several(text, limit)
+    admission.choose_partition(job)
+    assert job.partition == chosen
+    assert job.shown_partition == text
+    job.start_at = 5.0
+    assert job.shown_partition == chosen
+
+
+def test_a_partition_that_closes_gives_its_jobs_to_the_others_that_they_name(admission):
+    job = several("debug,short", 60.0)
+    admission.change_partition("short", {"state": "DOWN"})
+    admission.choose_partition(job)
+    assert job.partition == "debug"
+    admission.change_partition("short", {"state": "UP"})
+    admission.choose_partition(job)
+    assert job.partition == "short"
+
+
+def test_a_list_with_a_partition_that_is_not_there_is_refused_by_its_name(admission):
+    admission.check_partitions(JobSpec(name="work", partition="short,"))
+    with pytest.raises(InvalidSpec, match="nosuch"):
+        admission.check_partitions(JobSpec(name="work", partition="short,nosuch"))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("debug,short", 600), ("short,debug", 300), ("long,debug", 86_400), ("debug,narrow", None)],
+)
+def test_the_limit_in_several_partitions_is_the_firsts_default_or_the_least_maximum(
+    admission, text, expected
+):
+    spec = JobSpec(name="work", partition=text)
+    assert admission.time_limit_s(spec, admission.partition_of(spec)) == expected
+
+
 def test_equal_requests_share_one_shape(admission):
     first, second = asking(ntasks=2), asking(ntasks=2)
     first.spec_digest = second.spec_digest = b"digest"

@@ -154,7 +154,7 @@ def _time_lines(view: JobView) -> Iterator[str]:
 
 def _place_lines(view: JobView) -> Iterator[str]:
     job, spec, shape = view.job, view.job.spec, view.shape
-    yield f"Partition={job.partition} AllocNode:Sid={spec.submit_host or 'localhost'}:0"
+    yield f"Partition={job.shown_partition} AllocNode:Sid={spec.submit_host or 'localhost'}:0"
     yield f"ReqNodeList={_hosts(spec.node_list)} ExcNodeList={_hosts(spec.exclude)}"
     yield f"NodeList={view.node_list}"
     if view.batch_host:

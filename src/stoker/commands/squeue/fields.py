@@ -121,7 +121,7 @@ _NICE: Final = Field[JobView]("NICE", lambda view: str(view.job.nice))
 _NODELIST: Final = _whole("NODELIST", lambda view: view.node_list)
 _NODES: Final = Field[JobView]("NODES", lambda view: str(view.node_count))
 _OVER_SUBSCRIBE: Final = Field[JobView]("OVER_SUBSCRIBE", lambda view: view.oversubscribe)
-_PARTITION: Final = Field[JobView]("PARTITION", lambda view: view.job.partition)
+_PARTITION: Final = Field[JobView]("PARTITION", lambda view: view.job.shown_partition)
 _PRIORITY: Final = Field[JobView]("PRIORITY", lambda view: f"{view.priority / _PRIORITY_UNIT:.14f}")
 _PRIORITY_LONG: Final = Field[JobView]("PRIORITY", lambda view: str(view.priority))
 _QOS: Final = Field[JobView]("QOS", lambda view: view.qos)
@@ -370,7 +370,7 @@ SORT_KEYS: Mapping[str, Callable[[JobView], Any]] = MappingProxyType(
         "N": lambda view: _natural(view.batch_host or ""),
         "O": lambda view: view.job.spec.contiguous,
         "p": lambda view: view.priority,
-        "P": lambda view: view.job.partition,
+        "P": lambda view: view.job.shown_partition,
         "q": lambda view: view.qos,
         "Q": lambda view: view.priority,
         "r": lambda view: view.reason,
