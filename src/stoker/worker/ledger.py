@@ -8,7 +8,7 @@ the last word on states.
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from os import urandom
 from typing import Final
 
@@ -44,6 +44,8 @@ _SHARED: Final = (
 """What the waiting tasks of one record have in common."""
 
 _TOKEN_SIZE: Final = 8
+_TOKENS_DRAWN: Final = 128
+"""How many are drawn at a time: to ask the kernel takes longer than most of a job's reservation."""
 _TIMES_OF_JOB: Final = ("submit_at", "eligible_at", "start_at", "suspended_at")
 _TIMES_OF_ALLOCATION: Final = ("reserved_at", "allocated_at")
 
@@ -62,6 +64,7 @@ class Ledger:
         self.witnesses: list[Witness] = []
         """Who hears, in the same turn, of what happens to jobs."""
         self.statistics = Statistics()
+        self._tokens = _tokens()
 
     def rebuild(self) -> None:
         """Fill memory, books and lanes from the record, and let waiting jobs find their places."""
@@ -213,8 +216,8 @@ class Ledger:
         the job opens a lane, unless others still stand in the one that it opened before.
         """
         assert job.state is JobState.PENDING, f"job {job.job_id} is {job.state}"
-        if job.is_array_rest:
-            job = self.split(turn, job, job.array.first)  # type: ignore[union-attr]
+        if job.array is not None:
+            job = self._split_off(turn, job, job.array.pop_first())
         self.table.displace(job)
         self.table.count_task(job, +1)
         if not lane:
@@ -225,12 +228,12 @@ class Ledger:
             job_id=job.job_id,
             attempt=job.restarts,
             shares=tuple(shares),
-            token=urandom(_TOKEN_SIZE).hex(),
+            token=next(self._tokens),
             reserved_at=turn.now,
             lane=lane,
         )
-        if job.allocation.lane:
-            self.lanes.join(job.allocation.lane, job.job_id)
+        if lane:
+            self.lanes.join(lane, job.job_id)
         # The job's own record says nothing of a reservation: it need not be written again.
         turn.touch_allocation(job.allocation)
         return job
@@ -239,6 +242,9 @@ class Ledger:
         """Give a task of an array's record one of its own; the last one keeps the array's."""
         assert rest.array is not None
         rest.array.remove(task)
+        return self._split_off(turn, rest, task)
+
+    def _split_off(self, turn: Turn, rest: Job, task: int) -> Job:
         turn.touch(rest)
         if not rest.array:
             rest.array, rest.array_task_id = None, task
@@ -458,6 +464,8 @@ class Ledger:
 
     def _tell_dependents(self, turn: Turn, job: Job) -> None:
         """Let those look again who wait for the job: it has started, ended or waits again."""
+        if not self.table.has_dependents:
+            return
         waiting = self.table.dependents(job)
         if job.state.has_ended or is_waiting(job):
             waiting += self.table.singletons(job)
@@ -465,6 +473,14 @@ class Ledger:
             # What one of them does of its news may have ended another.
             if self.table.get(each.job_id) is each:
                 self.refresh(turn, each, news=job)
+
+
+def _tokens() -> Iterator[str]:
+    """Yield names that nobody can guess, each once."""
+    while True:
+        drawn = urandom(_TOKEN_SIZE * _TOKENS_DRAWN)
+        for start in range(0, len(drawn), _TOKEN_SIZE):
+            yield drawn[start : start + _TOKEN_SIZE].hex()
 
 
 def count_pause(job: Job, at: float) -> None:

@@ -66,30 +66,35 @@ class Notifier(Witness):
     def started(self, turn: Turn, job: Job) -> None:
         """Tell that a job began; of an array, only once."""
         self._told.pop(job.job_id, None)
-        types = mail.wanted(job)
-        if mail.BEGIN in types:
+        if job.spec.mail_type and mail.BEGIN in mail.wanted(job):
             self._mail(turn, job, mail.BEGIN, job.state)
-        self._notify(turn, job, mail.BEGIN, job.state)
+        if self._settings().notify_prog:
+            self._notify(turn, job, mail.BEGIN, job.state)
 
     def ended(self, turn: Turn, job: Job, state: JobState) -> None:
         """Tell that a job ended; of an array, when all of it has."""
         self._told.pop(job.job_id, None)
+        if job.spec.mail_type:
+            self._mail_end(turn, job, state)
+        if self._settings().notify_prog:
+            self._notify(turn, job, mail.kind_of_end([state], _ENDS), state)
+
+    def _mail_end(self, turn: Turn, job: Job, state: JobState) -> None:
         types = mail.wanted(job)
-        if types:
-            if state is JobState.TIMEOUT and mail.TIME_LIMIT in types:
-                self._mail(turn, job, mail.TIME_LIMIT, state)
-            if not mail.is_summed_up(job, types):
-                self._mail(turn, job, mail.kind_of_end([state], types), state)
-            elif not self._table.is_active(job.array_job_id):
-                self._sum_up(turn, job, types)
-        self._notify(turn, job, mail.kind_of_end([state], _ENDS), state)
+        if state is JobState.TIMEOUT and mail.TIME_LIMIT in types:
+            self._mail(turn, job, mail.TIME_LIMIT, state)
+        if not mail.is_summed_up(job, types):
+            self._mail(turn, job, mail.kind_of_end([state], types), state)
+        elif not self._table.is_active(job.array_job_id):
+            self._sum_up(turn, job, types)
 
     def requeued(self, turn: Turn, job: Job) -> None:
         """Tell that a job waits again."""
         self._told.pop(job.job_id, None)
         if mail.REQUEUE in mail.wanted(job):
             self._mail(turn, job, mail.REQUEUE, job.state)
-        self._notify(turn, job, mail.REQUEUE, job.state)
+        if self._settings().notify_prog:
+            self._notify(turn, job, mail.REQUEUE, job.state)
 
     def is_stuck(self, turn: Turn, job: Job) -> None:
         """Tell that what a job depends on can never come to be."""
@@ -156,9 +161,9 @@ class Notifier(Witness):
         )
 
     def _notify(self, turn: Turn, job: Job, kind: str, state: JobState) -> None:
-        """Post one notice for the hook, if it wants to hear of such an event."""
+        """Post one notice for the hook, which is there, if it wants to hear of such an event."""
         settings = self._settings()
-        if not settings.notify_prog or kind not in settings.notify_types.split(","):
+        if kind not in settings.notify_types.split(","):
             return
         event_id = f"{HOOK}{job.job_id}.{job.restarts}.{kind}"
         said = {

@@ -223,16 +223,23 @@ class ResourceTracker(Observable):
             Overcommitted: The successor holds something already.
         """
         # Where nobody is to hear of it, the lock will do: jobs in lanes come by here one by one.
-        with self.changing() if self.has_observers else self._lock:
-            if successor in self._held:
-                raise Overcommitted(f"cannot hand over to job {successor}: it holds resources")
-            shares = self._held.pop(job, None)
-            if shares is None:
-                raise NotHeld(f"cannot hand over from job {job}: it holds nothing")
-            self._held[successor] = shares
-            if self.has_observers:
-                self._count(shares, -1)
-                self._count(shares, +1)
+        if not self.has_observers:
+            with self._lock:
+                self._pass_on(job, successor)
+            return
+        with self.changing():
+            shares = self._pass_on(job, successor)
+            self._count(shares, -1)
+            self._count(shares, +1)
+
+    def _pass_on(self, job: int, successor: int) -> tuple[NodeShare, ...]:
+        if successor in self._held:
+            raise Overcommitted(f"cannot hand over to job {successor}: it holds resources")
+        shares = self._held.pop(job, None)
+        if shares is None:
+            raise NotHeld(f"cannot hand over from job {job}: it holds nothing")
+        self._held[successor] = shares
+        return shares
 
     def held(self, job: int) -> tuple[NodeShare, ...] | None:
         """Return what the job holds, if anything."""

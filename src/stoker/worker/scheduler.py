@@ -354,13 +354,13 @@ class ResourceScheduler:
         return Fences(reservations, (), turn.now).concern(shape)
 
     def _next_of(self, shape: Shape, before: Order | None) -> Iterator[Job]:
-        queues = self._ledger.table.queues
-        while waiting := queues.get(shape):
-            first = waiting[0]
-            job = self._ledger.table.jobs[first.job_id]
-            is_next = first.count >= 1 and (before is None or first.order <= before)
+        table = self._ledger.table
+        while waiting := table.queues.get(shape):
+            first = waiting.first
+            job = table.jobs[first.job_id]
+            is_next = before is None or first.order <= before
             # An interactive job has nothing that the shepherd could start in its turn.
-            if not is_next or job.spec.interactive:
+            if not is_next or job.spec.interactive or not table.startable(job.job_id):
                 return
             yield job
 

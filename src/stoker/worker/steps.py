@@ -119,8 +119,6 @@ class StepKeeper:
                 self._descriptors.pop(handle)[1].let_go()
 
     def _drop_descriptors(self, job_id: int) -> None:
-        if not self._descriptors:
-            return
         kept = self._descriptors.items()
         self.detach([handle for handle, (request, _) in kept if request.job_id == job_id])
 
@@ -273,12 +271,14 @@ class StepKeeper:
 
     def end_all(self, turn: Turn, job: Job, at: float) -> None:
         """End the steps that a job leaves behind, and forget its steps: they are on record."""
-        for step in self._books.pop(job.job_id, _EMPTY).open.values():
+        book = self._books.pop(job.job_id, None)
+        for step in book.open.values() if book is not None else ():
             step.end_at = max(at, step.start_at)
             step.state = JobState.CANCELLED
             step.exit_signal = _ENDED_BY
             turn.touch_step(step)
-        self._drop_descriptors(job.job_id)
+        if self._descriptors:
+            self._drop_descriptors(job.job_id)
 
     def signal(self, turn: Turn, step: Step, number: int) -> None:
         """Send a signal to every task of a step."""

@@ -48,9 +48,9 @@ class WaitingQueue(Sequence[Waiting]):
         self._count_of = count_of
 
     @property
-    def first_order(self) -> Order:
-        """Return the order of the first job; there is one."""
-        return self._entries[self._gap].order
+    def first(self) -> Place:
+        """Return where the first job waits; there is one."""
+        return self._entries[self._gap]
 
     def add(self, place: Place) -> bool:
         """Let the job wait at its place; return whether it is the first now."""
@@ -155,7 +155,7 @@ class JobTable:
         self.jobs[job.job_id] = job
         self.owned[job.owner.user_id] += 1
         if job.array_job_id:
-            self._arrays.setdefault(job.array_job_id, set()).add(job.job_id)
+            _add(self._arrays, job.array_job_id, job.job_id)
         self.learn_names(job)
 
     def remove(self, job: Job) -> None:
@@ -163,25 +163,29 @@ class JobTable:
         self.displace(job)
         del self.jobs[job.job_id]
         self.owned[job.owner.user_id] -= 1
-        _discard(self._arrays, job.array_job_id, job.job_id)
+        if job.array_job_id:
+            _discard(self._arrays, job.array_job_id, job.job_id)
         self.forget_names(job)
 
     def learn_names(self, job: Job) -> None:
         """Index a job by its name and by what it depends on."""
-        name = (job.owner.user_id, job.name)
-        self._namesakes.setdefault(name, set()).add(job.job_id)
-        if _is_singleton(job):
-            self._singletons.setdefault(name, set()).add(job.job_id)
-        self._watch_dependencies(job)
+        name = (job.owner.user_id, job.spec.name)
+        _add(self._namesakes, name, job.job_id)
+        if job.dependency is not None:
+            if _is_singleton(job.dependency):
+                _add(self._singletons, name, job.job_id)
+            self._watch_dependency(job, job.dependency)
         if self.submitted is not None:
             self.submitted.add(job)
 
     def forget_names(self, job: Job) -> None:
         """Undo `learn_names`, before name or dependency change."""
-        name = (job.owner.user_id, job.name)
+        name = (job.owner.user_id, job.spec.name)
         _discard(self._namesakes, name, job.job_id)
-        _discard(self._singletons, name, job.job_id)
-        self._forget_dependencies(job)
+        if self._singletons:
+            _discard(self._singletons, name, job.job_id)
+        if self._awaited:
+            self._forget_dependencies(job)
         if self.submitted is not None:
             self.submitted.remove(job)
 
@@ -196,8 +200,6 @@ class JobTable:
 
     def singletons(self, job: Job) -> list[Job]:
         """Return the owner's jobs of the same name that wait to be the only one, by id."""
-        if not self._singletons:
-            return []
         found = self._singletons.get((job.owner.user_id, job.name), ())
         return [self.jobs[each] for each in sorted(found)]
 
@@ -211,7 +213,7 @@ class JobTable:
         place = Place((-shape.priority_tier, *self._order_of(job)), job.job_id, shape)
         self._places[job.job_id] = place
         queue = self.queues.get(shape)
-        before = queue.first_order if queue is not None else None
+        before = queue.first.order if queue is not None else None
         if queue is None:
             queue = self.queues[shape] = WaitingQueue(self.startable)
         if queue.add(place):
@@ -230,7 +232,7 @@ class JobTable:
         if place is None:
             return
         queue = self.queues[place.shape]
-        before = queue.first_order
+        before = queue.first.order
         queue.remove(place)
         self._move_front(place.shape, queue, before)
         if not queue:
@@ -242,13 +244,18 @@ class JobTable:
 
     def _move_front(self, shape: Shape, queue: WaitingQueue, before: Order | None) -> None:
         """Keep the queue at the place of its first job, which was that of *before*."""
-        after = queue.first_order if queue else None
+        after = queue.first.order if queue else None
         if before == after:
             return
+        fronts = self._fronts
         if before is not None:
-            del self._fronts[bisect_left(self._fronts, before, key=itemgetter(0))]
+            index = bisect_left(fronts, before, key=itemgetter(0))
+            if after is not None and before < after and _is_before(after, fronts, index + 1):
+                fronts[index] = after, fronts[index][1]
+                return
+            del fronts[index]
         if after is not None:
-            insort(self._fronts, (after, Queue(shape, queue)), key=itemgetter(0))
+            insort(fronts, (after, Queue(shape, queue)), key=itemgetter(0))
 
     def shape(self, job: Job) -> Shape | None:
         """Return the shape under which the job waits, if it is eligible."""
@@ -278,17 +285,18 @@ class JobTable:
 
     # Dependencies.
 
-    def _watch_dependencies(self, job: Job) -> None:
-        if job.dependency is None:
-            return
-        awaited = self._awaited[job.job_id] = _awaited(job.dependency)
+    @property
+    def has_dependents(self) -> bool:
+        """Whether any job waits for another one; asked for often."""
+        return bool(self._dependents or self._singletons)
+
+    def _watch_dependency(self, job: Job, dependency: Dependency) -> None:
+        awaited = self._awaited[job.job_id] = _awaited(dependency)
         for each in awaited:
-            self._dependents.setdefault(each, set()).add(job.job_id)
+            _add(self._dependents, each, job.job_id)
 
     def dependents(self, job: Job) -> list[Job]:
         """Return the jobs that wait for this one, or for its array."""
-        if not self._dependents:
-            return []
         found: set[int] = set()
         for awaited in {job.job_id, job.array_job_id} - {0}:
             found |= self._dependents.get(awaited, set())
@@ -332,6 +340,14 @@ def _awaited(dependency: Dependency) -> frozenset[int]:
     return frozenset(each.job_id for each in dependency.conditions if each.job_id)
 
 
+def _add(index: dict[_Key, set[int]], key: _Key, job_id: int) -> None:
+    members = index.get(key)
+    if members is None:
+        index[key] = {job_id}
+    else:
+        members.add(job_id)
+
+
 def _discard(index: dict[_Key, set[int]], key: _Key, job_id: int) -> None:
     members = index.get(key)
     if members is not None:
@@ -340,7 +356,9 @@ def _discard(index: dict[_Key, set[int]], key: _Key, job_id: int) -> None:
             del index[key]
 
 
-def _is_singleton(job: Job) -> bool:
-    return job.dependency is not None and any(
-        each.kind == "singleton" for each in job.dependency.conditions
-    )
+def _is_before(order: Order, fronts: Sequence[tuple[Order, Queue]], index: int) -> bool:
+    return index == len(fronts) or order < fronts[index][0]
+
+
+def _is_singleton(dependency: Dependency) -> bool:
+    return any(each.kind == "singleton" for each in dependency.conditions)

@@ -37,6 +37,8 @@ def latest_start_at(job: Job) -> float:
 
 def due_at(job: Job) -> float:
     """Return when the job must be looked at, if nothing happens to it before."""
+    if not (job.spec.deadline_at or job.spec.interactive):
+        return FOREVER
     if is_waiting(job):
         return latest_start_at(job)
     deadline_at = job.spec.deadline_at or FOREVER

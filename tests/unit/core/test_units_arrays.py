@@ -89,10 +89,13 @@ def test_tasks_leave_from_the_front_one_by_one():
     left = []
     while tasks:
         left.append(tasks.first)
-        tasks.remove(tasks.first)
+        assert tasks.pop_first() == left[-1]
+        assert len(tasks) == 6 - len(left)
     assert left == [1, 3, 5, 7, 9, 20]
     with pytest.raises(IndexError):
         _ = tasks.first
+    with pytest.raises(IndexError):
+        tasks.pop_first()
 
 
 def test_a_task_leaves_from_the_middle_and_comes_back():

@@ -130,7 +130,7 @@ def test_a_queue_is_a_sorted_list_whatever_comes_and_goes(steps):
     assert [job.job_id for job in queue] == sorted(plain)
     assert [job.job_id for job in queue[1:3]] == sorted(plain)[1:3]
     if plain:
-        assert queue.first_order == (min(plain),)
+        assert queue.first.order == (min(plain),)
         assert queue[-1].job_id == max(plain)
 
 

@@ -84,6 +84,16 @@ class TaskSet:
         """Return the largest task; IndexError if there is none."""
         return self._runs[0][-1]
 
+    def pop_first(self) -> int:
+        """Take the smallest task out and return it; IndexError if there is none."""
+        run = self._runs[-1]
+        if len(run) > 1:
+            self._runs[-1] = run[1:]
+        else:
+            self._runs.pop()
+        self._count -= 1
+        return run[0]
+
     def remove(self, task: int) -> None:
         """Take *task* out; KeyError if it is not in."""
         at = self._find(task)
@@ -91,11 +101,7 @@ class TaskSet:
             raise KeyError(task)
         run = self._runs[at]
         place = run.index(task)
-        if place == 0 and len(run) > 1:
-            # The first one starts first: thousands go this way, one by one.
-            self._runs[at] = run[1:]
-        else:
-            self._runs[at : at + 1] = [part for part in (run[place + 1 :], run[:place]) if part]
+        self._runs[at : at + 1] = [part for part in (run[place + 1 :], run[:place]) if part]
         self._count -= 1
 
     def discard(self, task: int) -> None:
