@@ -17,6 +17,7 @@ from typing import Final
 from stoker.commands.sacctmgr.applying import with_wishes
 from stoker.commands.sacctmgr.desk import NO_PRIVILEGE, Desk, Talk
 from stoker.commands.sacctmgr.draft import Draft
+from stoker.commands.sacctmgr.limits import ASSOCIATION_SETTINGS
 from stoker.commands.sacctmgr.records import shares
 from stoker.commands.sacctmgr.wishes import EntityName, read_wishes
 from stoker.commands.sacctmgr.words import Word, read_word
@@ -42,23 +43,12 @@ MaxWallDurationPerJob=1:Description='Test Account':Organization='Test'
 # User - 'lipari':MaxTRESPerJob=node=2:MaxJobs=3:MaxTRESMinsPerJob=cpu=4:FairShare=1:\
 MaxWallDurationPerJob=1
 """
-_LIMITS: Final = (
-    ("GrpJobs", "grp_jobs"),
-    ("GrpJobsAccrue", "grp_jobs_accrue"),
-    ("GrpSubmitJobs", "grp_submit_jobs"),
-    ("GrpTRES", "grp_tres"),
-    ("GrpTRESMins", "grp_tres_mins"),
-    ("GrpTRESRunMins", "grp_tres_run_mins"),
-    ("GrpWall", "grp_wall"),
-    ("MaxJobs", "max_jobs"),
-    ("MaxJobsAccrue", "max_jobs_accrue"),
-    ("MaxSubmitJobs", "max_submit_jobs"),
-    ("MaxTRESPerJob", "max_tres"),
-    ("MaxTRESPerNode", "max_tres_per_node"),
-    ("MaxTRESMinsPerJob", "max_tres_mins"),
-    ("MaxWallDurationPerJob", "max_wall"),
-    ("MinPrioThresh", "min_prio_threshold"),
-)
+_LONG_NAMES: Final = {
+    "MaxTRES": "MaxTRESPerJob",
+    "MaxTRESMins": "MaxTRESMinsPerJob",
+    "MaxWall": "MaxWallDurationPerJob",
+}
+"""What some limits are called in a file."""
 _WRITE: Final = 'for part in "$@"; do printf %s "$part"; done >"$0"'
 _PART: Final = 32_768
 """Characters in one argument of the shell that writes the file."""
@@ -140,10 +130,11 @@ def _quoted(text: str) -> str:
 
 def _options(own: Association) -> Iterator[str]:
     yield f"Fairshare={shares(own.shares)}"
-    for name, field in _LIMITS:
+    for name, field in ASSOCIATION_SETTINGS:
         value = getattr(own.limits, field)
         if value not in (None, {}):
-            yield f"{name}={value if isinstance(value, int) else format_tres(value)}"
+            text = value if isinstance(value, int) else format_tres(value)
+            yield f"{_LONG_NAMES.get(name, name)}={text}"
     if own.priority is not None:
         yield f"Priority={own.priority}"
     if own.default_qos:

@@ -214,7 +214,7 @@ def shown(value: Any, field: str) -> str:
     return format_duration(value * 60) if field.endswith("_wall") else str(value)
 
 
-_SETTINGS: Final[Sequence[tuple[str, str]]] = (
+ASSOCIATION_SETTINGS: Final[Sequence[tuple[str, str]]] = (
     ("GrpJobs", "grp_jobs"),
     ("GrpJobsAccrue", "grp_jobs_accrue"),
     ("GrpSubmitJobs", "grp_submit_jobs"),
@@ -231,8 +231,9 @@ _SETTINGS: Final[Sequence[tuple[str, str]]] = (
     ("MaxWall", "max_wall"),
     ("MinPrioThresh", "min_prio_threshold"),
 )
+"""The limits of an association by what they are called where they are set, and their fields."""
 _QOS_SETTINGS: Final[Sequence[tuple[str, str]]] = (
-    *_SETTINGS[:7],
+    *ASSOCIATION_SETTINGS[:7],
     ("MaxJobsPerAccount", "max_jobs_pa"),
     ("MaxJobsPerUser", "max_jobs_pu"),
     ("MaxJobsAccruePerAccount", "max_jobs_accrue_pa"),
@@ -254,7 +255,7 @@ _QOS_SETTINGS: Final[Sequence[tuple[str, str]]] = (
 
 def settings_of_association(changes: Mapping[str, object]) -> str:
     """Return what a request sets, a line each, as it is shown before a change is made."""
-    return _settings(_SETTINGS, changes, 14)
+    return _settings(ASSOCIATION_SETTINGS, changes, 14)
 
 
 def settings_of_qos(changes: Mapping[str, object]) -> str:
