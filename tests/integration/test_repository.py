@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import chain
 
 import msgspec
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from stoker.core.database import Database
 from stoker.core.enums import AllocationState, Hold, JobState, Reason
+from stoker.core.idpages import are_more_than, ended_pages, id_pages
 from stoker.core.models import (
     NO_TASK,
     Allocation,
@@ -332,12 +334,45 @@ def past(repository):
 def test_history_is_who_lived_in_the_window_and_fits(past, wanted, found):
     assert ids(past.history(wanted)) == found
 
+    for size in (1, 2, 100):
+        pages = list(id_pages(past.database, wanted, size))
+        assert sorted(job_id for page in pages for job_id in page) == found
+        assert all(len(page) <= size or wanted.job_ids for page in pages)
+    assert are_more_than(past.database, wanted, len(found) - 1)
+    assert not are_more_than(past.database, wanted, len(found))
+
+
+def test_who_ends_between_two_pages_is_on_one_of_them(past):
+    pages = id_pages(past.database, HistoryFilter(), 1)
+    found = list(next(pages))
+    for job_id, at in ((3, 400.0), (5, 90.0)):
+        save(past, make(job_id, submit_at=80.0, end_at=at, state=JobState.CANCELLED))
+    found += [job_id for page in pages for job_id in page]
+    assert sorted(found) == [1, 2, 3, 4, 5]
+
+
+def test_those_that_ended_since_come_in_the_order_of_their_ends(past):
+    for size in (1, 2, 100):
+        assert list(chain(*ended_pages(past.database, 120.0, size))) == [1, 2]
+        assert list(chain(*ended_pages(past.database, 120.5, size))) == [2]
+        assert list(chain(*ended_pages(past.database, 500.0, size))) == []
+
+
+def test_what_would_take_long_to_count_counts_as_many(past):
+    save(past, *(make(job_id, end_at=130.0, state=JobState.COMPLETED) for job_id in range(10, 90)))
+    rare = HistoryFilter(names=("other",))
+    assert not are_more_than(past.database, rare, 100)
+    assert are_more_than(past.database, rare, 2)
+    assert list(chain(*id_pages(past.database, rare, 3))) == [3]
+
 
 def test_history_over_very_many_ids_asks_in_parts(past):
     many = tuple(range(1, 40_000))
     assert ids(past.history(HistoryFilter(job_ids=many))) == [1, 2, 3, 4, 5]
     assert ids(past.history(HistoryFilter(array_job_ids=many, user_ids=(2002,)))) == [5]
     assert ids(past.jobs(many)) == [1, 2, 3, 4, 5]
+    assert sorted(chain(*id_pages(past.database, HistoryFilter(job_ids=many)))) == [1, 2, 3, 4, 5]
+    assert not are_more_than(past.database, HistoryFilter(job_ids=many), 5)
     assert ids(past.jobs([5, 1] * 5000)) == [1, 5]
     assert past.attempts(many) == []
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from errno import EISDIR, ENOENT
 from typing import Any
 
@@ -35,16 +35,16 @@ from stoker.scheduling.snapshot import Shape
 from stoker.worker.admission import Admission
 from stoker.worker.call import Answer, Call, Conversation, ReadFile, Request, Say
 from stoker.worker.controller import (
-    HistoryQuery,
     Host,
     NodeStatus,
-    Record,
     StepRequest,
     Submission,
     TaskSample,
     TrialStart,
 )
+from stoker.worker.history import HistoryQuery, Record
 from stoker.worker.statistics import Statistics
+from support.lookout import FakeLookout
 from support.machines import free_node
 
 ALICE = Owner(2001, "alice", 2001, "alice")
@@ -107,6 +107,7 @@ class FakeController:
         self.jobs: dict[int, Job] = {}
         self.step_records: dict[int, list[Step]] = {}
         self.reservations = FakeDesk()
+        self.lookout = FakeLookout(self)
         self.submissions: list[Submission] = []
         self.calls: list[tuple[Any, ...]] = []
         self.refusals: dict[str, Exception] = {}
@@ -212,9 +213,6 @@ class FakeController:
     def active_jobs(self) -> Iterable[Job]:
         return [job for job in self.jobs.values() if not job.state.has_ended]
 
-    def look_through(self, read: Callable[[Sequence[Job]], Any]) -> Iterator[Any]:
-        return iter([read(list(self.active_jobs()))])
-
     def recent_jobs(self) -> Sequence[Job]:
         return [job for job in self.jobs.values() if job.state.has_ended]
 
@@ -223,14 +221,6 @@ class FakeController:
         if not found:
             raise UnknownJob(str(ref))
         return found
-
-    def recorded_ids(self, query: HistoryQuery) -> Sequence[int]:
-        return sorted(record.job.job_id for record in self.history(query))
-
-    def look_into(
-        self, job_ids: Sequence[int], read: Callable[[Sequence[Record]], Any]
-    ) -> Iterator[Any]:
-        return iter([read([Record(self.jobs[each], (), ()) for each in job_ids])])
 
     def recorded_jobs(self, query: HistoryQuery) -> Sequence[Job]:
         ids = {ref.job_id for ref in query.refs}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +20,9 @@ from stoker.core.models import (
 )
 from stoker.core.units import JobRef, TaskSet
 from stoker.scheduling.snapshot import Shape
-from stoker.worker.controller import HistoryQuery, NodeStatus, Record
+from stoker.worker.controller import NodeStatus
+from stoker.worker.history import HistoryQuery, Record
+from support.lookout import FakeLookout
 
 ALICE = Owner(2001, "alice", 2001, "alice")
 BOB = Owner(2002, "bob", 2002, "bob")
@@ -45,6 +47,7 @@ class RecordedCluster:
         self.records = list(recorded_jobs() if records is None else records)
         self.moment = now
         self.asked: list[HistoryQuery] = []
+        self.lookout = FakeLookout(self, per_look=3)
 
     def now(self) -> float:
         return self.moment
@@ -90,16 +93,6 @@ class RecordedCluster:
 
     def environment(self, _: Job) -> Sequence[str]:
         return ("A=1", "B=2")
-
-    def recorded_ids(self, query: HistoryQuery) -> Sequence[int]:
-        return [record.job.job_id for record in self._matching(query)]
-
-    def look_into(
-        self, job_ids: Sequence[int], read: Callable[[Sequence[Record]], Any]
-    ) -> Iterator[Any]:
-        for start in range(0, len(job_ids), 3):
-            some = job_ids[start : start + 3]
-            yield read([each for each in self.records if each.job.job_id in some])
 
     def history(self, query: HistoryQuery) -> Sequence[Record]:
         """Select as the real one does, by id; its window keeps what lived in it."""

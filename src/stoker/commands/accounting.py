@@ -28,7 +28,8 @@ from stoker.core.enums import JobState, Reason
 from stoker.core.models import BATCH, NO_TASK, Allocation, Job, NodeShare, Step, Usage
 from stoker.core.units import elapsed_between
 from stoker.scheduling.snapshot import Shape
-from stoker.worker.controller import Controller, Record
+from stoker.worker.controller import Controller
+from stoker.worker.history import Record
 
 _NOTICED_S = 5.0
 """Within so many seconds slurmctld tells slurmdbd of what waits."""

@@ -10,11 +10,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeAlias
+from functools import lru_cache
+from typing import Final, TypeAlias
 
 Value: TypeAlias = "Mapping[str, Value] | Sequence[Value] | str | int | float | bool | None"
 
-_RELEASE = "22.05.8"
+YAML_END: Final = "...\n"
+"""The mark that ends a YAML document."""
+
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False)
+_RELEASE: Final = "22.05.8"
 
 
 def document(plugin: str, name: str, content: Mapping[str, Value]) -> dict[str, Value]:
@@ -28,36 +33,46 @@ def document(plugin: str, name: str, content: Mapping[str, Value]) -> dict[str, 
 
 def to_json(value: Value) -> str:
     """Return *value* as JSON; no line break ends it."""
-    return "".join(_json(value, ""))
+    return _json(value, "")
 
 
 def to_yaml(value: Value) -> str:
     """Return *value* as YAML, from its first line to its end mark."""
     lines = "".join(f"{line}\n" for line in _yaml(value, ""))
-    return f"%YAML 1.1\n--- !!map\n{lines}...\n"
+    return f"%YAML 1.1\n--- !!map\n{lines}{YAML_END}"
 
 
-def _json(value: Value, margin: str) -> Iterator[str]:
+def to_yaml_item(value: Value) -> str:
+    """Return *value* as YAML has it in a list that is the last entry of a document."""
+    return "".join(f"{line}\n" for line in _yaml_entry("- ", value, ""))
+
+
+def _json(value: Value, margin: str) -> str:
+    # Scalars first: a long listing has a hundred of them for each job.
+    if value is None or isinstance(value, str | int | float):
+        return _scalar(value)
     inner = margin + "  "
     if isinstance(value, Mapping):
-        entries = [f"{inner}{_scalar(key)}: {''.join(_json(value[key], inner))}" for key in value]
-        yield from _between("{", entries, "}", margin)
-    elif isinstance(value, Sequence) and not isinstance(value, str):
-        entries = [inner + "".join(_json(each, inner)) for each in value]
-        yield from _between("[", entries, "]", margin)
-    else:
-        yield _scalar(value)
+        entries = [f"{inner}{_key(key)}: {_json(value[key], inner)}" for key in value]
+        return _between("{", entries, "}", margin)
+    entries = [inner + _json(each, inner) for each in value]
+    return _between("[", entries, "]", margin)
 
 
-def _between(first: str, entries: Sequence[str], last: str, margin: str) -> Iterator[str]:
-    yield f"{first}\n"
-    if entries:
-        yield ",\n".join(entries) + "\n"
-    yield margin + last
+def _between(first: str, entries: Sequence[str], last: str, margin: str) -> str:
+    if not entries:
+        return f"{first}\n{margin}{last}"
+    lines = ",\n".join(entries)
+    return f"{first}\n{lines}\n{margin}{last}"
 
 
 def _scalar(value: str | float | bool | None) -> str:  # noqa: FBT001 - any scalar
-    return json.dumps(value, ensure_ascii=False).replace("/", "\\/")
+    return _ENCODER.encode(value).replace("/", "\\/")
+
+
+@lru_cache(maxsize=1024)
+def _key(name: str) -> str:
+    return _scalar(name)
 
 
 def _yaml(value: Value, margin: str) -> Iterator[str]:

@@ -8,13 +8,11 @@ Source: squeue(1), scontrol(1), and the recorded behaviour of Slurm.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from copy import copy
-from datetime import tzinfo
 
 from stoker.commands.foreseen import Room, nodes_foreseen
 from stoker.commands.gpus import told_gres
-from stoker.core.accounts import NORMAL
+from stoker.commands.scene import Scene
 from stoker.core.enums import Hold, JobState, Reason
 from stoker.core.models import NO_TASK, Allocation, Job
 from stoker.core.units import (
@@ -24,19 +22,11 @@ from stoker.core.units import (
     compress_hosts,
     elapsed_between,
     format_memory,
-    format_time,
     show_dependency,
     shown_pattern,
-    zone_of,
 )
 from stoker.scheduling.snapshot import Shape
-from stoker.worker.call import Call
-from stoker.worker.controller import Controller
 
-_TASKS_SIZE = 64
-"""Bytes for an array's waiting tasks and a zero, unless SLURM_BITSTR_LEN says otherwise."""
-FORESEEN_S = 86_400
-"""How far ahead starts are told, as Slurm's ``bf_window`` does: a day."""
 _WAITING_FAILURES = frozenset(
     {
         JobState.PENDING,
@@ -47,44 +37,6 @@ _WAITING_FAILURES = frozenset(
     }
 )
 """States in which NODELIST(REASON) is the reason."""
-
-
-class Scene:
-    """What all records of one answer have in common: the time, and how times are written."""
-
-    def __init__(self, call: Call, controller: Controller) -> None:
-        """Take it from the caller's environment."""
-        self.now = controller.now()
-        self.cluster = controller.cluster_name
-        self.zone: tzinfo = zone_of(call.environment.get("TZ", ""))
-        self.style = call.environment.get("SLURM_TIME_FORMAT", "")
-        self.tasks_width_max = _tasks_width_max(call.environment)
-        statuses = controller.nodes()
-        nodes = [status.node for status in statuses]
-        self.node_names = tuple(node.name for node in nodes)
-        self.node_memory_mib = max((node.memory_mib for node in nodes), default=0)
-        self.node_cpus_max = max((node.cpus for node in nodes), default=1)
-        self.unavailable = tuple(
-            status.node.name
-            for status in statuses
-            if "DRAIN" in status.state or status.state.startswith("DOWN")
-        )
-        self.shape_of = controller.shape
-        self._qualities = controller.book().qos
-        self._times: dict[int, str] = {}
-
-    def qos_of(self, job: Job) -> str:
-        """Return the quality of service that a job has, if it is one that there is."""
-        name = job.spec.qos or NORMAL
-        return name if name in self._qualities else ""
-
-    def time(self, at: float) -> str:
-        """Return a point in time as SLURM_TIME_FORMAT wants it; ``Unknown`` if there is none."""
-        second = int(at)
-        text = self._times.get(second)
-        if text is None:
-            text = self._times[second] = format_time(at, self.zone, self.style, self.now)
-        return text
 
 
 class JobView:
@@ -399,65 +351,3 @@ class JobView:
 def is_special(job: Job) -> bool:
     """Whether a job waits in the state SPECIAL_EXIT, which Slurm shows instead of PENDING."""
     return job.state is JobState.PENDING and job.hold is Hold.SPECIAL
-
-
-def views_of(
-    jobs: Iterable[Job], scene: Scene, controller: Controller, *, with_starts: bool = False
-) -> list[JobView]:
-    """Return a view of each job, in order; *with_starts* says when waiting ones will start.
-
-    This is all of a listing that must happen inside the turn.
-    """
-    jobs = list(jobs)
-    waiting = [job.job_id for job in jobs if job.state is JobState.PENDING] if with_starts else []
-    starts = _foreseen(controller.expected_starts(waiting), scene.now) if waiting else {}
-    reason = controller.reason
-    return [
-        JobView(_copy(job), scene, _in_full(reason(job), job, scene), starts.get(job.job_id))
-        for job in jobs
-    ]
-
-
-def _in_full(reason: str, job: Job, scene: Scene) -> str:
-    """Return a reason; of one that is about nodes, with those that take no jobs."""
-    if reason != Reason.REQ_NODE_NOT_AVAIL:
-        return reason
-    shape = scene.shape_of(job)
-    wanted = shape.required or shape.nodes or scene.node_names
-    names = [name for name in scene.unavailable if name in wanted]
-    return f"{reason}, UnavailableNodes:{compress_hosts(names)}" if names else reason
-
-
-def _foreseen(starts: Mapping[int, float], now: float) -> dict[int, float]:
-    return {job_id: at for job_id, at in starts.items() if at <= now + FORESEEN_S}
-
-
-def with_last_allocations(controller: Controller, jobs: Iterable[Job]) -> list[Job]:
-    """Return the jobs; ended ones that no longer know what they held are told again."""
-    jobs = list(jobs)
-    bare = [job for job in jobs if job.state.has_ended and job.allocation is None]
-    found = controller.last_allocations(bare) if bare else {}
-    return [_with_allocation(job, found.get(job.job_id)) for job in jobs]
-
-
-def _with_allocation(job: Job, allocation: Allocation | None) -> Job:
-    if allocation is None or job.allocation is not None:
-        return job
-    told = copy(job)
-    told.allocation = allocation
-    return told
-
-
-def _copy(job: Job) -> Job:
-    made = copy(job)
-    if made.allocation is not None:
-        made.allocation = copy(made.allocation)
-    if made.array is not None:
-        made.array = made.array.copy()
-    return made
-
-
-def _tasks_width_max(environment: Mapping[str, str]) -> int | None:
-    text = environment.get("SLURM_BITSTR_LEN", "")
-    size = int(text) if text.isdecimal() else _TASKS_SIZE
-    return max(4, size) - 1 if size else None

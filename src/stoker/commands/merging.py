@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final, TypeAlias
 
 _ROWS_PER_CHUNK: Final = 128
 
-Row: TypeAlias = tuple[tuple[Any, ...], str]
-"""What sorts a row, which no other row has, and its text."""
+Row: TypeAlias = tuple[tuple[Any, ...], str | Iterable[str]]
+"""What sorts a row, which no other row has, and its text, or those of all that stand there."""
 
 
 def merged(parts: Iterable[Sequence[Row]]) -> Iterator[str]:
@@ -25,6 +25,7 @@ def merged(parts: Iterable[Sequence[Row]]) -> Iterator[str]:
         else:
             runs[-1] += part
         yield ""
-    texts = (text for _, text in heapq.merge(*runs))
+    rows = ([text] if isinstance(text, str) else text for _, text in heapq.merge(*runs))
+    texts = chain.from_iterable(rows)
     while some := list(islice(texts, _ROWS_PER_CHUNK)):
         yield "".join(some)

@@ -9,13 +9,14 @@ Source: sacct(1) of Slurm 22.05; wording and exit codes as recorded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, tzinfo
+from functools import partial
+from itertools import chain
 from typing import Final
 
 from stoker.commands.accounting import Line, Run, order_of, requests_of, runs_of
 from stoker.commands.columns import Ending, Table, UnknownField, choose, name_grid
-from stoker.commands.merging import Row, merged
 from stoker.commands.options import EarlyAnswer, Parsed, parse
 from stoker.commands.sacct_fields import (
     BRIEF_FORMAT,
@@ -24,7 +25,8 @@ from stoker.commands.sacct_fields import (
     columns,
     names,
 )
-from stoker.commands.sacct_json import json_text, yaml_text
+from stoker.commands.sacct_json import document_pieces
+from stoker.commands.sacct_long import many_documents, many_lines, many_pages
 from stoker.commands.sacct_options import OPTIONS
 from stoker.commands.sacct_selection import Range, Selection, Window, state_of
 from stoker.commands.sacct_style import Style
@@ -41,10 +43,11 @@ from stoker.core.units import (
     zone_of,
 )
 from stoker.worker.call import Answer, Call
-from stoker.worker.controller import Controller, HistoryQuery, Record
+from stoker.worker.controller import Controller
+from stoker.worker.history import HistoryQuery, Record
 
-LONG: Final = 1000
-"""The records of more jobs than this are read a few at a time: nobody waits for them all."""
+LONG: Final = 64
+"""The records of more jobs than this are read a few at a time."""
 
 
 class Refusal(Exception):
@@ -110,21 +113,45 @@ def _answer(question: _Question) -> Answer:
     table = _table(question, style)
     selection = _selection(question)
     query = _query(question, selection)
-    others = ("batch-script", "env-vars", "json", "yaml")
-    if not query.refs and not any(asked.has(name) for name in others):
-        job_ids = question.controller.recorded_ids(query)
-        if len(job_ids) > LONG:
-            return Answer(out=_gradually(question, selection, table, job_ids))
+    if question.controller.lookout.are_recorded(query, LONG):
+        return Answer(out=_gradually(question, selection, table, query))
     records = question.controller.history(query)
-    if asked.has("batch-script"):
-        return Answer(out=_scripts(question, records))
-    if asked.has("env-vars"):
-        return Answer(out=_environments(question, records))
+    if (pages := _pages(question)) is not None:
+        return Answer(out=pages(records))
     runs = _runs(question, selection, records)
-    if asked.has("json") or asked.has("yaml"):
-        render = json_text if asked.has("json") else yaml_text
-        return Answer(out=render(runs, style))
+    if kind := _kind(asked):
+        return Answer(out="".join(document_pieces(kind, [runs], style, is_empty=not runs)))
     return Answer(out=table.text(_lines(question, selection, runs)))
+
+
+def _gradually(
+    question: _Question, selection: Selection, table: Table[Line], query: HistoryQuery
+) -> Iterator[str]:
+    """Return the answer about many jobs, whose records are read while the answer is."""
+    lookout = question.controller.lookout
+    if (pages := _pages(question)) is not None:
+        return many_pages(lookout, query, pages)
+
+    def choose(record: Record) -> list[Run]:
+        return _runs(question, selection, (record,))
+
+    def text_of(run: Run) -> str:
+        return "".join(map(table.line, _lines(question, selection, (run,))))
+
+    if kind := _kind(question.asked):
+        return many_documents(kind, lookout, query, choose, _style(question))
+    return chain([table.header()], many_lines(lookout, query, choose, text_of))
+
+
+def _kind(asked: Parsed) -> str:
+    return next((kind for kind in ("json", "yaml") if asked.has(kind)), "")
+
+
+def _pages(question: _Question) -> Callable[[Iterable[Record]], Iterator[str]] | None:
+    """Return what shows the scripts or environments of records, if they are asked for."""
+    if question.asked.has("batch-script"):
+        return partial(_scripts, question)
+    return partial(_environments, question) if question.asked.has("env-vars") else None
 
 
 def _style(question: _Question) -> Style:
@@ -313,24 +340,6 @@ def _user_id(question: _Question, word: str) -> int:
     if found is None:
         raise Refusal(f"sacct: error: Invalid user id: {word}\n")
     return found
-
-
-def _gradually(
-    question: _Question, selection: Selection, table: Table[Line], job_ids: Sequence[int]
-) -> Iterator[str]:
-    """Return the table of many jobs, whose records are read while the answer is."""
-
-    def read(records: Sequence[Record]) -> list[Row]:
-        return [
-            (
-                (*order_of(run), number),
-                "".join(map(table.line, _lines(question, selection, (run,)))),
-            )
-            for number, run in enumerate(_runs(question, selection, records))
-        ]
-
-    yield table.header()
-    yield from merged(question.controller.look_into(job_ids, read))
 
 
 def _runs(question: _Question, selection: Selection, records: Iterable[Record]) -> list[Run]:

@@ -7,12 +7,13 @@ Source: as recorded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from signal import strsignal
 
 from stoker.commands.accounting import Holding, Line, Run
-from stoker.commands.documents import Value, document, to_json, to_yaml
+from stoker.commands.documents import Value, document
 from stoker.commands.endings import End
+from stoker.commands.records import json_pieces, yaml_pieces
 from stoker.commands.sacct_fields import layout
 from stoker.commands.sacct_style import Style
 from stoker.commands.sacct_usage import BLOCK
@@ -23,28 +24,20 @@ from stoker.core.units import FOREVER, as_shown, compress_hosts
 _CPU, _MEMORY, _ENERGY, _NODE, _BILLING, _DISK, _PAGES, _GRES = 1, 2, 3, 4, 5, 6, 8, 1001
 
 
-def json_text(runs: Sequence[Run], style: Style) -> str:
-    """Return the runs as JSON."""
-    return to_json(_answer(runs, style))
-
-
-def yaml_text(runs: Sequence[Run], style: Style) -> str:
-    """Return the runs as YAML."""
-    return to_yaml(_answer(runs, style))
-
-
-def _answer(runs: Sequence[Run], style: Style) -> dict[str, Value]:
+def document_pieces(
+    kind: str, parts: Iterable[Iterable[Run]], style: Style, *, is_empty: bool
+) -> Iterator[str]:
+    """Return the runs as ``json`` or ``yaml``, in pieces; to have none is told as an error."""
     nothing: Value = {
         "description": "Nothing found",
         "error_number": 9003,
         "error": "Nothing found with query",
         "source": "slurmdb_jobs_get",
     }
-    content: dict[str, Value] = {
-        "errors": [] if runs else [nothing],
-        "jobs": [run_document(run, style) for run in runs],
-    }
-    return document("openapi/dbv0.0.38", "Slurm OpenAPI DB v0.0.38", content)
+    errors = [nothing] if is_empty else []
+    head = document("openapi/dbv0.0.38", "Slurm OpenAPI DB v0.0.38", {"errors": errors})
+    pieces = json_pieces if kind == "json" else yaml_pieces
+    return pieces(head, "jobs", ((run_document(run, style) for run in part) for part in parts))
 
 
 def run_document(run: Run, style: Style) -> dict[str, Value]:

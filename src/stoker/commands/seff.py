@@ -13,7 +13,8 @@ from stoker.core.enums import JobState
 from stoker.core.errors import UnknownJob
 from stoker.core.units import JobRef, NotationError, format_duration, parse_job_ref
 from stoker.worker.call import Answer, Call
-from stoker.worker.controller import Controller, HistoryQuery
+from stoker.worker.controller import Controller
+from stoker.worker.history import HistoryQuery
 
 OPTIONS = (
     Option("help", "h", help="show this help"),

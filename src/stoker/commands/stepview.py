@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from stoker.commands.jobview import Scene
+from stoker.commands.scene import Scene
 from stoker.core.enums import HOLDING, JobState
 from stoker.core.models import BATCH, NO_TASK, Job, Step
 from stoker.core.units import JobRef, compress_hosts, elapsed_between

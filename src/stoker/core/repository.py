@@ -181,18 +181,9 @@ class Repository:
         if ids and wanted == HistoryFilter(job_ids=ids, array_job_ids=ids):
             return self.families(ids)
         found: dict[int, Job] = {}
-        for part in _parts(wanted):
-            found |= {job.job_id: job for job in self._jobs(_matching(_history_condition(part)))}
+        for part in history_parts(wanted):
+            found |= {job.job_id: job for job in self._jobs(_matching(history_condition(part)))}
         return [job for _, job in sorted(found.items())]
-
-    def history_ids(self, wanted: HistoryFilter) -> list[int]:
-        """Return the ids of the jobs that *wanted* describes, in order."""
-        found: set[int] = set()
-        for part in _parts(wanted):
-            query = select(jobs.c.job_id).where(_history_condition(part))
-            with self.database.reader() as connection:
-                found.update(connection.execute(query).scalars())
-        return sorted(found)
 
     def attempts(self, job_ids: Sequence[int]) -> list[Allocation]:
         """Return every attempt of these jobs, by job and attempt."""
@@ -318,7 +309,7 @@ def _select_among(column: Column[Any], count: int, also: str, dialect_name: str)
     return f"{select(column.table).compile(dialect=dialect)} WHERE {' AND '.join(words)}"
 
 
-def _parts(wanted: HistoryFilter) -> Iterator[HistoryFilter]:
+def history_parts(wanted: HistoryFilter) -> Iterator[HistoryFilter]:
     """Yield filters that together find what *wanted* does, none with too many ids."""
     if len(wanted.job_ids) + len(wanted.array_job_ids) <= _CHUNK:
         yield wanted
@@ -330,7 +321,8 @@ def _parts(wanted: HistoryFilter) -> Iterator[HistoryFilter]:
             yield msgspec.structs.replace(rest, **{name: ids[start : start + _CHUNK]})
 
 
-def _history_condition(wanted: HistoryFilter) -> ColumnElement[bool]:
+def history_condition(wanted: HistoryFilter) -> ColumnElement[bool]:
+    """Return what holds of the rows of ``jobs`` that *wanted* describes."""
     conditions: list[ColumnElement[bool]] = []
     if wanted.job_ids or wanted.array_job_ids:
         conditions.append(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_right
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from stoker.core.models import FOREVER
@@ -56,18 +56,30 @@ def forecast_starts(
     """Return as `forecast` does, and where each job is expected to run."""
     missing = set(wanted) if wanted is not None else None
     expected: dict[int, tuple[float, Start]] = {}
-    future = _Future(snapshot, now)
-    for _ in range(limit):
-        for start in future.start():
-            if start.job_id not in expected:
-                expected[start.job_id] = future.at, start
+    for at, starts in foresee(snapshot, now, limit, horizon_s=horizon_s):
+        for start in starts:
+            expected.setdefault(start.job_id, (at, start))
         if missing is not None:
-            missing -= expected.keys()
-        if missing == set() or not future.go_on(now + horizon_s):
+            missing.difference_update(start.job_id for start in starts)
+        if missing == set():
             break
     if wanted is None:
         return expected
     return {job_id: expected[job_id] for job_id in wanted if job_id in expected}
+
+
+def foresee(
+    snapshot: Snapshot, now: float, limit: int = LIMIT, *, horizon_s: float = FOREVER
+) -> Iterator[tuple[float, list[Start]]]:
+    """Yield one instant after the other, the first of them *now*: when it is, and who starts then.
+
+    What it takes for each may be done whenever there is time, if the snapshot stays as it is.
+    """
+    future = _Future(snapshot, now)
+    for _ in range(limit):
+        yield future.at, future.start()
+        if not future.go_on(now + horizon_s):
+            break
 
 
 class _Future:

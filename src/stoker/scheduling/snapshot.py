@@ -122,4 +122,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     def with_waiting(self, shape: Shape, job: Waiting) -> Snapshot:
         """Return the same with one more job, to ask what would become of it."""
         queues = sorted([*self.queues, Queue(shape, (job,))], key=lambda each: each.jobs[0].order)
+        return self.with_queues(queues)
+
+    def with_queues(self, queues: Sequence[Queue]) -> Snapshot:
+        """Return the same with other queues."""
         return msgspec.structs.replace(self, queues=queues)

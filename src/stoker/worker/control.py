@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from stoker.core.accounts import Book, BookChange, Transaction
 from stoker.core.enums import HOLDING, JobState
@@ -18,7 +17,7 @@ from stoker.core.errors import Infeasible, InvalidSpec, UnknownJob
 from stoker.core.machine import Machine
 from stoker.core.models import Allocation, Job, Owner, Partition, Step
 from stoker.core.notices import Trigger
-from stoker.core.repository import HistoryFilter, Repository
+from stoker.core.repository import Repository
 from stoker.core.units import JobRef, parse_licenses
 from stoker.scheduling.fairshare import Standing
 from stoker.scheduling.priority import Factors, Weights
@@ -29,35 +28,33 @@ from stoker.worker.admission import Admission
 from stoker.worker.changes import Changes
 from stoker.worker.configuration import Place, slurm_configuration
 from stoker.worker.controller import (
-    HistoryQuery,
     Host,
     NodeStatus,
-    Record,
     StepRequest,
     Submission,
     TaskSample,
     TrialStart,
 )
 from stoker.worker.crontabs import CrontabKeeper
+from stoker.worker.history import HistoryQuery, Record
 from stoker.worker.intake import Intake
-from stoker.worker.looking import look_into, look_through
+from stoker.worker.looking import Looking, filter_of
+from stoker.worker.lookout import Lookout
 from stoker.worker.nodes import NodeKeeper
+from stoker.worker.past import RecentPast, records_of
 from stoker.worker.priorities import Priorities
 from stoker.worker.queue import JobQueue
 from stoker.worker.reservationdesk import ReservationDesk
 from stoker.worker.samples import cpu_frequency_khz
 from stoker.worker.sampling import Sampler
 from stoker.worker.scheduler import ResourceScheduler
-from stoker.worker.selection import Selection, was_dropped
+from stoker.worker.selection import Selection
 from stoker.worker.statistics import Statistics, clock_latency_us
 from stoker.worker.steps import StepKeeper
 from stoker.worker.tokens import Tokens
 from stoker.worker.triggers import TriggerKeeper
 from stoker.worker.updates import Updates
 from stoker.worker.usage import UsageKeeper
-
-R = TypeVar("R")
-T = TypeVar("T", Allocation, Step)
 
 
 class Control:
@@ -97,6 +94,7 @@ class Control:
         self._steps = steps
         self._nodes = nodes
         self.reservations = reservations
+        self.lookout: Lookout = Looking(queue, repository, scheduler, self._recent_since)
         self._tokens = tokens
         self._scheduler = scheduler
         self._triggers = triggers
@@ -236,14 +234,9 @@ class Control:
         """Return every record that waits or runs."""
         return list(self._queue.table)
 
-    def look_through(self, read: Callable[[Sequence[Job]], R]) -> Iterator[R]:
-        """Yield what *read* makes of the active records, some at a time, after this turn."""
-        return look_through(self._queue, read)
-
     def recent_jobs(self) -> Sequence[Job]:
         """Return the jobs that ended within MinJobAge, by id."""
-        ended = self._repository.ended_since(self._recent_since())
-        return [job for job in ended if not was_dropped(job)]
+        return RecentPast(self._repository, self._recent_since()).all()
 
     def find(self, ref: JobRef) -> Sequence[Job]:
         """Return the active and recent records that *ref* names."""
@@ -251,33 +244,13 @@ class Control:
 
     # What this turn has changed is not on record yet; nobody asks for both in one turn.
 
-    def recorded_ids(self, query: HistoryQuery) -> Sequence[int]:
-        """Return the ids of the jobs that *query* describes, in order."""
-        return self._repository.history_ids(_filter_of(query))
-
     def recorded_jobs(self, query: HistoryQuery) -> Sequence[Job]:
         """Return the jobs that *query* describes, by id."""
-        return self._repository.history(_filter_of(query))
+        return self._repository.history(filter_of(query))
 
     def history(self, query: HistoryQuery) -> Sequence[Record]:
         """Return the accounting records that *query* describes, by id."""
-        return self._records(self.recorded_jobs(query))
-
-    def look_into(
-        self, job_ids: Sequence[int], read: Callable[[Sequence[Record]], R]
-    ) -> Iterator[R]:
-        """Yield what *read* makes of the records of these jobs, some at a time, after this turn."""
-        return look_into(
-            self._queue, job_ids, lambda some: read(self._records(self._repository.jobs(some)))
-        )
-
-    def _records(self, jobs: Sequence[Job]) -> list[Record]:
-        job_ids = [job.job_id for job in jobs]
-        attempts = _by_job(self._repository.attempts(job_ids))
-        steps = _by_job(self._repository.steps(job_ids))
-        return [
-            Record(job, attempts.get(job.job_id, []), steps.get(job.job_id, [])) for job in jobs
-        ]
+        return records_of(self._repository, self.recorded_jobs(query))
 
     def last_allocations(self, jobs: Sequence[Job]) -> Mapping[int, Allocation]:
         """Return, by job id, what each job holds or held last."""
@@ -476,23 +449,3 @@ class Control:
 
     def _recent_since(self) -> float:
         return self._queue.now() - self._admission.settings.min_job_age_s
-
-
-def _filter_of(query: HistoryQuery) -> HistoryFilter:
-    ids = tuple(ref.job_id for ref in query.refs)
-    return HistoryFilter(
-        job_ids=ids,
-        array_job_ids=ids,
-        user_ids=query.user_ids,
-        names=query.names,
-        partitions=query.partitions,
-        start_at=query.start_at,
-        end_at=query.end_at,
-    )
-
-
-def _by_job(records: Sequence[T]) -> dict[int, list[T]]:
-    found: dict[int, list[T]] = {}
-    for record in records:
-        found.setdefault(record.job_id, []).append(record)
-    return found

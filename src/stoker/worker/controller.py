@@ -6,8 +6,8 @@ errors of `stoker.core.errors`; changing ones must be called inside a turn of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -18,11 +18,11 @@ from stoker.core.units import ArraySpec, Dependency, JobRef
 from stoker.scheduling.fairshare import Standing
 from stoker.scheduling.priority import Factors, Weights
 from stoker.scheduling.snapshot import Shape
+from stoker.worker.history import HistoryQuery, Record
+from stoker.worker.lookout import Lookout
 from stoker.worker.reservationdesk import ReservationDesk
 from stoker.worker.rights import Rights
 from stoker.worker.statistics import Statistics
-
-T = TypeVar("T")
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,18 +78,6 @@ class Host(msgspec.Struct, frozen=True):
     started_at: float = 0.0
 
 
-class Record(msgspec.Struct, frozen=True):
-    """An accounting record: a job, all its attempts in order, the numbered steps of all attempts.
-
-    The batch step has no record of its own: it is the attempt's process (``Allocation.exit_code``
-    and its like are what that process ended with, ``Job.exit_code`` what became of the job).
-    """
-
-    job: Job
-    attempts: Sequence[Allocation]
-    steps: Sequence[Step]
-
-
 class TaskSample(msgspec.Struct, frozen=True):
     """What the processes of one task of a running step use at this moment, added up.
 
@@ -104,17 +92,6 @@ class TaskSample(msgspec.Struct, frozen=True):
     pages: int
     read_bytes: int
     written_bytes: int
-
-
-class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which records sacct wants; empty means all, a job counts if it lived between the times."""
-
-    refs: tuple[JobRef, ...] = ()
-    user_ids: tuple[int, ...] = ()
-    names: tuple[str, ...] = ()
-    partitions: tuple[str, ...] = ()
-    start_at: float | None = None
-    end_at: float | None = None
 
 
 class TrialStart(msgspec.Struct, frozen=True):
@@ -169,9 +146,10 @@ class StepRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Controller(Protocol):
-    """Seen by commands; ``reservations`` are a desk of their own."""
+    """Seen by commands; ``reservations`` are a desk of their own, long lists a `Lookout`'s."""
 
     reservations: ReservationDesk
+    lookout: Lookout
 
     @property
     def rights(self) -> Rights:
@@ -290,14 +268,6 @@ class Controller(Protocol):
         """Return every record that waits or runs; an array's waiting rest is one record."""
         ...
 
-    def look_through(self, read: Callable[[Sequence[Job]], T]) -> Iterator[T]:
-        """Yield what *read* makes of the active records, some at a time, each as it stands then.
-
-        It is gone through after the turn, for as long as it takes; records of an array come
-        together. A record is not to be kept: whoever shows it later copies it.
-        """
-        ...
-
     def recent_jobs(self) -> Sequence[Job]:
         """Return the jobs that ended within MinJobAge, by id."""
         ...
@@ -307,19 +277,6 @@ class Controller(Protocol):
 
         Raises:
             UnknownJob: There is none.
-        """
-        ...
-
-    def recorded_ids(self, query: HistoryQuery) -> Sequence[int]:
-        """Return the ids of the jobs that *query* describes, in order; it costs next to nothing."""
-        ...
-
-    def look_into(
-        self, job_ids: Sequence[int], read: Callable[[Sequence[Record]], T]
-    ) -> Iterator[T]:
-        """Yield what *read* makes of the accounting records of these jobs, some at a time.
-
-        Like `look_through` it is gone through after the turn; who has gone meanwhile is missing.
         """
         ...
 

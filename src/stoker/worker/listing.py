@@ -21,7 +21,8 @@ from stoker.core.errors import InvalidSpec
 from stoker.core.messages import PAGE_MAX, JobFilter, Page
 from stoker.core.models import Job, Owner
 from stoker.core.units import NotationError, parse_job_ref
-from stoker.worker.controller import Controller, HistoryQuery
+from stoker.worker.controller import Controller
+from stoker.worker.history import HistoryQuery
 from stoker.worker.records import Records
 
 _KEPT_MAX: Final = 8

@@ -11,7 +11,8 @@ from stoker.core.errors import UnknownJob
 from stoker.core.messages import JobDetail, JobView
 from stoker.core.models import Allocation, Job
 from stoker.core.units import JobRef
-from stoker.worker.controller import Controller, HistoryQuery, Record
+from stoker.worker.controller import Controller
+from stoker.worker.history import HistoryQuery, Record
 from stoker.worker.views import job_detail, job_view
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from stoker.core.enums import JobState, Reason
 from stoker.core.models import BATCH, FOREVER, Job, NodeShare
 from stoker.engines.base import Engine, UnitKey
-from stoker.scheduling.forecast import forecast
+from stoker.scheduling.forecast import forecast, foresee
 from stoker.scheduling.licenses import Licenses
 from stoker.scheduling.placement import place
 from stoker.scheduling.plan import Plan, plan
@@ -285,6 +285,13 @@ class ResourceScheduler:
     def expected_starts(self, job_ids: Sequence[int]) -> Mapping[int, float]:
         """Return when waiting jobs start if nothing changes; who cannot be told is missing."""
         return forecast(self.snapshot(), self._queue.now(), set(job_ids))
+
+    def foresee(self) -> Iterator[Mapping[int, float]]:
+        """Yield who will start when if nothing changes, an instant at a time, each in a turn."""
+        snapshot = self.snapshot()
+        still = snapshot.with_queues(self._ledger.table.still(snapshot.queues))
+        for at, starts in foresee(still, self._queue.now()):
+            yield {start.job_id: at for start in starts}
 
     def trial(self, job: Job) -> Trial:
         """Return when and where a job that is not in the queue would start, behind all others."""

@@ -11,7 +11,8 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from operator import itemgetter
 from typing import Final, NamedTuple, TypeVar, overload
 
@@ -41,9 +42,9 @@ class WaitingQueue(Sequence[Waiting]):
     until there is more gap than queue, so that neither costs more the longer the queue is.
     """
 
-    def __init__(self, count_of: Callable[[int], int]) -> None:
-        """*count_of* says how many tasks of a job may start now."""
-        self._entries: list[Place] = []
+    def __init__(self, count_of: Callable[[int], int], entries: Iterable[Place] = ()) -> None:
+        """*count_of* says how many tasks of a job may start now; *entries* wait, in order."""
+        self._entries: list[Place] = list(entries)
         self._gap = 0
         self._count_of = count_of
 
@@ -51,6 +52,10 @@ class WaitingQueue(Sequence[Waiting]):
     def first(self) -> Place:
         """Return where the first job waits; there is one."""
         return self._entries[self._gap]
+
+    def copy(self, count_of: Callable[[int], int]) -> WaitingQueue:
+        """Return the queue as it stands, for whoever looks on while it changes."""
+        return WaitingQueue(count_of, islice(self._entries, self._gap, None))
 
     def add(self, place: Place) -> bool:
         """Let the job wait at its place; return whether it is the first now."""
@@ -241,6 +246,14 @@ class JobTable:
     def waiting(self) -> list[Queue]:
         """Return the queues, sorted by their first jobs, as a snapshot wants them."""
         return [queue for _, queue in self._fronts]
+
+    def still(self, queues: Iterable[Queue]) -> list[Queue]:
+        """Return *queues* as they stand; who leaves them has no task left that may start."""
+
+        def startable(job_id: int) -> int:
+            return self.startable(job_id) if job_id in self.jobs else 0
+
+        return [Queue(shape, self.queues[shape].copy(startable)) for shape, _ in queues]
 
     def _move_front(self, shape: Shape, queue: WaitingQueue, before: Order | None) -> None:
         """Keep the queue at the place of its first job, which was that of *before*."""

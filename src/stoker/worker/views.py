@@ -10,7 +10,8 @@ from stoker.core.messages import AttemptView, JobDetail, JobView, NodeView, Step
 from stoker.core.models import BATCH, NO_TASK, Allocation, Job, Step
 from stoker.core.units import PatternFields, expand_pattern, format_dependency
 from stoker.scheduling.snapshot import Shape
-from stoker.worker.controller import NodeStatus, Record
+from stoker.worker.controller import NodeStatus
+from stoker.worker.history import Record
 from stoker.worker.launching import pattern_fields
 
 _HOLDERS = {Hold.NONE: "", Hold.USER: "user", Hold.ADMIN: "admin", Hold.SPECIAL: "user"}

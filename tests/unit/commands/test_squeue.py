@@ -263,15 +263,15 @@ def test_hosts_are_sorted_by_their_numbers() -> None:
     assert converse(squeue(call, RecordedQueue(at("04:51:00"), jobs))).out == "n1\nn2\nn10\n"
 
 
-def test_a_long_listing_does_not_look_at_what_changes_afterwards() -> None:
-    jobs = [job(number, f"job{number}", submit="04:50:00") for number in range(1, 2001)]
+def test_a_listing_that_is_made_as_it_is_read_does_not_see_what_changes_meanwhile() -> None:
+    jobs = [job(number, f"job{number}", submit="04:50:00") for number in range(1, 901)]
     queue = RecordedQueue(at("04:51:00"), jobs)
     answer = squeue(call_of("squeue", "-h", "-S", "i", "-o", "%i %T %j"), queue)
     for each in jobs:
         each.state, each.array = JobState.RUNNING, TaskSet((1,))
     rows = converse(answer).out.splitlines()
     assert rows[0] == "1 PENDING job1"
-    assert len(rows) == 2000
+    assert len(rows) == 900
     assert all(" PENDING " in row for row in rows)
 
 

@@ -1,4 +1,4 @@
-"""Looking through the queue a little at a time, while it changes."""
+"""Looking through the queue and the past a little at a time, while both change."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from stoker.core.models import NO_TASK
-from stoker.worker.controller import HistoryQuery
-from stoker.worker.looking import look_through
-from support.works import ALICE, Works
+from stoker.worker.history import HistoryQuery
+from stoker.worker.lookout import Lookout
+from support.works import ALICE, Works, job_ref
+
+_PER_LOOK = 16
 
 
 @pytest.fixture
@@ -19,32 +21,56 @@ def works(tmp_path) -> Iterator[Works]:
     made.close()
 
 
-def test_every_job_is_seen_once_and_nobody_is_kept_waiting_meanwhile(works):
+@pytest.fixture
+def lookout(works) -> Lookout:
+    return works.worker.control.lookout
+
+
+def job_ids(jobs) -> list[int]:
+    return [job.job_id for job in jobs]
+
+
+def tasks(jobs) -> list[int]:
+    rests = (job.array if job.array is not None else [job.array_task_id] for job in jobs)
+    return [task for rest in rests for task in rest]
+
+
+def states(jobs) -> list[tuple[int, str]]:
+    return [(job.job_id, job.state) for job in jobs]
+
+
+def recorded(records) -> list[int]:
+    return job_ids(each.job for each in records)
+
+
+def end(works: Works, *doomed: int) -> None:
+    for job_id in doomed:
+        works.ask("cancel", job_id)
+
+
+def test_every_job_is_seen_once_and_nobody_is_kept_waiting_meanwhile(works, lookout):
     ids = [works.submit(hold=True).job_id for _ in range(100)]
     seen: list[int] = []
-    for some in look_through(works.worker.queue, lambda jobs: [job.job_id for job in jobs]):
-        assert len(some) < 100
+    for some in lookout.look_through(job_ids):
+        assert len(some) <= _PER_LOOK
         works.submit(hold=True)  # Takes a turn between two looks.
         seen += some
     assert seen == ids
 
 
-def test_who_has_ended_is_not_seen_any_more(works):
+def test_who_has_ended_is_not_seen_any_more(works, lookout):
     ids = [works.submit(hold=True).job_id for _ in range(40)]
-    looks = look_through(works.worker.queue, lambda jobs: [job.job_id for job in jobs])
+    looks = lookout.look_through(job_ids)
     first = next(looks)
-    works.ask("cancel", ids[0])
-    works.ask("cancel", ids[-1])
+    end(works, ids[0], ids[-1])
     assert first + [job_id for some in looks for job_id in some] == ids[:-1]
 
 
-def test_no_task_of_an_array_is_missed_or_seen_twice_though_it_starts_meanwhile(works):
+def test_no_task_of_an_array_is_missed_or_seen_twice_though_it_starts_meanwhile(works, lookout):
     for _ in range(40):
         works.submit(hold=True)
     array = works.submit(array="0-9").job_id
-    looks = look_through(
-        works.worker.queue, lambda jobs: [(job.array_task_id, job.array) for job in jobs]
-    )
+    looks = lookout.look_through(lambda jobs: [(job.array_task_id, job.array) for job in jobs])
     next(looks)
     works.schedule()
     later = [seen for some in looks for seen in some if seen != (NO_TASK, None)]
@@ -53,14 +79,120 @@ def test_no_task_of_an_array_is_missed_or_seen_twice_though_it_starts_meanwhile(
     assert works.worker.queue.table.is_active(array)
 
 
-def test_the_past_is_looked_into_a_little_at_a_time(works):
+# With those that ended a short while ago.
+
+
+def test_those_that_ended_come_as_well_by_id_and_a_turn_fits_in_between(works, lookout):
+    ids = [works.submit(hold=True).job_id for _ in range(100)]
+    end(works, *ids[::2])
+    seen: list[int] = []
+    for some in lookout.look_through(job_ids, with_recent=True):
+        assert len(some) <= _PER_LOOK
+        assert not some or not seen or some[0] > seen[-1]
+        works.submit(hold=True)
+        seen += some
+    assert seen == ids
+
+
+def test_who_ends_meanwhile_is_seen_once(works, lookout):
+    ids = [works.submit(hold=True).job_id for _ in range(40)]
+    looks = lookout.look_through(states, with_recent=True)
+    seen = next(looks)
+    while not seen:
+        seen = next(looks)
+    end(works, ids[0], ids[-1])
+    seen += [each for some in looks for each in some]
+    assert [job_id for job_id, _ in seen] == ids
+    assert (seen[0][1], seen[-1][1]) == ("PENDING", "CANCELLED")
+
+
+def test_what_ended_long_ago_is_not_recent(works, lookout):
+    ids = [works.submit(hold=True).job_id for _ in range(3)]
+    end(works, ids[0])
+    works.clock.pass_by(works.settings.min_job_age_s + 1)
+    end(works, ids[1])
+    seen = [job_id for some in lookout.look_through(job_ids, with_recent=True) for job_id in some]
+    assert seen == ids[1:]
+
+
+def test_an_arrays_tasks_are_seen_once_though_they_start_and_end_meanwhile(works, lookout):
+    array = works.submit(array="0-9").job_id
+    for _ in range(40):
+        works.submit(hold=True)
+    works.schedule()
+    started = job_ids(works.worker.queue.table.array(array))
+    looks = lookout.look_through(tasks, with_recent=True)
+    seen = next(looks)
+    while not seen:
+        seen = next(looks)
+    for job_id in started[1:]:
+        end(works, job_id)
+    works.engine.deliver()
+    works.schedule()
+    seen += [task for some in looks for task in some if task != NO_TASK]
+    assert sorted(task for task in seen if task != NO_TASK) == list(range(10))
+
+
+def test_how_many_there_are_is_known_beforehand(works, lookout):
+    ids = [works.submit(hold=True).job_id for _ in range(10)]
+    end(works, *ids[:4])
+    assert [lookout.is_crowded(most) for most in (5, 6)] == [True, False]
+    assert [lookout.is_crowded(most, with_recent=True) for most in (9, 10)] == [True, False]
+
+
+# The future.
+
+
+def test_when_jobs_start_is_found_out_bit_by_bit_and_is_what_would_be_found_at_once(works, lookout):
+    ids = [works.submit(ntasks=8, time_limit_s=60.0 * (each % 5 + 1)).job_id for each in range(30)]
+    works.schedule()
+    with works.worker.queue.turn():
+        at_once = works.worker.control.expected_starts(ids)
+    found: dict[int, float] = {}
+    steps = 0
+    for starts in lookout.foresee():
+        works.submit(hold=True)  # Takes a turn, and changes nothing of what is foreseen.
+        found = {**starts, **found}
+        steps += 1
+    assert found == at_once
+    assert len(found) == steps - 1 == 29
+
+
+def test_who_is_gone_before_it_is_looked_at_does_not_start(works, lookout):
+    ids = [works.submit(ntasks=8, time_limit_s=60.0).job_id for _ in range(10)]
+    works.schedule()
+    steps = lookout.foresee()
+    next(steps)
+    end(works, *ids[5:])
+    assert {job_id for starts in steps for job_id in starts} == {*ids[1:5]}
+
+
+# Accounting records.
+
+
+def test_the_past_is_looked_into_a_little_at_a_time(works, lookout):
     ids = [works.submit(hold=True).job_id for _ in range(70)]
-    for job_id in ids:
-        works.ask("cancel", job_id)
-    control = works.worker.control
-    known = control.recorded_ids(HistoryQuery(user_ids=(ALICE.user_id,)))
-    looks = list(control.look_into(known, lambda records: [each.job for each in records]))
-    assert known == ids
-    assert len(looks) > 1
-    assert [job.job_id for some in looks for job in some] == ids
-    assert control.recorded_ids(HistoryQuery(user_ids=(ALICE.user_id + 1,))) == []
+    end(works, *ids)
+    mine = HistoryQuery(user_ids=(ALICE.user_id,))
+    for looks in (lookout.look_up(mine, recorded), lookout.look_into(ids, recorded)):
+        seen = []
+        for some in looks:
+            assert len(some) <= 2 * _PER_LOOK
+            works.submit(hold=True)
+            seen += some
+        assert seen == ids
+    nobody = HistoryQuery(user_ids=(ALICE.user_id + 1,))
+    assert [each for some in lookout.look_up(nobody, recorded) for each in some] == []
+    assert [lookout.are_recorded(mine, most) for most in (69, 10_000)] == [True, False]
+    assert not lookout.are_recorded(nobody, 0)
+
+
+def test_an_array_is_looked_up_by_its_id(works, lookout):
+    array = works.submit(array="0-99", hold=True).job_id
+    for task in range(0, 100, 2):
+        works.ask("cancel", f"{array}_{task}")
+    query = HistoryQuery(refs=(job_ref(array),))
+    looks = list(lookout.look_up(query, recorded))
+    seen = [each for some in looks for each in some]
+    assert max(map(len, looks)) <= 2 * _PER_LOOK
+    assert len(seen) == len({*seen}) == 51

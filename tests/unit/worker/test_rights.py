@@ -122,9 +122,9 @@ _LOOKING: Final = {
     "active_jobs", "book", "cluster_name", "configuration", "cpu_frequency_khz", "crontab",
     "environment", "expected_starts", "find", "full_name", "history", "home_of", "host",
     "is_terminal",
-    "last_allocations", "licenses", "look_into", "look_through", "names_directory",
+    "last_allocations", "licenses", "names_directory",
     "nodes", "now", "owner_named", "partitions", "priorities_at", "priority_factors",
-    "priority_weights", "reason", "recent_jobs", "recorded_ids", "recorded_jobs", "samples",
+    "priority_weights", "reason", "recent_jobs", "recorded_jobs", "samples",
     "script", "shape", "standings", "statistics", "steps", "token_user", "transactions",
     "triggers", "user_id",
 }  # fmt: skip

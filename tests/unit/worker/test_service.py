@@ -18,7 +18,7 @@ from stoker.worker.call import (
     UntilStepEnded,
     UntilStepFree,
 )
-from stoker.worker.controller import HistoryQuery
+from stoker.worker.history import HistoryQuery
 from support.recording_engine import ALICE, key_of, ref, submission
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from stoker.commands.accounting import order_of, requests_of, runs_of
+from stoker.commands.accounting import Run, order_of, requests_of, runs_of
 from stoker.commands.documents import Value
 from stoker.commands.rest.bookjson import (
     account_document,
@@ -30,11 +30,12 @@ from stoker.commands.rest.replies import (
     record_error,
 )
 from stoker.commands.rest.requests import Request
-from stoker.commands.sacct import sacct
-from stoker.commands.sacct_json import json_text
+from stoker.commands.sacct import LONG, sacct
+from stoker.commands.sacct_json import document_pieces
+from stoker.commands.sacct_long import many_documents
 from stoker.commands.sacct_style import Style
 from stoker.core.accounts import Association
-from stoker.worker.controller import HistoryQuery
+from stoker.worker.history import HistoryQuery, Record
 
 _ALWAYS: Final = "1970-01-01"
 _FILTERS: Final[Mapping[str, str]] = {
@@ -90,17 +91,21 @@ def _chosen(query: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     return ((name, text) for name, text in query.items() if name in _FILTERS and text)
 
 
-def _every_job(request: Request) -> str:
+def _every_job(request: Request) -> str | Iterator[str]:
     """Return all that is on record: sacct has no word for it, since held jobs have no time."""
     controller = request.controller
     now, request_of = controller.now(), requests_of(controller)
-    runs = [
-        run
-        for record in controller.history(HistoryQuery())
-        for run in runs_of(record, request_of(record.job), now, controller.reason)
-    ]
-    runs.sort(key=order_of)
-    return json_text(runs, Style(cluster=controller.cluster_name, now=now, time=str))
+    style = Style(cluster=controller.cluster_name, now=now, time=str)
+
+    def runs(record: Record) -> list[Run]:
+        return list(runs_of(record, request_of(record.job), now, controller.reason))
+
+    query = HistoryQuery()
+    if controller.lookout.are_recorded(query, LONG):
+        return many_documents("json", controller.lookout, query, runs, style)
+    found = [run for record in controller.history(query) for run in runs(record)]
+    found.sort(key=order_of)
+    return "".join(document_pieces("json", [found], style, is_empty=not found))
 
 
 def _jobs(request: Request, words: Sequence[str]) -> Reply:

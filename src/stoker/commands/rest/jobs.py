@@ -11,8 +11,8 @@ from typing import Final
 
 from stoker.commands.documents import Value
 from stoker.commands.errors import strerror
+from stoker.commands.everyjob import every_view, known_views
 from stoker.commands.jobjson import job_document
-from stoker.commands.jobview import Scene, views_of, with_last_allocations
 from stoker.commands.records import rendered
 from stoker.commands.rest.cluster import check_update_time
 from stoker.commands.rest.replies import (
@@ -23,11 +23,11 @@ from stoker.commands.rest.replies import (
     found_by,
 )
 from stoker.commands.rest.requests import Request
+from stoker.commands.scene import Scene
 from stoker.core.enums import JobState
 from stoker.core.errors import NotAllowed, StokerError, UnknownJob
 from stoker.core.models import Job
 from stoker.core.units import JobRef, NotationError, parse_signal
-from stoker.worker.controller import Controller
 
 _ID_MAX: Final = (1 << 63) - 1
 
@@ -35,11 +35,8 @@ _ID_MAX: Final = (1 << 63) - 1
 def every(request: Request) -> Reply:
     """List the jobs that wait, run, or ended a short while ago."""
     check_update_time(request, "jobs")
-    controller = request.controller
-    jobs = [*controller.active_jobs(), *controller.recent_jobs()]
-    told = with_last_allocations(controller, sorted(jobs, key=lambda job: job.job_id))
-    views = views_of(told, Scene(request.call, controller), controller, with_starts=True)
-    return Reply(200, rendered("json", "jobs", map(job_document, views)))
+    parts = every_view(Scene(request.call, request.controller), request.controller)
+    return Reply(200, rendered("json", "jobs", (map(job_document, views) for views in parts)))
 
 
 def one(request: Request, word: str) -> Reply:
@@ -59,10 +56,8 @@ def one(request: Request, word: str) -> Reply:
 
 
 def _documents(request: Request, jobs: Sequence[Job]) -> list[Value]:
-    controller: Controller = request.controller
-    told = with_last_allocations(controller, jobs)
-    views = views_of(told, Scene(request.call, controller), controller, with_starts=True)
-    return [job_document(each) for each in views]
+    scene = Scene(request.call, request.controller)
+    return [job_document(each) for each in known_views(jobs, scene, request.controller)]
 
 
 def cancel(request: Request, word: str) -> Reply:

@@ -8,10 +8,13 @@ Source: scontrol(1) "show job"; the layout as recorded, blanks at line ends and 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from stoker.commands.errors import describe
-from stoker.commands.jobview import JobView, Scene, views_of, with_last_allocations
+from stoker.commands.everyjob import every_view, known_views
+from stoker.commands.jobview import JobView
+from stoker.commands.scene import Scene
 from stoker.commands.scontrol.words import Line, failure
 from stoker.commands.stepview import StepView, step_views, steps_of
 from stoker.core.enums import HOLDING, JobState
@@ -30,14 +33,14 @@ from stoker.core.units import (
 )
 from stoker.worker.call import Answer
 
+_JOINED_MAX: Final = 64
+"""Records that are rendered at once."""
+
 
 def show_jobs(line: Line, word: str | None) -> Answer:
     """Show one job, the records of an array, or everything that is known."""
     if word is None:
-        jobs = sorted(_everything(line), key=lambda job: job.job_id)
-        if not jobs:
-            return Answer(out="No jobs in the system\n")
-        return Answer(out=_rendered(line, jobs))
+        return Answer(out=_everything(line))
     try:
         ref = parse_job_ref(word)
     except NotationError:
@@ -46,7 +49,9 @@ def show_jobs(line: Line, word: str | None) -> Answer:
         found = line.controller.find(JobRef(ref.job_id, ref.tasks))
     except UnknownJob as error:
         return failure(f"slurm_load_jobs error: {describe(error)}")
-    return Answer(out=_rendered(line, sorted(found, key=lambda job: _rank(job, ref))))
+    jobs = sorted(found, key=lambda job: _rank(job, ref))
+    views = known_views(jobs, Scene(line.call, line.controller), line.controller)
+    return Answer(out="".join(_records(line, views)))
 
 
 def show_steps(line: Line, word: str | None) -> Answer:
@@ -70,8 +75,24 @@ def joined(line: Line, lines: Iterable[str]) -> str:
     return " ".join(lines) + "\n" if line.is_oneliner else "\n   ".join(lines) + "\n\n"
 
 
-def _everything(line: Line) -> list[Job]:
-    return [*line.controller.active_jobs(), *line.controller.recent_jobs()]
+def _everything(line: Line) -> str | Iterator[str]:
+    """Return the records of all jobs that are known; more than a few are made as they are read."""
+    parts = every_view(Scene(line.call, line.controller), line.controller)
+    if isinstance(parts, list) and sum(map(len, parts)) <= _JOINED_MAX:
+        return "".join(_listed(line, parts))
+    return _listed(line, parts)
+
+
+def _listed(line: Line, parts: Iterable[Sequence[JobView]]) -> Iterator[str]:
+    """Yield the records, one to a piece, or that there are none."""
+    is_empty = True
+    for views in parts:
+        yield ""
+        for record in _records(line, views):
+            is_empty = False
+            yield record
+    if is_empty:
+        yield "No jobs in the system\n"
 
 
 def _rank(job: Job, ref: JobRef) -> tuple[bool, int]:
@@ -79,12 +100,8 @@ def _rank(job: Job, ref: JobRef) -> tuple[bool, int]:
     return (job.array is None and job.job_id != ref.job_id, -job.job_id)
 
 
-def _rendered(line: Line, jobs: Iterable[Job]) -> str:
-    told = with_last_allocations(line.controller, jobs)
-    scene = Scene(line.call, line.controller)
-    views = views_of(told, scene, line.controller, with_starts=True)
-    records = (_job_lines(view, has_details=line.has_details) for view in views)
-    return "".join(joined(line, lines) for lines in records)
+def _records(line: Line, views: Iterable[JobView]) -> Iterator[str]:
+    return (joined(line, _job_lines(view, has_details=line.has_details)) for view in views)
 
 
 # A job.

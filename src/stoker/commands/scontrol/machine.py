@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from stoker.commands import nodeview
 from stoker.commands.configuration import parameters
-from stoker.commands.jobview import Scene
+from stoker.commands.scene import Scene
 from stoker.commands.scontrol.jobs import joined
 from stoker.commands.scontrol.words import Line
 from stoker.core.models import Partition

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from stoker.commands.errors import describe
-from stoker.commands.jobview import Scene
+from stoker.commands.scene import Scene
 from stoker.commands.scontrol.jobs import joined
 from stoker.commands.scontrol.words import Line, Pair, failure, meant
 from stoker.core.errors import InvalidSpec, StokerError

@@ -14,8 +14,8 @@ from os import strerror as system_strerror
 from typing import Final
 
 from stoker.commands.errors import describe, strerror, strerror_of_number
-from stoker.commands.jobview import Scene
 from stoker.commands.options import VERSION
+from stoker.commands.scene import Scene
 from stoker.commands.scontrol.machine import ping_line
 from stoker.commands.scontrol.reservations import create_reservation, delete_reservation
 from stoker.commands.scontrol.words import Line, failure, meant, pair

@@ -11,7 +11,6 @@ from typing import Final
 
 from stoker.commands.formats import Layout, parse_long, parse_short
 from stoker.commands.headings import UnknownCluster, clock_line, cluster_heading
-from stoker.commands.jobview import Scene
 from stoker.commands.nodejson import node_document
 from stoker.commands.nodeview import STATE_WORDS, NodeState
 from stoker.commands.options import (
@@ -24,6 +23,7 @@ from stoker.commands.options import (
     parse,
 )
 from stoker.commands.records import rendered
+from stoker.commands.scene import Scene
 from stoker.commands.scontrol.reservations import listing
 from stoker.commands.sinfo import fields
 from stoker.commands.sinfo.parameters import parameters
@@ -249,4 +249,4 @@ def _sort(rows: list[Row], text: str | None, parsed: Parsed) -> None:
 def _document(kind: str, controller: Controller) -> Answer:
     partitions, host = list(controller.partitions()), controller.host()
     nodes = [node_document(status, partitions, host) for status in controller.nodes()]
-    return Answer(out="".join(rendered(kind, "nodes", nodes)))
+    return Answer(out="".join(rendered(kind, "nodes", [nodes])))

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from stoker.commands import nodeview
 from stoker.commands.formats import Field
-from stoker.commands.jobview import Scene
+from stoker.commands.scene import Scene
 from stoker.commands.sinfo.rows import Row
 from stoker.core.models import Partition
 from stoker.core.units import format_elapsed

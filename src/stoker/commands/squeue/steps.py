@@ -19,7 +19,7 @@ from stoker.commands.formats import (
     whole_on_the_right,
 )
 from stoker.commands.headings import clock_line
-from stoker.commands.jobview import Scene
+from stoker.commands.scene import Scene
 from stoker.commands.squeue.request import STEP_FORMAT, Request
 from stoker.commands.stepview import StepView, step_views
 from stoker.core.enums import HOLDING

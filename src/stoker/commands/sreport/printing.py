@@ -22,14 +22,15 @@ from stoker.commands.sreport.style import RULE, Style
 from stoker.commands.sreport.usage import Usage, total
 from stoker.core.units import TRES_NAMES, zone_of
 from stoker.worker.call import Answer, Call
-from stoker.worker.controller import Controller, HistoryQuery
+from stoker.worker.controller import Controller
+from stoker.worker.history import HistoryQuery
 
 _PRIVILEGE: Final = "sreport: error: Your user doesn't have privilege to perform this action\n"
 _ONE_TRES: Final = (
     " Job report only support a single --tres type.\n"
     " Generate a separate report for each TRES type.\n"
 )
-_LONG: Final = 1000
+_LONG: Final = 64
 """The records of more jobs than this are read a few at a time."""
 
 
@@ -74,11 +75,12 @@ class Printer:
         controller, span = self._controller, scene.span
         query = HistoryQuery(start_at=span.start, end_at=span.end)
         usage = Usage(span, controller.now(), scene.said.lets_run)
-        job_ids = controller.recorded_ids(query)
-        if len(job_ids) <= _LONG:
-            usage.add(controller.history(query))
-            return _text(report, _with_usage(scene, usage), self._zone, is_filled=True)
-        return self._gradually(report, scene, usage, controller.look_into(job_ids, usage.add))
+        if controller.lookout.are_recorded(query, _LONG):
+            return self._gradually(
+                report, scene, usage, controller.lookout.look_up(query, usage.add)
+            )
+        usage.add(controller.history(query))
+        return _text(report, _with_usage(scene, usage), self._zone, is_filled=True)
 
     def _gradually(
         self, report: Report, scene: Scene, usage: Usage, reading: Iterator[None]

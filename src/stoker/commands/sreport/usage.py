@@ -16,7 +16,7 @@ import msgspec
 from stoker.commands.accounting import Line, Request, runs_of
 from stoker.core.accounts import ROOT
 from stoker.core.enums import Reason
-from stoker.worker.controller import Record
+from stoker.worker.history import Record
 
 Tally: TypeAlias = Counter[str]
 """Seconds by what was held: CPUs, MiB of memory, nodes."""
