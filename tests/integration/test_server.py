@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from stoker.core.errands import encode_file
 from stoker.core.errors import StoreError, UserError
 from stoker.core.rpcwire import decode_answer, encode_request
 from stoker.core.wire import PAYLOAD_MAX, encode
@@ -485,6 +486,22 @@ def test_a_long_answer_is_made_only_as_it_is_read(server, path):
         assert is_well(path)
         grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib
         assert grown_kib < 100_000, f"{grown_kib} KiB for a reader that does not read"
+
+
+def test_what_is_said_at_length_is_made_between_turns_before_the_next_is_asked_for(server, path):
+    count = 2000
+    with RawClient(path) as client:
+        client.call("tell", str(count))
+        assert is_well(path)
+        told = b""
+        while (frame := client.next()).kind == b"O":
+            told += frame.payload
+        assert frame.kind == b"R"
+        client.send(encode_file(b"over"))
+        assert client.hear(b"O") == b"over"
+    lines = told.decode().splitlines()
+    assert len(lines) == count * 100
+    assert {*lines} == {f"False {each}" for each in range(count)}
 
 
 def test_clients_cut_at_any_byte_leave_nothing_behind(server, path):

@@ -464,7 +464,7 @@ def converse(
         requests.append(request)
         match request:
             case Say():
-                out, err, gift = out + request.out, err + request.err, None
+                out, err, gift = out + "".join(request.out), err + request.err, None
             case ReadFile():
                 gift = _file(request.path, files or {})
             case _:

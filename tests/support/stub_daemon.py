@@ -42,6 +42,7 @@ class StubService:
         self.before_commit: Callable[[], object] = lambda: None
         self.entered = 0
         self.served_users = {os.getuid()}
+        self.is_in_turn = False
         self._uncommitted: list[str] = []
         self._calls = 0
 
@@ -54,7 +55,11 @@ class StubService:
         if self.refuses_to_enter and self.fails_with:
             raise self.fails_with
         self._calls = 0
-        yield
+        self.is_in_turn = True
+        try:
+            yield
+        finally:
+            self.is_in_turn = False
         self.turns.append(self._calls)
         lines, self._uncommitted = self._uncommitted, []
         self.before_commit()
@@ -190,6 +195,11 @@ class StubService:
     def do_lines(self, call: Call) -> Answer:
         count = int(call.argv[1])
         return Answer(out=(f"line {number}\n" * 100 for number in range(count)))
+
+    def do_tell(self, call: Call):
+        yield Say(out=(f"{self.is_in_turn} {each}\n" * 100 for each in range(int(call.argv[1]))))
+        content = yield ReadFile("-")
+        return Answer(out=content.decode())
 
     def do_torn(self, _call: Call) -> Answer:
         return Answer(out=(str(1 // number) for number in (1, 0)))

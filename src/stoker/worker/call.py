@@ -72,9 +72,9 @@ def next_input(number: int) -> ReadFile:
 
 
 class Say(msgspec.Struct, frozen=True):
-    """Show text now, before the answer."""
+    """Show text now, before the answer; ``out`` may be chunks, as in an `Answer`."""
 
-    out: str = ""
+    out: str | Iterable[str] = ""
     err: str = ""
 
 

@@ -210,7 +210,7 @@ class Talk(ABC):
 
     def say(self, said: Say) -> None:
         """Show text now."""
-        self.held += [encode_text(b"O", said.out), encode_text(b"E", said.err)]
+        self.held += [_shown(said.out), encode_text(b"E", said.err)]
 
     def follow(self, request: Follow) -> None:
         """Have the caller show what is written to its files."""
@@ -248,8 +248,8 @@ class CallTalk(Talk):
 
     def answer(self, result: Answer) -> None:
         """Say text and exit status."""
-        out = encode_text(b"O", result.out) if isinstance(result.out, str) else iter(result.out)
-        self._end([out, encode_text(b"E", result.err), encode(b"X", b"%d" % (result.code & 0xFF))])
+        code = encode(b"X", b"%d" % (result.code & 0xFF))
+        self._end([_shown(result.out), encode_text(b"E", result.err), code])
 
     def fail(self, error: Exception) -> None:
         """Say that the command was interrupted, or is defective."""
@@ -293,6 +293,10 @@ class CallTalk(Talk):
         """Tell the service whose caller went."""
         if self.has_waited:
             service.hung_up(self.call)
+
+
+def _shown(text: str | Iterable[str]) -> Outgoing:
+    return encode_text(b"O", text) if isinstance(text, str) else iter(text)
 
 
 class RpcTalk(Talk):

@@ -232,7 +232,7 @@ def _interactive(line: Line) -> Conversation:
         answer = _obey(line, words)
         if not isinstance(answer, Answer):
             answer = yield from answer
-        yield Say(out="".join(answer.out), err=answer.err)
+        yield Say(out=answer.out, err=answer.err)
         code = answer.code or code
     return Answer(code=code)
 

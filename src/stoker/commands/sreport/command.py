@@ -183,9 +183,8 @@ class _Session:
         return Answer(chain.from_iterable(parts), self.err, self.code)
 
     def told(self) -> Iterator[Say]:
-        """Yield what was said since, piece by piece, and forget it."""
-        for each in self._out:
-            yield from map(Say, [each] if isinstance(each, str) else each)
+        """Yield what was said since, and forget it."""
+        yield from map(Say, self._out)
         if self.err:
             yield Say(err=self.err)
         self.err, self._out = "", []
