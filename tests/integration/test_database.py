@@ -8,17 +8,17 @@ import sqlite3
 import stat
 import subprocess
 import sys
-import threading
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, inspect
 
 from stoker.core.database import Database
 from stoker.core.errors import StoreError, StoreFull
 from stoker.core.migrations import upgrade
 from stoker.core.schema import APPLICATION_ID, SCHEMA_VERSION, metadata
+from support.databases import add, names
 
 ADD = "INSERT INTO counters VALUES (?, ?)"
 
@@ -32,16 +32,6 @@ def path(tmp_path):
 def database(path):
     with Database.at(path) as database:
         yield database
-
-
-def add(database: Database, name: str, value: int = 1) -> None:
-    with database.transaction() as connection:
-        connection.exec_driver_sql(ADD, (name, value))
-
-
-def names(database: Database) -> list[str]:
-    with database.reader() as connection:
-        return [row[0] for row in connection.execute(text("SELECT name FROM counters"))]
 
 
 def closed(path: Path) -> Path:
@@ -70,60 +60,6 @@ def test_a_connection_that_would_not_sync_is_refused(database, monkeypatch):
     database.close()
     with pytest.raises(StoreError, match="cannot keep jobs safe"):
         Database.at(database.path.with_name("other.db")).open()
-
-
-def test_what_was_recorded_is_there_after_a_kill(path):
-    program = (
-        "import os, sys\n"
-        "from pathlib import Path\n"
-        "from stoker.core.database import Database\n"
-        "database = Database.at(Path(sys.argv[1]))\n"
-        "database.open()\n"
-        "with database.transaction() as connection:\n"
-        f"    connection.exec_driver_sql({ADD!r}, ('kept', 1))\n"
-        "with database.transaction() as connection:\n"
-        f"    connection.exec_driver_sql({ADD!r}, ('lost', 1))\n"
-        "    os.kill(os.getpid(), 9)\n"
-    )
-    ended = subprocess.run([sys.executable, "-c", program, str(path)], check=False, timeout=60)
-    assert ended.returncode == -9
-    with Database.at(path) as database:
-        assert names(database) == ["kept"]
-
-
-def test_a_transaction_is_all_or_nothing(database):
-    def fail_half_way() -> None:
-        with database.transaction() as connection:
-            connection.exec_driver_sql(ADD, [(f"n{number}", number) for number in range(100)])
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        fail_half_way()
-    assert names(database) == []
-    add(database, "next")
-    assert names(database) == ["next"]
-
-
-def test_a_statement_that_fails_takes_the_whole_group_back(database):
-    add(database, "taken")
-    rows = [("new", 1), ("taken", 1)]
-    with pytest.raises(StoreError, match="UNIQUE"), database.transaction() as connection:
-        connection.exec_driver_sql(ADD, rows)
-    assert names(database) == ["taken"]
-
-
-def test_a_reader_sees_one_state_while_the_writer_goes_on(database):
-    add(database, "before")
-    with database.reader() as connection:
-        assert connection.execute(text("SELECT count(*) FROM counters")).scalar() == 1
-        add(database, "after")
-        assert connection.execute(text("SELECT count(*) FROM counters")).scalar() == 1
-    assert sorted(names(database)) == ["after", "before"]
-
-
-def test_a_reader_cannot_write(database):
-    with pytest.raises(StoreError, match="readonly"), database.reader() as connection:
-        connection.exec_driver_sql(ADD, ("no", 1))
 
 
 def test_a_reader_takes_the_connection_of_the_one_before_and_sees_what_is_new(database):
@@ -156,19 +92,6 @@ def test_a_reader_that_failed_is_not_used_again(database):
 def test_readers_at_the_same_time_have_connections_of_their_own(database):
     with database.reader() as one, database.reader() as other:
         assert one is not other
-
-
-def test_many_threads_share_the_one_writer(database):
-    def work(worker: int) -> None:
-        for number in range(20):
-            add(database, f"{worker}-{number}")
-
-    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=60)
-    assert len(names(database)) == 160
 
 
 def test_nothing_is_written_to_a_database_that_is_closed(path):

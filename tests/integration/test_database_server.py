@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -11,7 +10,6 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from stoker.core.database import Database
@@ -20,6 +18,7 @@ from stoker.core.migrations import upgrade
 from stoker.core.schema import SCHEMA_VERSION, metadata
 from stoker.core.storepostgres import MARK
 from support.daemon import until
+from support.databases import add, names
 from support.postgres import DeafProxy, PostgresServer, postgres_server
 
 ADD = "INSERT INTO counters VALUES (%s, %s)"
@@ -41,16 +40,6 @@ def name(server: PostgresServer) -> str:
 def database(server: PostgresServer, name: str) -> Iterator[Database]:
     with Database(server.url(name)) as database:
         yield database
-
-
-def add(database: Database, name: str, value: int = 1) -> None:
-    with database.transaction() as connection:
-        connection.exec_driver_sql(ADD, (name, value))
-
-
-def names(database: Database) -> list[str]:
-    with database.reader() as connection:
-        return [row[0] for row in connection.execute(text("SELECT name FROM counters"))]
 
 
 def refusal(url: str, home: Path | None = None) -> str:
@@ -99,46 +88,6 @@ def _setting(server: PostgresServer, name: str) -> str:
         return str(row[0])
 
 
-def test_what_was_recorded_is_there_after_a_kill(server, name):
-    program = (
-        "import os, sys\n"
-        "from stoker.core.database import Database\n"
-        "database = Database(sys.argv[1])\n"
-        "database.open()\n"
-        "with database.transaction() as connection:\n"
-        f"    connection.exec_driver_sql({ADD!r}, ('kept', 1))\n"
-        "with database.transaction() as connection:\n"
-        f"    connection.exec_driver_sql({ADD!r}, ('lost', 1))\n"
-        "    os.kill(os.getpid(), 9)\n"
-    )
-    argv = [sys.executable, "-c", program, server.url(name)]
-    assert subprocess.run(argv, check=False, timeout=60).returncode == -9
-    # The lock of the one that was killed goes with its session.
-    with Database(server.url(name)) as database:
-        assert names(database) == ["kept"]
-
-
-def test_a_transaction_is_all_or_nothing(database):
-    def fail_half_way() -> None:
-        with database.transaction() as connection:
-            connection.exec_driver_sql(ADD, [(f"n{number}", number) for number in range(100)])
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        fail_half_way()
-    assert names(database) == []
-    add(database, "next")
-    assert names(database) == ["next"]
-
-
-def test_a_statement_that_fails_takes_the_whole_group_back(database):
-    add(database, "taken")
-    with pytest.raises(StoreError, match="duplicate key"), database.transaction() as connection:
-        connection.exec_driver_sql(ADD, [("new", 1), ("taken", 1)])
-    assert names(database) == ["taken"]
-    add(database, "next")
-
-
 def test_a_failure_that_somebody_passed_over_is_not_taken_for_a_commit(database):
     def pass_over() -> None:
         with database.transaction() as connection:
@@ -150,33 +99,6 @@ def test_a_failure_that_somebody_passed_over_is_not_taken_for_a_commit(database)
         pass_over()
     add(database, "next")
     assert names(database) == ["next"]
-
-
-def test_a_reader_sees_one_state_while_the_writer_goes_on(database):
-    add(database, "before")
-    with database.reader() as connection:
-        assert connection.execute(text("SELECT count(*) FROM counters")).scalar() == 1
-        add(database, "after")
-        assert connection.execute(text("SELECT count(*) FROM counters")).scalar() == 1
-    assert sorted(names(database)) == ["after", "before"]
-
-
-def test_a_reader_cannot_write(database):
-    with pytest.raises(StoreError, match="read-only"), database.reader() as connection:
-        connection.exec_driver_sql(ADD, ("no", 1))
-
-
-def test_many_threads_share_the_one_writer(database):
-    def work(worker: int) -> None:
-        for number in range(20):
-            add(database, f"{worker}-{number}")
-
-    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=60)
-    assert len(names(database)) == 160
 
 
 def test_numbers_have_64_bits_and_texts_are_ordered_by_their_bytes(database):

@@ -9,9 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from stoker.core.database import Database
@@ -34,6 +32,7 @@ from stoker.engines.base import (
 )
 from stoker.worker.controller import StepRequest, Submission
 from stoker.worker.worker import Worker
+from support.databases import empty_database
 
 ALICE = Owner(2001, "alice", 2001, "alice")
 BOB = Owner(2002, "bob", 2002, "bob")
@@ -108,16 +107,6 @@ class RecordingEngine:
         return [unit for units, _ in self.asked("launch") for unit in units]
 
 
-@cache
-def _empty_database() -> bytes:
-    """Return a new database's file, which takes longer to make than to copy."""
-    with TemporaryDirectory() as directory:
-        path = Path(directory) / "stoker.db"
-        with Database.at(path):
-            pass
-        return path.read_bytes()
-
-
 class Rooms:
     """A worker over a real database and a recording engine: one node of 8 CPUs, 8000 MiB."""
 
@@ -135,7 +124,7 @@ class Rooms:
         self.engine = RecordingEngine()
         path = home / "stoker.db"
         if not path.exists():
-            path.write_bytes(_empty_database())
+            path.write_bytes(empty_database())
         self.database = Database.at(path)
         self.begin()
 

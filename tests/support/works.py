@@ -9,9 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from sqlalchemy import Connection
@@ -29,6 +27,7 @@ from stoker.scheduling.snapshot import Shape
 from stoker.worker.controller import Submission
 from stoker.worker.scheduler import RunTimes
 from stoker.worker.worker import Worker
+from support.databases import empty_database
 from support.fake_engine import FakeEngine
 
 ALICE = Owner(1000, "alice", 1000, "alice")
@@ -126,20 +125,10 @@ def records_at(url: str) -> Repository:
 def _open_database(home: Path) -> FragileDatabase:
     path = home / "stoker.db"
     if not path.exists():
-        path.write_bytes(_empty_database())
+        path.write_bytes(empty_database())
     database = FragileDatabase(f"sqlite:///{path}")
     database.open()
     return database
-
-
-@cache
-def _empty_database() -> bytes:
-    """Return a new database's file, which takes longer to make than to copy."""
-    with TemporaryDirectory() as directory:
-        path = Path(directory) / "stoker.db"
-        with Database.at(path):
-            pass
-        return path.read_bytes()
 
 
 class Credulous(RunTimes):
