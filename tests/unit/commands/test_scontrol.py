@@ -549,9 +549,40 @@ def test_a_partition_is_changed(word: str, changes: dict[str, object]) -> None:
         (["setdebug", "loud"], "invalid debug level: loud"),
         (["setdebug", "5"], "slurm_set_debug_level error: Permission denied"),
         (["setdebugflags", "x"], "invalid debug flag: x\nUsage: setdebugflags [+|-]NAME"),
-        (["setdebugflags", "+x"], "slurm_set_debug_flags error: Permission denied"),
+        (["setdebugflags", "+gres"], "slurm_set_debug_flags error: Permission denied"),
+        (["setdebugflags", "-GRES,"], "slurm_set_debug_flags error: Permission denied"),
+        (
+            ["setdebugflags", "-gres,x"],
+            "scontrol: error: Invalid DebugFlag: x\ninvalid debug flag: -gres,x",
+        ),
+        (["setdebugflags", "+gres", "-cgroup"], "too many arguments for keyword:setdebugflags"),
+        (["setdebug", "-1"], "slurm_set_debug_level error: Permission denied"),
+        (["setdebug", "10"], "invalid debug level: 10"),
+        (["setdebug", "5", "node1"], "too many arguments for keyword:setdebug"),
         (["schedloglevel", "5"], "invalid schedlog level: 5"),
+        (["schedloglevel", "1"], "slurm_set_schedlog_level error: Permission denied"),
+        (["fsdampeningfactor", "5"], "slurm_set_fs_dampeningfactor error: Permission denied"),
+        (["fsdampeningfactor", "5", "6"], "too many arguments for keyword:fsdampeningfactor"),
         (["reboot"], "Missing node list. Specify ALL|<NodeList>"),
+        (["reboot", "ASAP", "reason=new kernel"], "Missing node list. Specify ALL|<NodeList>"),
+        (["reboot", "nextstate=up", "ALL"], "Invalid state: up\nValid states: DOWN, RESUME"),
+        (["reboot", "nextstate=", "ALL"], "missing state"),
+        (["reboot", "node1", "node2"], "too many arguments for keyword:reboot"),
+        (
+            ["reboot_nodes", "ASAP", "nextstate=down", "node1"],
+            (
+                "scontrol: error: RebootProgram isn't defined\n"
+                "scontrol_reboot_nodes error: Unspecified error"
+            ),
+        ),
+        (["cancel_reboot"], "missing argument for keyword:cancel_reboot"),
+        (["cancel_reboot", "node1"], "slurm_update error: Invalid user id"),
+        (["cancel_reboot", "node1", "node2"], "too many arguments for keyword:cancel_reboot"),
+        (["token", "lifespan"], "Invalid option: `lifespan`"),
+        (["token", "lifespan=5", "user=bob"], "Invalid option: `user=bob`"),
+        (["ping", "all"], "too many arguments for keyword:ping"),
+        (["errnumstr", "1", "2"], "one arguments required for keyword:errnumstr"),
+        (["pidinfo", "1", "2"], "too many arguments for keyword:pidinfo"),
         (["wait_job", "99999"], "scontrol: Problem running job 99999"),
         (["show", "step", "1"], "Job step 1. not found"),
         (["update", "partition=debug"], "scontrol: error: No changes specified"),
@@ -569,6 +600,39 @@ def test_a_small_word_that_makes_no_sense_is_told_in_slurms_words(
 
 
 # Small words.
+
+
+@pytest.mark.parametrize(
+    ("words", "told", "code"),
+    [
+        (["setdebug", "-1"], "", 0),
+        (["SETDEBUGFLAGS", "-gres"], "", 0),
+        (["schedloglevel", "1"], "slurm_set_schedlog_level error: {disabled}\n", 1),
+        (["fsdampeningfactor", "5"], "", 0),
+        (["fsdampeningfactor", "70000"], "", 0),
+        (["fsdampeningfactor", "0"], "invalid dampening factor: 0\n", 0),
+        (["fsdampeningfactor", "65536"], "invalid dampening factor: 65536\n", 0),
+        (["fsdampeningfactor", "5x"], "invalid dampening factor: 5x\n", 0),
+        (["cancel_reboot", "ALL"], "slurm_update error: Invalid node state specified\n", 1),
+        (["cancel_reboot", "node[1-2]"], "slurm_update error: Invalid node state specified\n", 1),
+        (["cancel_reboot", "node9"], "slurm_update error: Invalid node name specified\n", 1),
+        (["cancel_reboot", "node["], "slurm_update error: Invalid node name specified\n", 1),
+    ],
+)
+def test_what_root_sets_of_the_daemon_is_accepted_where_it_makes_sense(
+    words: list[str], told: str, code: int
+) -> None:
+    cluster = three_nodes(is_idle=True)
+    cluster.administrators = {"root"}
+    heard = heard_of(cluster, *words, owner=ROOT)
+    disabled = "Requested operation is presently disabled"
+    assert (heard.out, heard.err, heard.code) == ("", told.format(disabled=disabled), code)
+
+
+def test_the_names_of_this_host_are_those_of_its_nodes() -> None:
+    queue = three_nodes(is_idle=True)
+    assert heard_of(queue, "show", "aliases").out == "node1 node2 node3\n"
+    assert heard_of(queue, "show", "aliases", "node1").out == ""
 
 
 def test_config_is_listed_as_clients_read_it() -> None:

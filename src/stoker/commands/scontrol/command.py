@@ -21,7 +21,16 @@ from stoker.commands.options import (
     help_text,
     parse,
 )
-from stoker.commands.scontrol import control, hosts, jobs, machine, pids, reservations, small
+from stoker.commands.scontrol import (
+    control,
+    hosts,
+    jobs,
+    machine,
+    pids,
+    reservations,
+    small,
+    upkeep,
+)
 from stoker.commands.scontrol.assocmgr import show_associations
 from stoker.commands.scontrol.token import give_token
 from stoker.commands.scontrol.update import update
@@ -53,10 +62,11 @@ Show = Callable[[Line, str | None], Answer | Conversation]
 
 
 class _Keyword(NamedTuple):
-    """What a word does, and how many words it wants at least."""
+    """What a word does, and how many words it wants; None: as many as it likes."""
 
     act: Act
     words_min: int = 0
+    words_max: int | None = None
 
 
 def _nothing(_line: Line, _word: str | None) -> Answer:
@@ -83,7 +93,7 @@ def _show_list(
 
 _ENTITIES: Final[Mapping[str, Show]] = MappingProxyType(
     {
-        "a|liases": _nothing,
+        "a|liases": machine.show_aliases,
         "as|soc_mgr": lambda line, word: show_associations(line, [word] if word else ()),
         "bb|stat": _nothing,
         "bu|rstbuffer": _nothing,
@@ -138,34 +148,37 @@ _KEYWORDS: Final[Mapping[str, _Keyword]] = MappingProxyType(
     {
         "abo|rt": _Keyword(small.shut_down),
         "all": _Keyword(_ignore),
-        "cancel_|reboot": _Keyword(small.unsupported),
+        "cancel_|reboot": _Keyword(upkeep.cancel_reboot, 0, 1),
         "cl|uster": _Keyword(_ignore),
-        "comp|leting": _Keyword(small.completing),
+        "comp|leting": _Keyword(small.completing, 0, 0),
         "cre|ate": _Keyword(small.create),
         "del|ete": _Keyword(small.delete),
-        "det|ails": _Keyword(_ignore),
+        "det|ails": _Keyword(_ignore, 0, 0),
         "err|numstr": _Keyword(small.error_text, 1),
-        "fs|dampeningfactor": _Keyword(small.unsupported, 1),
+        "exi|t": _Keyword(_ignore, 0, 0),
+        "fs|dampeningfactor": _Keyword(upkeep.set_dampening, 1, 1),
         "gete|nt": _Keyword(_ignore),
-        "hel|p": _Keyword(_help),
+        "hel|p": _Keyword(_help, 0, 0),
         "hid|e": _Keyword(_ignore),
         "hold": _Keyword(control.hold, 1),
         "holdu": _Keyword(control.hold_as_user, 1),
-        "listp|ids": _Keyword(pids.list_processes),
+        "listp|ids": _Keyword(pids.list_processes, 0, 2),
         "not|ify": _Keyword(small.notify, 2),
-        "one|liner": _Keyword(_ignore),
-        "pid|info": _Keyword(small.job_of_process, 1),
-        "pin|g": _Keyword(small.ping),
-        "qui|et": _Keyword(_ignore),
-        "reb|oot": _Keyword(small.reboot),
+        "one|liner": _Keyword(_ignore, 0, 0),
+        "pid|info": _Keyword(small.job_of_process, 1, 1),
+        "pin|g": _Keyword(small.ping, 0, 0),
+        "qui|et": _Keyword(_ignore, 0, 0),
+        "quit": _Keyword(_ignore, 0, 0),
+        "reb|oot": _Keyword(upkeep.reboot),
+        "reboot_nod|es": _Keyword(upkeep.reboot),
         "rec|onfigure": _Keyword(small.reconfigure),
         "rel|ease": _Keyword(control.release, 1),
         "req|ueue": _Keyword(control.requeue, 1),
         "requeueh|old": _Keyword(control.requeue_and_hold, 1),
         "res|ume": _Keyword(control.resume, 1),
-        "sched|loglevel": _Keyword(small.set_schedule_log, 1),
-        "setd|ebug": _Keyword(small.set_debug, 1),
-        "setdebugf|lags": _Keyword(small.set_debug_flags, 1),
+        "sched|loglevel": _Keyword(upkeep.set_schedule_log, 1, 1),
+        "setd|ebug": _Keyword(upkeep.set_debug, 1, 1),
+        "setdebugf|lags": _Keyword(upkeep.set_debug_flags, 1, 1),
         "sho|w": _Keyword(show, 1),
         "shu|tdown": _Keyword(small.shut_down),
         "sus|pend": _Keyword(control.suspend, 1),
@@ -176,7 +189,7 @@ _KEYWORDS: Final[Mapping[str, _Keyword]] = MappingProxyType(
         "upd|ate": _Keyword(update),
         "ver|bose": _Keyword(_ignore),
         "vers|ion": _Keyword(small.version),
-        "wai|t_job": _Keyword(small.wait_for_job, 1),
+        "wai|t_job": _Keyword(small.wait_for_job, 1, 1),
         "wri|te": _Keyword(small.write),
     }
 )
@@ -187,7 +200,8 @@ _QUITS: Final = frozenset({"exit", "quit", "!!"})
 def scontrol(call: Call, controller: Controller) -> Answer | Conversation:
     """Show or change what the words name."""
     try:
-        parsed = parse("scontrol", OPTIONS, call.argv)
+        options, words = _parted(call.argv)
+        parsed = parse("scontrol", OPTIONS, options)
     except EarlyAnswer as early:
         return early.answer
     line = Line(
@@ -197,9 +211,17 @@ def scontrol(call: Call, controller: Controller) -> Answer | Conversation:
         has_details=parsed.has("details"),
         is_quiet=parsed.has("quiet"),
     )
-    if not parsed.operands:
+    if not parsed.operands and not words:
         return _interactive(line)
-    return _quieted(line, _obey(line, parsed.operands))
+    return _quieted(line, _obey(line, [*parsed.operands, *words]))
+
+
+def _parted(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Return the command line up to ``setdebug``, and from there on: no options follow it."""
+    for at, word in enumerate(argv):
+        if word.lower().startswith("setdebug"):
+            return argv[:at], argv[at:]
+    return argv, ()
 
 
 def _obey(line: Line, words: Sequence[str]) -> Answer | Conversation:
@@ -211,6 +233,8 @@ def _obey(line: Line, words: Sequence[str]) -> Answer | Conversation:
         return failure("too few arguments for update keyword")
     if len(rest) < keyword.words_min:
         return failure(f"too few arguments for keyword:{word}")
+    if keyword.words_max is not None and len(rest) > keyword.words_max:
+        return failure(f"too many arguments for keyword:{word}")
     return keyword.act(line, rest)
 
 

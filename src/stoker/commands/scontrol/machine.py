@@ -42,6 +42,13 @@ def show_partitions(line: Line, word: str | None) -> Answer:
     return Answer(out="".join(joined(line, _partition_lines(each, nodes)) for each in found))
 
 
+def show_aliases(line: Line, word: str | None) -> Answer:
+    """Show under which names this host is a node."""
+    if word not in (None, line.controller.host().name):
+        return Answer()
+    return Answer(out=f"{' '.join(status.node.name for status in line.controller.nodes())}\n")
+
+
 def show_licenses(line: Line, word: str | None) -> Answer:
     """Show one licence, or all: how many there are, and how many are held."""
     known = line.controller.licenses()

@@ -28,7 +28,7 @@ def list_processes(line: Line, words: Sequence[str]) -> Answer:
     if not words or words[0].startswith("*"):
         jobs = [job for job in line.controller.active_jobs() if job.state in HOLDING]
         if not jobs:
-            return failure("No job steps exist on this node.")
+            return _nothing("No job steps exist on this node.")
         return _listed(chain.from_iterable(_rows(line, job, "", node) for job in jobs))
     try:
         ref = parse_job_ref(words[0])
@@ -41,7 +41,11 @@ def list_processes(line: Line, words: Sequence[str]) -> Answer:
     rows = [row for job in running for row in _rows(line, job, ref.step, node)]
     if rows:
         return _listed(rows)
-    return Answer(out=f"{_HEADING}\n", err=f"{_nothing_of(line, words[0], ref, node)}\n", code=1)
+    return _nothing(_nothing_of(line, words[0], ref, node))
+
+
+def _nothing(why: str) -> Answer:
+    return Answer(out=f"{_HEADING}\n", err=f"{why}\n", code=1)
 
 
 def _nothing_of(line: Line, word: str, ref: JobRef, node: str) -> str:

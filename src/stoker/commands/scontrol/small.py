@@ -9,7 +9,6 @@ Source: scontrol(1); the wording as recorded.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from errno import EACCES
 from os import strerror as system_strerror
 from typing import Final
 
@@ -26,9 +25,6 @@ from stoker.core.units import JobRef, NotationError, compress_hosts, parse_job_r
 from stoker.worker.call import Answer, Conversation, UntilStarted, WriteFile
 
 _WRITE_WORDS_MAX: Final = 3
-_DEBUG_LEVELS: Final = (
-    "quiet", "fatal", "error", "info", "verbose", "debug", "debug2", "debug3", "debug4", "debug5",
-)  # fmt: skip
 
 
 def ping(line: Line, _words: Sequence[str]) -> Answer:
@@ -36,13 +32,17 @@ def ping(line: Line, _words: Sequence[str]) -> Answer:
     return Answer(out=f"{ping_line(line)}\n")
 
 
-def version(_line: Line, _words: Sequence[str]) -> Answer:
+def version(_line: Line, words: Sequence[str]) -> Answer:
     """Say whose language this is."""
+    if words:
+        return Answer(f"{VERSION}\n", "too many arguments for version keyword\n", 1)
     return Answer(out=f"{VERSION}\n")
 
 
 def error_text(_line: Line, words: Sequence[str]) -> Answer:
     """Say what an error number of Slurm's, or of the system, means."""
+    if len(words) > 1:
+        return failure("one arguments required for keyword:errnumstr")
     if not words[0].isdecimal() or len(words[0]) > 9:
         return failure("numeric arguments required for keyword:errnumstr")
     number = int(words[0])
@@ -118,40 +118,9 @@ def _write_script(job_id: int, script: bytes, path: str) -> Conversation:
 
 def reconfigure(line: Line, _words: Sequence[str]) -> Answer:
     """Accept from root what a change of settings does not need here: a restart reads them."""
-    return _for_root(line, "slurm_reconfigure error", "ESLURM_USER_ID_MISSING")
-
-
-def set_debug(line: Line, words: Sequence[str]) -> Answer:
-    """Accept from root a level of logging, which the settings say here."""
-    word = words[0].lower()
-    if word not in _DEBUG_LEVELS and word not in map(str, range(len(_DEBUG_LEVELS))):
-        return failure(f"invalid debug level: {words[0]}")
-    return _for_root(line, "slurm_set_debug_level error", "")
-
-
-def set_debug_flags(line: Line, words: Sequence[str]) -> Answer:
-    """Accept from root what is to be logged, which the settings say here."""
-    for word in words:
-        if word[:1] not in ("+", "-"):
-            return failure(f"invalid debug flag: {word}\nUsage: setdebugflags [+|-]NAME")
-    return _for_root(line, "slurm_set_debug_flags error", "")
-
-
-def set_schedule_log(line: Line, words: Sequence[str]) -> Answer:
-    """Accept from root whether the scheduler logs, which the settings say here."""
-    if words[0].lower() not in ("0", "1", "disable", "enable"):
-        return failure(f"invalid schedlog level: {words[0]}")
-    return _for_root(line, "slurm_set_schedlog_level error", "")
-
-
-def reboot(_line: Line, words: Sequence[str]) -> Answer:
-    """Refuse: the machine is not for us to reboot."""
-    if not words:
-        return failure("Missing node list. Specify ALL|<NodeList>")
-    reason = strerror("SLURM_ERROR")
-    return failure(
-        f"scontrol: error: RebootProgram isn't defined\nscontrol_reboot_nodes error: {reason}"
-    )
+    if line.call.owner.user_id:
+        return failure(f"slurm_reconfigure error: {strerror('ESLURM_USER_ID_MISSING')}")
+    return Answer()
 
 
 def shut_down(line: Line, _words: Sequence[str]) -> Answer:
@@ -217,8 +186,3 @@ def _for_administrators(line: Line, words: Sequence[str], what: str) -> Answer:
     if line.controller.rights.is_administrator(line.call.owner):
         return unsupported(line, words)
     return failure(f"{what}: {strerror('ESLURM_USER_ID_MISSING')}")
-
-
-def _for_root(line: Line, what: str, code: str) -> Answer:
-    text = strerror(code) if code else system_strerror(EACCES)
-    return failure(f"{what}: {text}") if line.call.owner.user_id else Answer()

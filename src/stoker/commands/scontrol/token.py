@@ -16,11 +16,16 @@ LIFESPAN_S: Final = 1800
 """How long a token is good if nobody says, or says it so that it cannot be read."""
 
 _LIFESPAN_MAX_S: Final = 10 * 365 * 86_400
+_NAMES: Final = frozenset({"lifespan", "username"})
 
 
 def give_token(line: Line, words: Sequence[str]) -> Answer:
     """Print a token for the caller; root may have one for another user."""
-    facts = dict(word.partition("=")[::2] for word in words)
+    for word in words:
+        if word.partition("=")[0].lower() not in _NAMES or "=" not in word:
+            return failure(f"Invalid option: `{word}`")
+    named = (word.partition("=") for word in words)
+    facts = {name.lower(): value for name, _, value in named}
     own = line.call.owner
     name = facts.get("username") or own.user_name
     if name != own.user_name and own.user_id != 0:
