@@ -201,6 +201,14 @@ class StubService:
         content = yield ReadFile("-")
         return Answer(out=content.decode())
 
+    def do_rest(self, call: Call):
+        """Answer the gateway at length; a target that begins with a minus breaks off."""
+        count = int(call.argv[1])
+        yield Say(err="200 text/plain\n")
+        if count == 0:
+            return Answer(out="brief")
+        return Answer(out=_long_text(count))
+
     def do_torn(self, _call: Call) -> Answer:
         return Answer(out=(str(1 // number) for number in (1, 0)))
 
@@ -209,6 +217,12 @@ class StubService:
 
     def do_forget(self, _call: Call):
         yield Say(out="hm\n")
+
+
+def _long_text(count: int) -> Iterator[str]:
+    yield from (f"{number:09}\n" * 100 for number in range(abs(count)))
+    if count < 0:
+        raise ValueError("it breaks off")
 
 
 class MortalService(StubService):

@@ -13,8 +13,10 @@ import os
 import re
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -44,6 +46,7 @@ _PHRASES: Final[Mapping[int, str]] = {
     501: "NOT IMPLEMENTED",
     505: "HTTP VERSION NOT SUPPORTED",
 }
+_UNCHUNKED: Final = ("HTTP/0.9", "HTTP/1.0")
 _PLAIN: Final = "text/plain"
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -143,16 +146,30 @@ class Exchange(BaseHTTPRequestHandler):
 
     def _send(self, answer: Answer) -> None:
         lines = [f"{self.request_version} {answer.status} {_PHRASES.get(answer.status, 'ERROR')}"]
-        if answer.status >= 400:
+        is_chunked = answer.rest is not None and self.request_version not in _UNCHUNKED
+        if answer.status >= 400 or (answer.rest is not None and not is_chunked):
             self.close_connection = True
             lines.append("Connection: Close")
+        if is_chunked:
+            lines.append("Transfer-Encoding: chunked")
+        elif answer.rest is None and answer.body:
+            lines.append(f"Content-Length: {len(answer.body)}")
         if answer.body:
-            lines += [
-                f"Content-Length: {len(answer.body)}",
-                f"Content-Type: {answer.content_type}",
-            ]
+            lines.append(f"Content-Type: {answer.content_type}")
         head = "".join(f"{line}\r\n" for line in lines) + "\r\n"
-        self.wfile.write(head.encode("latin-1", "replace") + answer.body)
+        if answer.rest is None:
+            self.wfile.write(head.encode("latin-1", "replace") + answer.body)
+            return
+        with closing(answer.rest):
+            self.wfile.write(head.encode("latin-1", "replace"))
+            self._send_parts(chain([answer.body], answer.rest), is_chunked=is_chunked)
+
+    def _send_parts(self, parts: Iterable[bytes], *, is_chunked: bool) -> None:
+        """Send a long body as it comes; of one that breaks off the end is never sent."""
+        for part in filter(None, parts):
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(part), part) if is_chunked else part)
+        if is_chunked:
+            self.wfile.write(b"0\r\n\r\n")
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Answer what the standard library could not read: with a status alone."""

@@ -1,13 +1,17 @@
 """Brings a request to stokerd, as a call, and its answer back; tries again while that does no harm.
 
-A call carries a key: whatever happens to a connection, the same submission is made once.
+A call carries a key: whatever happens to a connection, the same submission is made once. Of a long
+answer the first part is waited for; the rest comes as it is read, and is held by nobody.
 """
 
 from __future__ import annotations
 
 import secrets
 import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -18,6 +22,8 @@ from stoker.core.errands import encode_file
 from stoker.core.errors import DaemonUnavailable, StokerError
 from stoker.core.wire import DAEMON_LIMITS, CallMessage, Frame, FrameReader, encode_call, to_text
 
+WHOLE_MAX: Final = 1 << 20
+"""Bytes of an answer that is waited for; of a longer one the rest comes as it is read."""
 _RECEIVE_SIZE = 1 << 16
 _PROGRAM = "slurmrestd"
 
@@ -32,12 +38,37 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""
 
 
+class Rest:
+    """What follows the first part of a long answer, to be gone through once, and closed."""
+
+    def __init__(self, frames: Iterator[Frame], opened: ExitStack) -> None:
+        """Go on with *frames*, which come through what is *opened*."""
+        self._frames = frames
+        self.close = opened.close
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield it as it comes.
+
+        Raises:
+            ConnectionError: It broke off.
+        """
+        for frame in self._frames:
+            if frame.kind == b"O":
+                yield frame.payload
+            elif frame.kind == b"X" and frame.payload == b"0":
+                return
+            elif frame.kind == b"X":
+                break
+        raise ConnectionError("the answer of stokerd broke off")
+
+
 class Answer(msgspec.Struct, frozen=True):
-    """What is to be answered."""
+    """What is to be answered; a long one has a ``rest``."""
 
     status: int
     content_type: str = ""
     body: bytes = b""
+    rest: Rest | None = None
 
 
 UNREACHABLE = Answer(500, "text/plain", b"Unable to contact slurm controller (connect failure)")
@@ -84,7 +115,8 @@ class _Attempt:
     def attempt(self) -> Answer | None:
         """Ask once; None if no whole answer came."""
         self.absence, self.reason = None, ""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        with ExitStack() as opened:
+            connection = opened.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             try:
                 connect(connection, self._home)
             except OSError as error:
@@ -92,32 +124,42 @@ class _Attempt:
                 return None
             try:
                 connection.sendall(self._call)
-                return self._hear(connection)
+                return self._hear(connection, opened)
             except (OSError, StokerError):
                 return None
 
-    def _hear(self, connection: socket.socket) -> Answer | None:
-        reader, out, err = FrameReader(DAEMON_LIMITS), bytearray(), bytearray()
-        while data := connection.recv(_RECEIVE_SIZE):
-            for frame in reader.feed(data):
-                match frame:
-                    case Frame(b"O", payload):
-                        out += payload
-                    case Frame(b"E", payload):
-                        err += payload
-                    case Frame(b"R", _):
-                        connection.sendall(encode_file(self._body))
-                    case Frame(b"B", payload):
-                        self.reason = to_text(payload)
-                        return None
-                    case Frame(b"X", _):
-                        return _answer(bytes(err), bytes(out))
+    def _hear(self, connection: socket.socket, opened: ExitStack) -> Answer | None:
+        out, err = bytearray(), bytearray()
+        frames = _frames(connection)
+        for frame in frames:
+            match frame:
+                case Frame(b"O", payload):
+                    out += payload
+                    if err and len(out) > WHOLE_MAX:
+                        return _answer(bytes(err), bytes(out), Rest(frames, opened.pop_all()))
+                case Frame(b"E", payload):
+                    err += payload
+                case Frame(b"R", _):
+                    connection.sendall(encode_file(self._body))
+                case Frame(b"B", payload):
+                    self.reason = to_text(payload)
+                    return None
+                case Frame(b"X", b"0"):
+                    return _answer(bytes(err), bytes(out))
+                case Frame(b"X", _):
+                    return Answer(500, "text/plain", bytes(err.strip().rpartition(b"\n")[2]))
         return None
 
 
-def _answer(head: bytes, body: bytes) -> Answer:
+def _frames(connection: socket.socket) -> Iterator[Frame]:
+    reader = FrameReader(DAEMON_LIMITS)
+    while data := connection.recv(_RECEIVE_SIZE):
+        yield from reader.feed(data)
+
+
+def _answer(head: bytes, body: bytes, rest: Rest | None = None) -> Answer:
     """Return the answer whose first line says status and kind of content."""
     status, _, kind = head.decode("utf-8", "replace").strip().partition(" ")
     if not status.isdecimal() or len(status) != 3:
         return Answer(500, "text/plain", head.strip())
-    return Answer(int(status), kind, body)
+    return Answer(int(status), kind, body, rest)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import closing, suppress
 
 import pytest
 
@@ -27,18 +28,42 @@ class RecordingRelay:
         return Answer(200, "application/json", b"{}")
 
 
+class LongRelay(RecordingRelay):
+    """Has much to say, and may break off."""
+
+    def __init__(self, *, breaks: bool = False) -> None:
+        super().__init__()
+        self.breaks = breaks
+        self.rest = self
+        self.is_closed = False
+
+    def answer(self, request: Request) -> Answer:
+        super().answer(request)
+        return Answer(200, "text/plain", b"first", self)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"-second"
+        yield b""
+        if self.breaks:
+            raise ConnectionError
+        yield b"-third"
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
 class Wire:
     """The caller's end of a connection that a thread serves."""
 
-    def __init__(self, policy: Policy) -> None:
-        self.relay = RecordingRelay()
+    def __init__(self, policy: Policy, relay: RecordingRelay | None = None) -> None:
+        self.relay = relay or RecordingRelay()
         self.socket, other = socket.socketpair()
         self.socket.settimeout(LIMIT_S)
         self._thread = threading.Thread(target=self._serve, args=(other, policy))
         self._thread.start()
 
     def _serve(self, connection: socket.socket, policy: Policy) -> None:
-        with connection:
+        with connection, suppress(ConnectionError):
             Exchange(connection, policy, self.relay)  # type: ignore[arg-type]
 
     def say(self, text: bytes) -> bytes:
@@ -93,6 +118,33 @@ def test_a_connection_serves_one_request_after_the_other(local: Wire) -> None:
 
 def test_who_speaks_http_1_0_is_answered_so(local: Wire) -> None:
     assert local.say(b"GET /a HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.0 200 OK\r\n")
+
+
+_LONG = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: text/plain\r\n\r\n"
+
+
+def test_a_long_answer_is_sent_as_it_comes_and_the_connection_goes_on() -> None:
+    relay = LongRelay()
+    with closing(Wire(LOCAL, relay)) as wire:
+        heard = wire.say(b"GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n")
+    body = b"5\r\nfirst\r\n7\r\n-second\r\n6\r\n-third\r\n0\r\n\r\n"
+    assert heard == 2 * (_LONG + body)
+    assert relay.is_closed
+
+
+def test_a_long_answer_that_breaks_off_has_no_end() -> None:
+    relay = LongRelay(breaks=True)
+    with closing(Wire(LOCAL, relay)) as wire:
+        heard = wire.say(b"GET /a HTTP/1.1\r\n\r\n")
+    assert heard == _LONG + b"5\r\nfirst\r\n7\r\n-second\r\n"
+    assert relay.is_closed
+
+
+def test_who_speaks_http_1_0_has_a_long_answer_up_to_the_end_of_the_connection() -> None:
+    with closing(Wire(LOCAL, LongRelay())) as wire:
+        heard = wire.say(b"GET /a HTTP/1.0\r\n\r\nGET /b HTTP/1.0\r\n\r\n")
+    head = b"HTTP/1.0 200 OK\r\nConnection: Close\r\nContent-Type: text/plain\r\n\r\n"
+    assert heard == head + b"first-second-third"
 
 
 @pytest.mark.parametrize(

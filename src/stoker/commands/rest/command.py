@@ -26,7 +26,7 @@ from stoker.commands.rest.replies import (
 from stoker.commands.rest.requests import BODY_MAX, Request, read_request
 from stoker.commands.rest.routes import reply_to
 from stoker.core.models import Owner
-from stoker.worker.call import Answer, Call, Conversation, ReadFile
+from stoker.worker.call import Answer, Call, Conversation, ReadFile, Say
 from stoker.worker.controller import Controller
 
 _SILENCE: Final = "Zero Bytes were transmitted or received"
@@ -44,7 +44,13 @@ def slurmrestd(call: Call, controller: Controller) -> Conversation:
     body = b""
     if call.argv[0] in _WITH_BODY:
         body = yield ReadFile("-", BODY_MAX)
-    return _answer(_reply(call, body, controller))
+    reply = _reply(call, body, controller)
+    head = f"{reply.status} {reply.content_type}\n"
+    if isinstance(reply.text, str):
+        return Answer(out=reply.text.removesuffix("\n"), err=head)
+    # Long ones are brought on while they are made: the gateway has to know first what they are.
+    yield Say(err=head)
+    return Answer(out=_without_last_break(reply.text))
 
 
 def _reply(call: Call, body: bytes, controller: Controller) -> Reply:
@@ -90,12 +96,6 @@ def _without_credentials(request: Request) -> Reply:
         return controller_reply({}, [problem], 500)
     problem = found_by("slurm_load_ctl_conf", "slurmctld config is unable to load", -1)
     return controller_reply({}, [problem], 500)
-
-
-def _answer(reply: Reply) -> Answer:
-    text = reply.text
-    out = text.removesuffix("\n") if isinstance(text, str) else _without_last_break(text)
-    return Answer(out=out, err=f"{reply.status} {reply.content_type}\n")
 
 
 def _without_last_break(chunks: Iterable[str]) -> Iterator[str]:
