@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from campaign.driver import StokerDriver
 from campaign.tally import Row
-from campaign.witness import Asked, judge, let_all_end, script
+from campaign.witness import judge, let_all_end, submit_some
 from stoker.shepherd.failpoints import FAILPOINTS
 from stoker.worker.failpoints import NAMES
 from support.daemon import PrivateStoker, is_running, until
@@ -33,13 +33,8 @@ def try_points(points: str) -> tuple[Row, bool]:
         up = stoker.run("stoker", "up")
         del stoker.environment["STOKER_FAILPOINTS"]
         first = [stoker.stokerd, stoker.shepherd_pid]
-        driver, witness, asked = StokerDriver(stoker), stoker.directory / "witness", {}
-        for number in range(JOBS):
-            code = 7 * (number % 2)
-            body = script(witness, code, 0.0)
-            done = driver.run("sbatch", "--parsable", "--requeue", f"--wrap={body}")
-            if done.returncode == 0:
-                asked[int(done.stdout.split(";")[0])] = Asked(code)
+        driver, witness = StokerDriver(stoker), stoker.directory / "witness"
+        asked = submit_some(driver, witness, JOBS)
         is_met = up.returncode != 0 or "kill" not in points or _one_is_gone(first)
         if any("." not in each.partition("=")[0] for each in points.split(",")):
             # This daemon would arm each shepherd that it starts anew; the next one will not.

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from campaign.driver import StokerDriver
 from campaign.tally import Row
-from campaign.witness import Asked, judge, let_all_end, script
+from campaign.witness import judge, let_all_end, submit_some
 from support.daemon import PrivateStoker, until
 
 JOBS: Final = 3
@@ -102,14 +102,9 @@ def try_call(sweep: Sweep, n: int) -> tuple[Row, bool]:
     """Submit and run a few jobs while the n-th call fails; return the row, and whether it did."""
     with PrivateStoker(total_cpus=2, total_memory="2000M") as stoker:
         stoker.ok("stoker", "up")
-        driver, witness, asked = StokerDriver(stoker), stoker.directory / "witness", {}
+        driver, witness = StokerDriver(stoker), stoker.directory / "witness"
         with injected(stoker, sweep, n) as met:
-            for number in range(JOBS):
-                code = 7 * (number % 2)
-                body = script(witness, code, 0.0)
-                done = driver.run("sbatch", "--parsable", "--requeue", f"--wrap={body}")
-                if done.returncode == 0:
-                    asked[int(done.stdout.split(";")[0])] = Asked(code)
+            asked = submit_some(driver, witness, JOBS)
             let_all_end(driver, DRAIN_S)
         return judge(driver, asked, witness, f"{sweep.name}, n = {n}"), met[0]
 

@@ -49,6 +49,18 @@ def script(witness: Path, code: int, seconds: float) -> str:
     )
 
 
+def submit_some(driver: Driver, witness: Path, count: int) -> dict[int, Asked]:
+    """Submit short jobs, every other of which fails; return those whose ids were printed."""
+    asked = {}
+    for number in range(count):
+        code = 7 * (number % 2)
+        body = script(witness, code, 0.0)
+        done = driver.run("sbatch", "--parsable", "--requeue", f"--wrap={body}")
+        if done.returncode == 0:
+            asked[int(done.stdout.split(";")[0])] = Asked(code)
+    return asked
+
+
 def read(witness: Path) -> list[Mark]:
     """Return what the jobs have written."""
     text = witness.read_text() if witness.exists() else ""

@@ -8,10 +8,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from stoker.engines.base import Ended, Started, Withdrawn
+from stoker.engines.base import Ended, Started, Unit, Withdrawn
 from stoker.engines.local import LocalEngine
 from stoker.shepherd.failpoints import FAILPOINTS
 from support.engine import CONTENTS, Events, clear, lines, local_engine, script, unit, until
@@ -291,14 +292,14 @@ def test_jobs_do_not_notice_that_stokerd_dies_and_their_ends_are_kept(
         engine.close()
 
 
-def test_a_job_of_another_boot_is_lost(tmp_path: Path) -> None:
-    """R14."""
-    from stoker.shepherd.journal import line_of, read
+def _records_while_one_runs(home: Path, *ended: Unit) -> list[list[Any]]:
+    """Return what the journal says while 1.0.batch runs and *ended* have ended; then end all."""
+    from stoker.shepherd.journal import read
 
-    home = tmp_path / "home"
     with local_engine(home) as (engine, events, _):
-        engine.launch([unit("1.0.batch", "sleep", "60"), script("2.0.batch", "exit 3")], {})
-        events.ended("2.0.batch")
+        engine.launch([unit("1.0.batch", "sleep", "60"), *ended], {})
+        for each in ended:
+            events.ended(each.key)
         events.started("1.0.batch")
         pid = shepherd_of(engine)
         directory = os.open(home, os.O_RDONLY)
@@ -308,6 +309,15 @@ def test_a_job_of_another_boot_is_lost(tmp_path: Path) -> None:
         events.ended("1.0.batch")
         clear(engine)
     until(lambda: is_gone(pid), "the shepherd to go")
+    return records
+
+
+def test_a_job_of_another_boot_is_lost(tmp_path: Path) -> None:
+    """R14."""
+    from stoker.shepherd.journal import line_of
+
+    home = tmp_path / "home"
+    records = _records_while_one_runs(home, script("2.0.batch", "exit 3"))
     records = [["journal", 1, "another boot"] if r[0] == "journal" else r for r in records]
     (home / "shepherd.journal").write_bytes(b"".join(map(line_of, records)))
     with local_engine(home) as (_engine, _events, evidence):
@@ -320,20 +330,10 @@ def test_a_job_of_another_boot_is_lost(tmp_path: Path) -> None:
 
 def test_a_reused_pid_is_neither_believed_nor_signalled(tmp_path: Path) -> None:
     """R15."""
-    from stoker.shepherd.journal import line_of, read
+    from stoker.shepherd.journal import line_of
 
     home = tmp_path / "home"
-    with local_engine(home) as (engine, events, _):
-        engine.launch([unit("1.0.batch", "sleep", "60")], {})
-        events.started("1.0.batch")
-        pid = shepherd_of(engine)
-        directory = os.open(home, os.O_RDONLY)
-        records, _ = read(directory)
-        os.close(directory)
-        engine.end("1.0", "cancelled", 0.0)
-        events.ended("1.0.batch")
-        clear(engine)
-    until(lambda: is_gone(pid), "the shepherd to go")
+    records = _records_while_one_runs(home)
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as stranger:
         for record in records:
             if record[0] == "start":

@@ -12,6 +12,7 @@ from typing import Any
 
 from dask.distributed import Client
 from dask_jobqueue import SLURMCluster
+from waiting import wait_until
 
 
 @contextmanager
@@ -30,15 +31,6 @@ def cluster() -> Iterator[tuple[SLURMCluster, Client]]:
         Client(found) as client,
     ):
         yield found, client
-
-
-def wait_until(condition: Any, what: str, limit_s: float = 30) -> None:
-    """Wait until *condition* holds."""
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(what)
-        time.sleep(0.1)
 
 
 def job_of_worker(number: int) -> tuple[int, str]:

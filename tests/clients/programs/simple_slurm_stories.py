@@ -5,20 +5,11 @@ from __future__ import annotations
 import datetime
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from simple_slurm import Slurm
-
-
-def wait_until(condition: Any, what: str, limit_s: float = 30) -> None:
-    """Wait until *condition* holds."""
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(what)
-        time.sleep(0.1)
+from waiting import wait_until
 
 
 def pipeline() -> dict[str, Any]:

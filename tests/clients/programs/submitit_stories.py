@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import submitit
+from waiting import wait_until
 
 FOLDER = "logs/%j"
 
@@ -64,15 +65,6 @@ class Patient:
 
     def checkpoint(self, *, step_s: float) -> submitit.helpers.DelayedSubmission:
         return submitit.helpers.DelayedSubmission(self, step_s=step_s)
-
-
-def wait_until(condition: Any, what: str, limit_s: float = 30) -> None:
-    """Wait until *condition* holds."""
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(what)
-        time.sleep(0.1)
 
 
 # The stories.

@@ -23,6 +23,7 @@ from stoker.core.models import Node
 from stoker.core.units import format_elapsed, format_memory
 from stoker.worker.call import Interrupted, ReadFile, Say, UntilEnded
 from stoker.worker.controller import Submission
+from support.commandlines import random_words
 from support.controller import MACHINE, FakeController, Heard, call_of, converse
 from support.recordings import cases, parameters
 
@@ -388,18 +389,7 @@ def test_a_wrong_draft_is_refused_with_one_sentence(
         read_draft(call_of("sbatch", *argv), script)
 
 
-words = st.one_of(
-    st.text(max_size=12),
-    st.sampled_from([f"--{option.long}" for option in joboptions.SBATCH]),
-    st.builds(
-        "--{}={}".format,
-        st.sampled_from([option.long for option in joboptions.SBATCH]),
-        st.text(max_size=12),
-    ),
-)
-
-
-@given(st.lists(words, max_size=6), st.binary(max_size=120))
+@given(st.lists(random_words(joboptions.SBATCH), max_size=6), st.binary(max_size=120))
 def test_no_command_line_and_no_script_raises(argv: list[str], body: bytes) -> None:
     ended = [FakeController().add(1, state=JobState.COMPLETED)]
     for script in (body, b"#!/bin/sh\n#SBATCH " + body):

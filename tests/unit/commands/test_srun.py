@@ -29,6 +29,7 @@ from stoker.worker.call import (
     UntilStepFree,
 )
 from stoker.worker.controller import StepRequest
+from support.commandlines import random_words
 from support.controller import BOB, FakeController, Heard, call_of, converse
 from support.recordings import cases, parameters
 
@@ -805,19 +806,8 @@ def test_overcommit_asks_the_job_for_few_cpus_and_the_step_for_many_tasks() -> N
     assert (request_of(controller).ntasks, request_of(controller).overlap) == (20, True)
 
 
-words = st.one_of(
-    st.text(max_size=12),
-    st.sampled_from([f"--{option.long}" for option in joboptions.SRUN]),
-    st.builds(
-        "--{}={}".format,
-        st.sampled_from([option.long for option in joboptions.SRUN]),
-        st.text(max_size=12),
-    ),
-)
-
-
 @given(
-    st.lists(words, max_size=6),
+    st.lists(random_words(joboptions.SRUN), max_size=6),
     st.dictionaries(st.sampled_from(sorted(variables.SRUN)), st.text(max_size=6), max_size=3),
 )
 def test_nothing_raises(argv: list[str], environment: dict[str, str]) -> None:
