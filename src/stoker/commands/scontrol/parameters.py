@@ -14,8 +14,9 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from stoker.commands.demands import check_licenses
-from stoker.commands.readers import NICE_MAX, mail_types
+from stoker.commands.numbervalues import NICE_MAX
 from stoker.commands.scontrol.words import Line
+from stoker.commands.wordvalues import mail_types
 from stoker.core.enums import Hold, JobState
 from stoker.core.errors import InvalidSpec, NotAllowed
 from stoker.core.models import FOREVER, Job

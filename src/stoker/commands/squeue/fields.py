@@ -1,16 +1,16 @@
-"""The columns of squeue: headings and values, by letter and by name, and the keys of --sort.
+"""The columns of squeue: headings and values, by letter and by name.
 
 What one machine has no value for (boards, federations, burst buffers, ...) reads as it does on a
 cluster without such things.
 
-Source: squeue(1) "--format", "--Format" and "--sort"; headings as recorded.
+Source: squeue(1) "--format" and "--Format"; headings as recorded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from stoker.commands.formats import Field, figure_whole_on_the_right, whole_on_the_right
 from stoker.commands.jobview import JobView
@@ -76,7 +76,7 @@ def _hosts(text: str) -> str:
     return compress_hosts(expand_hosts(text)) if text else ""
 
 
-def _scheduled_nodes(view: JobView) -> str | None:
+def scheduled_nodes(view: JobView) -> str | None:
     """Return where a waiting job is to start, as far as that is certain: all its nodes, or none."""
     if view.job.state is not JobState.PENDING or view.expected_at is None:
         return None
@@ -87,6 +87,11 @@ def _scheduled_nodes(view: JobView) -> str | None:
 def _exit_code(view: JobView) -> str:
     job = view.job
     return str(job.exit_code << 8 | job.exit_signal)
+
+
+def _pending_s(view: JobView) -> int:
+    until = view.start_at or view.scene.now
+    return max(0, int(until - view.job.submit_at))
 
 
 _ACCOUNT: Final = _of_spec("ACCOUNT", "account")
@@ -131,7 +136,7 @@ _REASON_LIST: Final = Field[JobView](
 )
 _REQ_NODES: Final = Field[JobView]("REQ_NODES", lambda view: _hosts(view.job.spec.node_list))
 _RESERVATION: Final = _of_spec("RESERVATION", "reservation")
-_SCHED_NODES: Final = _whole("SCHEDNODES", _scheduled_nodes)
+_SCHED_NODES: Final = _whole("SCHEDNODES", scheduled_nodes)
 _SELECT_INFO: Final = _constant("", "")
 _SOCKETS: Final = _constant("SOCKETS_PER_NODE", "*")
 _SOCKETS_CORES_THREADS: Final = _constant("S:C:T", "*:*:*")
@@ -339,75 +344,3 @@ TIMES: Final = frozenset(
     | {BY_NAME[name] for name in ("accruetime", "deadline", "eligibletime", "lastschedeval")}
 )
 """Fields that tell a point in time."""
-
-SORT_KEYS: Mapping[str, Callable[[JobView], Any]] = MappingProxyType(
-    {
-        "a": lambda view: view.job.spec.account,
-        "A": lambda view: view.job.job_id,
-        "b": lambda view: view.tres_per_node or "",
-        "B": lambda view: view.batch_host or "",
-        "c": lambda view: view.min_cpus,
-        "C": lambda view: view.cpus,
-        "d": lambda view: view.job.spec.tmp_disk_mib,
-        "D": lambda view: view.node_count,
-        "e": lambda view: _endless(view.end_at),
-        "E": lambda view: view.dependency or "",
-        "f": lambda view: view.job.spec.features,
-        "F": lambda view: view.array_id,
-        "g": lambda view: view.job.owner.group_name,
-        "G": lambda view: view.job.owner.group_id,
-        "h": lambda view: view.oversubscribe,
-        "i": lambda view: (view.array_id, view.job.array is not None, view.job.array_task_id),
-        "j": lambda view: view.job.name,
-        "J": lambda view: view.job.name,
-        "k": lambda view: view.job.spec.comment,
-        "K": lambda view: view.job.array_task_id,
-        "l": lambda view: _endless(view.limit_s),
-        "L": lambda view: (_endless(view.left_s), -_youth(view)),
-        "m": lambda view: view.min_memory_mib,
-        "M": lambda view: (view.elapsed_s, _youth(view)),
-        "n": lambda view: view.job.spec.node_list,
-        "N": lambda view: _natural(view.batch_host or ""),
-        "O": lambda view: view.job.spec.contiguous,
-        "p": lambda view: view.priority,
-        "P": lambda view: view.job.shown_partition,
-        "q": lambda view: view.qos,
-        "Q": lambda view: view.priority,
-        "r": lambda view: view.reason,
-        "R": lambda view: view.nodes_or_reason,
-        "s": lambda _: 0,
-        "S": lambda view: (view.start_at, 0) if view.start_at else (float("inf"), view.job.job_id),
-        "t": lambda view: view.state.compact,
-        "T": lambda view: view.state.value,
-        "u": lambda view: view.job.owner.user_name,
-        "U": lambda view: view.job.owner.user_id,
-        "v": lambda view: view.job.spec.reservation,
-        "V": lambda view: view.job.submit_at,
-        "w": lambda view: view.job.spec.wckey,
-        "x": lambda view: view.job.spec.exclude,
-        "X": lambda _: 0,
-        "Y": lambda view: _scheduled_nodes(view) or "",
-        "z": lambda _: 0,
-        "Z": lambda view: view.job.spec.work_dir,
-    }
-)
-
-
-def _youth(view: JobView) -> float:
-    """Return what tells jobs apart that have run for as many seconds: later ones are less."""
-    return float("-inf") if view.job.state is JobState.PENDING else -view.job.start_at
-
-
-def _endless(seconds: float | None) -> float:
-    return float("inf") if seconds is None else seconds
-
-
-def _natural(name: str) -> tuple[str, int]:
-    """Return what a host sorts by: ``n2`` comes before ``n10``."""
-    letters = name.rstrip("0123456789")
-    return letters, int(name[len(letters) :] or 0)
-
-
-def _pending_s(view: JobView) -> int:
-    until = view.start_at or view.scene.now
-    return max(0, int(until - view.job.submit_at))

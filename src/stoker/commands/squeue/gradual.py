@@ -17,9 +17,9 @@ from stoker.commands.formats import Layout
 from stoker.commands.jobview import JobView
 from stoker.commands.merging import Row, merged
 from stoker.commands.scene import Scene
-from stoker.commands.squeue import fields
 from stoker.commands.squeue.filters import Test
 from stoker.commands.squeue.rows import Key, combined, latest_first
+from stoker.commands.squeue.sortkeys import SORT_KEYS
 from stoker.commands.views import Starts, starts_foreseen, views_of, with_last_allocations
 from stoker.core.models import Job
 from stoker.worker.controller import Controller
@@ -109,7 +109,7 @@ class _Reader:
 
 def _order_of(view: JobView, keys: Sequence[Key]) -> tuple[Any, ...]:
     """Return what sorts as `rows` does; no two views have the same."""
-    values = (fields.SORT_KEYS[key.letter](view) for key in keys)
+    values = (SORT_KEYS[key.letter](view) for key in keys)
     downs = zip(values, keys, strict=True)
     return (*(_down(value) if key.is_down else value for value, key in downs), latest_first(view))
 

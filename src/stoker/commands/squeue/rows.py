@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from stoker.commands.jobview import JobView
-from stoker.commands.squeue import fields
+from stoker.commands.squeue.sortkeys import SORT_KEYS
 from stoker.core.enums import JobState
 from stoker.core.models import NO_TASK, Job
 
@@ -49,7 +49,7 @@ def read_keys(text: str) -> list[Key]:
             continue
         keys.append(Key(letter, text[:at].endswith("-")))
     for key in reversed(keys):
-        if key.letter not in fields.SORT_KEYS:
+        if key.letter not in SORT_KEYS:
             raise UnknownKey(key.letter)
     return keys
 
@@ -68,7 +68,7 @@ def rows(views: list[JobView], keys: Sequence[Key], *, is_split: bool) -> Iterat
         views = combined(views)
     views.sort(key=latest_first)
     for key in reversed(keys):
-        views.sort(key=fields.SORT_KEYS[key.letter], reverse=key.is_down)
+        views.sort(key=SORT_KEYS[key.letter], reverse=key.is_down)
     for view in views:
         if is_split and view.job.array is not None:
             yield from map(view.task, view.job.array)
