@@ -10,13 +10,12 @@ soon as it is acknowledged, and must not be met by the end of the one before.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
 
-class UnitKey(NamedTuple):
+class UnitKey(msgspec.Struct, frozen=True, gc=False):
     """What a unit's key says: job, attempt and step, e.g. ``42.0.batch`` or ``42.0.3.1``."""
 
     job_id: int
@@ -42,9 +41,8 @@ def unit_key(group: str, step: str) -> str:
     return f"{group}.{step}"
 
 
-@lru_cache(maxsize=1024)
 def parse_key(key: str) -> UnitKey:
-    """Read a unit's key; a short job's start and end, which name the same, come together."""
+    """Read a unit's key."""
     job_id, attempt, step = key.split(".", 2)
     return UnitKey(int(job_id), int(attempt), step)
 

@@ -274,6 +274,15 @@ class Ledger:
         self, turn: Turn, job: Job, pid: int, start_ticks: int, boot_id: str, at: float
     ) -> None:
         """Note that the job's process is known: it runs."""
+        self.begin(turn, job, pid, start_ticks, boot_id, at)
+        turn.touch(job)
+        turn.touch_allocation(_allocation(job))
+        self.watch(job)
+
+    def begin(
+        self, turn: Turn, job: Job, pid: int, start_ticks: int, boot_id: str, at: float
+    ) -> None:
+        """Note the same of a job whose end is known as well, and noted next."""
         allocation = _allocation(job)
         allocation.state = AllocationState.ALLOCATED
         allocation.allocated_at = at
@@ -284,12 +293,12 @@ class Ledger:
         self.statistics.started += 1
         if job.ending is not None:
             job.state = next_state(job.state, Event.ENDING)
-        turn.touch(job)
-        turn.touch_allocation(allocation)
+        else:
+            # Why it did not start before is of no interest any more.
+            job.message = ""
         turn.tell(job.job_id)
         for witness in self.witnesses:
             witness.started(turn, job)
-        self.watch(job)
         self._tell_dependents(turn, job)
 
     def shift(self, turn: Turn, by_s: float) -> None:

@@ -39,6 +39,9 @@ _WHY: Final = {
 _HEARD_OUT: Final = (JobState.CANCELLED, JobState.TIMEOUT)
 """Ends from outside after which the exit code is the script's own."""
 
+_GOOD: Final = (JobState.COMPLETED, 0, 0, Reason.NONE, "")
+"""What is said of an end of which there is nothing to say."""
+
 _PLACES: Final = {
     "stdin": "its input cannot be opened",
     "stdout": "its output cannot be opened",
@@ -109,7 +112,7 @@ def _verdict(job: Job, end: Ended) -> tuple[JobState, int, int, str, str]:
         return JobState.FAILED, end.exit_code, end.signal, Reason.JOB_LAUNCH_FAILURE, ""
     if end.exit_code:
         return JobState.FAILED, end.exit_code, 0, Reason.NON_ZERO_EXIT_CODE, ""
-    return JobState.COMPLETED, 0, 0, Reason.NONE, ""
+    return _GOOD
 
 
 def on_request(job: Job, at: float) -> Outcome:

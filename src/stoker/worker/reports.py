@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -106,37 +106,46 @@ class Reports:
 
     def _take_together(self, events: Sequence[EngineEvent]) -> None:
         _hit_before_commit(events)
+        settled = [event.key for event in events if not isinstance(event, Started)]
         with self._queue.turn() as turn:
             turn.afterwards(lambda: _hit_after_commit(events))
-            for event in events:
-                self._take_one(turn, event)
+            if settled:
+                turn.afterwards(partial(self._acknowledge, settled))
+            for event, start in _with_starts(events):
+                self._take_one(turn, event, start)
             if self.is_live:
                 self._scheduler.schedule(turn)
 
-    def _take_one(self, turn: Turn, event: EngineEvent) -> None:
+    def _take_one(self, turn: Turn, event: EngineEvent, start: Started | None) -> None:
+        """Take in an event; if it is an end, perhaps with the start that was told at once."""
         key = parse_key(event.key)
-        if not isinstance(event, Started):
-            turn.gather(self._acknowledge, event.key)
         job = self._ledger.table.get(key.job_id)
         if job is None or job.allocation is None or job.allocation.attempt != key.attempt:
             return
         if key.step == BATCH:
-            self._take_batch(turn, job, job.allocation, event)
+            self._take_batch(turn, job, job.allocation, event, start)
         else:
             self._steps.take(turn, job, key, event)
             self._end_interactive(turn, job)
 
-    def _acknowledge(self, keys: list[str]) -> None:
+    def _acknowledge(self, keys: Sequence[str]) -> None:
         hit("ack.before")
         self._engine.acknowledge(keys)
         hit("ack.after")
 
-    def _take_batch(self, turn: Turn, job: Job, allocation: Allocation, event: EngineEvent) -> None:
+    def _take_batch(
+        self,
+        turn: Turn,
+        job: Job,
+        allocation: Allocation,
+        event: EngineEvent,
+        start: Started | None,
+    ) -> None:
         match event:
             case Started():
                 self._start(turn, job, allocation, event)
             case Ended():
-                self._end(turn, job, allocation, event)
+                self._end(turn, job, allocation, event, start)
             case Failed():
                 self._fail(turn, job, event)
             case Withdrawn():
@@ -156,8 +165,6 @@ class Reports:
         if allocation.state is AllocationState.RESERVED:
             self._ledger.start(turn, job, event.pid, event.start_ticks, self.boot_id, event.at)
             if job.ending is None:
-                # Why it did not start before is of no interest any more.
-                job.message = ""
                 return
         # It was to end while the order to start it was on its way; or this is told again, because
         # the daemon or the connection is a new one, and what was asked before may be lost.
@@ -174,12 +181,17 @@ class Reports:
             self._engine.resume(group)
             self._engine.limit(group, job.time_limit_s)
 
-    def _end(self, turn: Turn, job: Job, allocation: Allocation, event: Ended) -> None:
+    def _end(
+        self, turn: Turn, job: Job, allocation: Allocation, event: Ended, start: Started | None
+    ) -> None:
         self._steps.end_all(turn, job, event.at)
-        if allocation.state is AllocationState.RESERVED:
+        is_news = allocation.state is AllocationState.RESERVED
+        if is_news and start is not None:
+            self._ledger.begin(turn, job, start.pid, start.start_ticks, self.boot_id, start.at)
+        elif is_news:
             # It came and went while we were away: nobody tells of its start any more.
-            self._ledger.start(turn, job, 0, 0, self.boot_id, allocation.reserved_at)
-        else:
+            self._ledger.begin(turn, job, 0, 0, self.boot_id, allocation.reserved_at)
+        if start is not None or not is_news:
             self._scheduler.note_run(job, event.at - job.start_at)
         if event.why == "unwatched" and not event.status_known:
             # Whether it ended by itself or died with whoever watched it, nobody can tell.
@@ -224,6 +236,19 @@ class Reports:
             self._ledger.finish(turn, job, outcomes.on_request(job, turn.now))
         elif job.state is JobState.PENDING:
             self._ledger.unreserve(turn, job)
+
+
+def _with_starts(
+    events: Sequence[EngineEvent],
+) -> Iterator[tuple[EngineEvent, Started | None]]:
+    """Yield the events, but a start whose end is among them with that: most jobs are short."""
+    over = {event.key for event in events if isinstance(event, Ended)}
+    begun: dict[str, Started] = {}
+    for event in events:
+        if isinstance(event, Started) and event.key in over:
+            begun[event.key] = event
+        else:
+            yield event, begun.get(event.key)
 
 
 def _may_come(job: Job, event: Failed, now: float) -> bool:

@@ -42,8 +42,33 @@ def test_start_and_end_may_come_in_one_message(rooms):
     job = rooms.submit()
     rooms.schedule()
     key = key_of(rooms.active(job))
-    rooms.report(Started(key, 7, 7, rooms.now_s), ended(key, rooms.now_s + 1))
-    assert rooms.state(job) == "COMPLETED"
+    rooms.report(Started(key, 7, 8, rooms.now_s), ended(key, rooms.now_s + 1))
+    done = rooms.recorded(job)
+    assert (done.state, done.start_at, done.end_at) == ("COMPLETED", rooms.now_s, rooms.now_s + 1)
+    (attempt,) = rooms.worker.repository.attempts([1])
+    assert (attempt.pid, attempt.start_ticks, attempt.boot_id) == (7, 8, BOOT)
+    assert (attempt.allocated_at, attempt.released_at) == (rooms.now_s, rooms.now_s + 1)
+    assert rooms.engine.asked("acknowledge") == [(("1.0.batch",),)]
+
+
+def test_who_waits_for_a_start_that_comes_with_a_requeue_has_heard_of_it(rooms):
+    job = rooms.submit()
+    rooms.schedule()
+    follower = rooms.submit(dependency=f"after:{job.job_id}")
+    key = key_of(rooms.active(job))
+    rooms.ask("requeue", job.job_id)
+    rooms.report(Started(key, 7, 7, rooms.now_s), ended(key, rooms.now_s))
+    assert rooms.recorded(job).restarts == 1
+    assert rooms.active(follower).dependency is None
+
+
+def test_an_attempt_that_is_lost_with_its_start_in_one_message_has_run(rooms):
+    job = rooms.submit(requeue=False)
+    rooms.schedule()
+    key = key_of(rooms.active(job))
+    rooms.report(Started(key, 7, 7, rooms.now_s), Lost(key))
+    done = rooms.recorded(job)
+    assert (done.state, done.start_at) == (JobState.FAILED, rooms.now_s)
 
 
 def test_an_end_that_comes_twice_changes_nothing_and_is_acknowledged_again(rooms):
