@@ -26,7 +26,7 @@ from support.works import Fragile
 JOB_COLUMNS = list(jobs.c.keys())
 SPEC, REASON, END_AT, ARRAY = map(JOB_COLUMNS.index, ("spec", "reason", "end_at", "array_job_id"))
 AllocationRow = namedtuple("AllocationRow", allocations.c.keys())  # type: ignore[misc]
-ALLOCATION_JOB, ALLOCATION_STATE = 0, 2
+ALLOCATION_STATE = 2
 
 JobRow = tuple[Any, ...]
 Key = tuple[int, int]

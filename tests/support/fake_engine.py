@@ -148,12 +148,6 @@ class FakeEngine:
         """Let nobody know what became of a unit."""
         self._end(self.units[key], Lost(key))
 
-    def forget_all(self) -> None:
-        """Lose the journal, and all processes with it."""
-        self.units.clear()
-        self.inbox.clear()
-        self.outbox.clear()
-
     def deliver(self, count: int | None = None) -> list[EngineEvent]:
         """Tell the daemon the first *count* events, or all, in one message; return them."""
         events = self.outbox[:count]

@@ -69,7 +69,7 @@ def test_a_connection_that_breaks_does_not_keep_us_from_the_end() -> None:
 
 
 def test_a_copy_has_content_and_mode_and_if_asked_the_times(tmp_path: Path) -> None:
-    source, target = tmp_path / "a", tmp_path / "b c"
+    source, target = tmp_path / "a", tmp_path / "b c\nd\udcff"
     source.write_bytes(b"x" * (3 << 20))
     source.chmod(0o751)
     os.utime(source, (1, 2))

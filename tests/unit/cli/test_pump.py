@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from stoker.cli.pump import Follower, Pump
+from stoker.core.errands import encode_follow
+from stoker.core.wire import DAEMON_LIMITS, FrameReader
 
 
 @contextmanager
@@ -144,8 +146,10 @@ def test_a_follower_shows_what_has_come_since_the_offset_in_whole_lines(tmp_path
     shown = Shown()
     file, late = tmp_path / "a", tmp_path / "late"
     file.write_bytes(b"before\nafter")
-    request = b"\0".join([bytes(file), b"7", b"0: ", bytes(late), b"0", b""])
-    follower = Follower(shown, request)
+    (frame,) = FrameReader(DAEMON_LIMITS).feed(
+        encode_follow([(str(file), 7, "0: "), (str(late), 0, "")])
+    )
+    follower = Follower(shown, frame.payload)
     follower.drain()
     assert shown.text[1] == b""
     with file.open("ab") as more:

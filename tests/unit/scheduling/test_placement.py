@@ -15,7 +15,6 @@ from stoker.scheduling.placement import (
 from support.machines import free_node, shape
 
 TWO_NODES = [free_node(name="node1"), free_node(name="node2")]
-DEFAULT_MEMORY = {"memory_per_cpu_mib": 1000}
 
 
 def cores(shares):
