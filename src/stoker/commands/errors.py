@@ -113,6 +113,7 @@ _TEXTS = {
     "ESLURM_JOB_NOT_RUNNING": (2085, "Job is not running"),
     "ESLURM_JOB_NOT_SUSPENDED": (2087, "Job is not suspended"),
     "ESLURM_JOB_NOT_FINISHED": (2088, "Job is not finished"),
+    "ESLURM_TRIGGER_DUP": (2089, "Duplicate event trigger"),
     "ESLURM_PRIO_RESET_FAIL": (
         2095,
         "Changes to job priority are not persistent, change nice instead",

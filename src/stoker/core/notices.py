@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from stoker.core.models import Owner
+from stoker.core.units import expand_hosts
 
 HOOK: Final = "notify."
 """With what the ids of events begin that the administrator's hook hears of."""
@@ -32,7 +33,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     """A program that waits for something to happen to a job or a node (strigger).
 
-    Without a ``job_id`` it is for nodes: ``node`` names one, or with "*" any. ``offset_s`` counts
+    Without a ``job_id`` it is for nodes: ``node`` is a host list, or "*": any. ``offset_s`` counts
     from the event; before a time limit it is negative.
     """
 
@@ -45,3 +46,7 @@ class Trigger(msgspec.Struct, frozen=True, kw_only=True):
     offset_s: int = 0
     stays: bool = False
     """Whether it stays after it has been pulled."""
+
+    def is_for(self, node: str) -> bool:
+        """Whether what happens to a node concerns it."""
+        return not self.job_id and (self.node == "*" or node in expand_hosts(self.node))

@@ -378,7 +378,7 @@ class Control:
 
     def clear_triggers(self, doomed: Sequence[Trigger], by: Owner) -> None:
         """Remove triggers."""
-        self._triggers.clear(self._queue.current, doomed, by.user_id)
+        self._triggers.clear(self._queue.current, doomed, by)
 
     def update_partition(self, name: str, by: Owner, changes: Mapping[str, object]) -> None:
         """Change a partition until the next start."""

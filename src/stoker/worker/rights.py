@@ -100,6 +100,14 @@ class Rights:
                 _DENIED,
             )
 
+    def check_trigger(self, owner: Owner, by: Owner) -> None:
+        """Raise unless somebody may remove a trigger of *owner*: their own, or root anybody's."""
+        if by.user_id not in (_ROOT, owner.user_id):
+            raise NotAllowed(
+                f"cannot clear a trigger for {by.user_name}: it belongs to {owner.user_name}",
+                _DENIED,
+            )
+
     def check_operator(self, by: Owner, denied: str = _DENIED) -> None:
         """Raise, with the code *denied*, unless somebody is an operator."""
         if not self.is_operator(by):

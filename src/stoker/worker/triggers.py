@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from stoker.core.enums import ONGOING, JobState
-from stoker.core.errors import NotAllowed, UnknownJob
+from stoker.core.errors import InvalidSpec, NotAllowed, UnknownJob
 from stoker.core.models import FOREVER, Job, Owner
 from stoker.core.notices import Notice, Trigger
 from stoker.core.noticestore import NoticeStore
@@ -82,6 +82,7 @@ class TriggerKeeper(Witness):
             UnknownJob: It is for a job that is not there, or over.
             NotAllowed: The job is another's, it is for nodes and they run nothing here, or they
                 have as many as one may.
+            InvalidSpec: They have just such a one.
         """
         if trigger.job_id:
             job = self._table.get(trigger.job_id)
@@ -91,6 +92,7 @@ class TriggerKeeper(Witness):
         elif not self._rights.is_administrator(trigger.owner):
             raise NotAllowed("cannot set a trigger for nodes: ask who runs them", _DENIED)
         self._check_count(trigger.owner)
+        self._check_new(trigger)
         trigger = msgspec.structs.replace(trigger, trigger_id=self._next_id)
         self._next_id += 1
         self._triggers[trigger.trigger_id] = trigger
@@ -105,11 +107,22 @@ class TriggerKeeper(Witness):
                 f"cannot set a trigger for {by.user_name}, who has {own}: clear some first", _DENIED
             )
 
-    def clear(self, turn: Turn, doomed: Iterable[Trigger], by_id: int) -> None:
-        """Remove triggers of a user, or, for root, of anybody."""
+    def _check_new(self, trigger: Trigger) -> None:
+        for each in self._triggers.values():
+            if msgspec.structs.replace(each, trigger_id=trigger.trigger_id) == trigger:
+                raise InvalidSpec(
+                    f"trigger {each.trigger_id} is the same already", "ESLURM_TRIGGER_DUP"
+                )
+
+    def clear(self, turn: Turn, doomed: Iterable[Trigger], by: Owner) -> None:
+        """Remove triggers on behalf of somebody.
+
+        Raises:
+            NotAllowed: One of them is another's, and not theirs to remove.
+        """
         doomed = list(doomed)
-        if any(by_id not in (0, trigger.owner.user_id) for trigger in doomed):
-            raise NotAllowed("cannot clear another user's trigger", _DENIED)
+        for trigger in doomed:
+            self._rights.check_trigger(trigger.owner, by)
         self._remove(turn, [trigger.trigger_id for trigger in doomed])
 
     # What happens.
@@ -150,7 +163,7 @@ class TriggerKeeper(Witness):
     def node_changed(self, turn: Turn, node: str, event: str) -> None:
         """Pull what waits for a node to be in that state."""
         for trigger in self.all():
-            if event in trigger.events and not trigger.job_id and trigger.node in ("*", node):
+            if event in trigger.events and trigger.is_for(node):
                 self._pull(turn, trigger, node)
 
     def _goes_on(self, job_id: int) -> bool:

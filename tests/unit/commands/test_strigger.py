@@ -67,9 +67,21 @@ def test_what_is_set_is_shown_and_can_be_cleared() -> None:
         (["--set", "--fini", PROGRAM], "--jobid"),
         (["--set", "--down", "--jobid=7", PROGRAM], "not supported"),
         (["--set", "--reconfig", PROGRAM], "not supported"),
-        (["--set", "--down", "-o", "soon", PROGRAM], "--offset"),
-        (["--set", "--fini", "--jobid=x", PROGRAM], "Invalid value"),
+        (["--set", "-a", PROGRAM], "not supported"),
+        (["--set", "--down", "--front_end", PROGRAM], "not supported"),
+        (["--set", "--down", "-o", "32001", PROGRAM], "between +/-32000"),
+        (["--set", "--down", "-o", "-99999", PROGRAM], "between +/-32000"),
+        (["--set", "--down", "--flags=odd", PROGRAM], "Invalid flags odd"),
+        (["--set", "--down", "--flags=", PROGRAM], "Invalid flags "),
+        (["--set", "--down", "--node=node9", PROGRAM], "Invalid node name specified"),
+        (["--set", "--down", "--node=node[", PROGRAM], "Invalid node name specified"),
+        (["--set", "--fini", "--jobid=x", PROGRAM], "Invalid jobid x"),
+        (["--get", "--fini"], "You must specify a --jobid value"),
+        (["--get", "--user=nobody-at-all"], "Invalid user nobody-at-all"),
+        (["--get", "-M", "elsewhere"], "No cluster 'elsewhere' known by database"),
         (["--clear"], "to clear"),
+        (["--clear", "--id=x"], "to clear"),
+        (["--clear", "--node"], "to clear"),
     ],
 )
 def test_what_says_nothing_sensible_is_refused(argv: list[str], said: str) -> None:
@@ -79,6 +91,31 @@ def test_what_says_nothing_sensible_is_refused(argv: list[str], said: str) -> No
     assert said in answer.err
     assert (answer.out, answer.code) == ("", 1)
     assert not controller.kept_triggers
+
+
+def test_numbers_are_read_as_far_as_they_are_numbers() -> None:
+    controller = FakeController()
+    controller.add(7)
+    assert not asked(controller, "--set", "-j7_1", "-t", "-o", "-5s", PROGRAM).code
+    assert not asked(controller, "--set", "-d", "-o", "soon", PROGRAM).code
+    assert [(each.job_id, each.offset_s) for each in controller.kept_triggers] == [(7, -5), (0, 0)]
+
+
+def test_triggers_for_nodes_are_asked_for_by_node_and_by_all_their_events() -> None:
+    controller = FakeController()
+    controller.add(7)
+    asked(controller, "--set", "-j7", "-f", PROGRAM)
+    asked(controller, "--set", "--node=node1", "-d", "-u", PROGRAM)
+
+    def ids(*argv: str) -> list[str]:
+        return [
+            line.split()[0] for line in asked(controller, "--get", "-N", *argv).out.split("\n")[:-1]
+        ]
+
+    assert ids("--node") == ids("-d") == ids("-d", "-u") == ["2"]
+    assert ids("-d", "-F") == []
+    assert ids("--id=1") == ids("-j7") == ids("-j7", "-f") == ["1"]
+    assert ids("--user=alice") == ids("--id=x") == ["1", "2"]
 
 
 words = st.one_of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stoker.core.errors import NotAllowed, UnknownJob
+from stoker.core.errors import InvalidSpec, NotAllowed, UnknownJob
 from stoker.core.notices import Trigger
 from stoker.core.noticestore import NoticeStore
 from stoker.worker import triggers
@@ -43,12 +43,12 @@ def test_a_user_has_no_more_triggers_than_all_can_bear(rooms, monkeypatch):
     monkeypatch.setattr(triggers, "_OWN_MAX", 2)
     monkeypatch.setattr("os.geteuid", lambda: 4711)
     job = rooms.running()
-    for _ in range(2):
-        keep(rooms, "fini", job_id=job.job_id)
+    for after_s in range(2):
+        keep(rooms, "fini", job_id=job.job_id, offset_s=after_s)
     with pytest.raises(NotAllowed, match="clear some first"):
-        keep(rooms, "fini", job_id=job.job_id)
-    for _ in range(3):
-        keep(rooms, "fini", job_id=job.job_id, by=ROOT)
+        keep(rooms, "fini", job_id=job.job_id, offset_s=2)
+    for after_s in range(3):
+        keep(rooms, "fini", job_id=job.job_id, offset_s=after_s, by=ROOT)
     assert len(ids(rooms)) == 5
 
 
@@ -110,6 +110,27 @@ def test_only_a_job_that_is_there_and_ones_own_has_triggers(rooms):
     with rooms.queue.turn():
         rooms.control.clear_triggers(rooms.control.triggers(), ROOT)
     assert ids(rooms) == []
+
+
+def test_the_same_trigger_is_kept_once_for_each_user_who_wants_it(rooms):
+    job = rooms.running()
+    keep(rooms, "fini", job_id=job.job_id)
+    with pytest.raises(InvalidSpec) as refused:
+        keep(rooms, "fini", job_id=job.job_id)
+    assert refused.value.code == "ESLURM_TRIGGER_DUP"
+    rooms.restart()
+    with pytest.raises(InvalidSpec):
+        keep(rooms, "fini", job_id=job.job_id)
+    keep(rooms, "fini", job_id=job.job_id, by=ROOT)
+    keep(rooms, "fini", job_id=job.job_id, stays=True)
+    assert ids(rooms) == [1, 2, 3]
+
+
+def test_a_list_of_nodes_is_for_each_of_them(rooms):
+    keep(rooms, "drained", by=ROOT, node="node[1,3]", stays=True)
+    keep(rooms, "drained", by=ROOT, node="node[2-3]")
+    set_node(rooms, "DRAIN")
+    assert words(rooms) == [("/bin/hook", "-x", "a b", "node1")]
 
 
 def test_only_administrators_have_triggers_for_nodes(make_rooms):
