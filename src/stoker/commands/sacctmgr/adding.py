@@ -20,7 +20,7 @@ from stoker.commands.sacctmgr.desk import Asking, Desk, Talk
 from stoker.commands.sacctmgr.draft import Draft
 from stoker.commands.sacctmgr.wishes import EntityName, Wishes, read_wishes
 from stoker.commands.sacctmgr.words import Word
-from stoker.core.accounts import ROOT, Account, Association, Qos, Transaction, User
+from stoker.core.accounts import ROOT, Account, Association, Qos, User
 from stoker.core.accounttext import added_account, added_association, added_qos, added_user
 
 _DENIED: Final = "Access/permission denied"
@@ -264,16 +264,12 @@ def add_coordinators(words: Sequence[Word], desk: Desk) -> Talk:
         account = draft.book.accounts[name]
         leaders = tuple(dict.fromkeys((*account.coordinators, *wishes.names)))
         draft.put(msgspec.structs.replace(account, coordinators=leaders))
-    draft.note(
-        Transaction(
-            at=draft.at,
-            action="Add Account Coordinators",
-            actor=draft.actor,
-            where=",".join(wishes.names),
-            info=",".join(wishes.accounts),
-            accounts=tuple(wishes.accounts),
-            users=tuple(wishes.names),
-        )
+    draft.note_change(
+        "Add Account Coordinators",
+        ",".join(wishes.names),
+        ",".join(wishes.accounts),
+        wishes.accounts,
+        wishes.names,
     )
     yield from desk.commit(draft.before, draft.change())
 

@@ -22,7 +22,7 @@ from stoker.commands.sacctmgr.wanted import (
     wanted_users,
 )
 from stoker.commands.sacctmgr.words import Word
-from stoker.core.accounts import NORMAL, ROOT, Account, Association, Entry, Transaction
+from stoker.core.accounts import NORMAL, ROOT, Account, Association, Entry
 from stoker.core.models import Job
 
 _NOTHING: Final = " Nothing deleted\n"
@@ -133,7 +133,9 @@ def delete_coordinators(words: Sequence[Word], desk: Desk) -> Talk:
     draft = Draft(desk)
     meant = [each for each in desk.book.accounts.values() if wanted.has("accounts", each.name)]
     draft.put(*_without_coordinators(meant, lambda name: wanted.has("names", name)))
-    _note(draft, "Remove Account Coordinators", ",".join(names), accounts, names)
+    draft.note_change(
+        "Remove Account Coordinators", f"({','.join(names)})", _deleted(draft), accounts, names
+    )
     yield from desk.commit(draft.before, draft.change())
 
 
@@ -184,17 +186,14 @@ def _delete(
     draft = draft or Draft(desk)
     draft.drop(*dropped)
     action = {"QOS(s)": "QOS", "user associations": "Associations"}.get(what, what.capitalize())
-    keys = (
-        [f"id_assoc={each.id}" for each in gone]
-        if action == "Associations"
-        else [f"name='{name}'" for name in names]
-    )
-    _note(
-        draft,
+    is_by_id = action == "Associations"
+    keys = [f"id_assoc={each.id}" for each in gone] if is_by_id else [f"name='{n}'" for n in names]
+    draft.note_change(
         f"Remove {action}",
-        " || ".join(keys),
-        list(dict.fromkeys(each.account for each in gone)),
-        list(dict.fromkeys(each.user for each in gone if each.user)),
+        f"({' || '.join(keys)})",
+        _deleted(draft),
+        dict.fromkeys(each.account for each in gone),
+        dict.fromkeys(each.user for each in gone if each.user),
     )
     yield from desk.commit(draft.before, draft.change())
 
@@ -229,17 +228,5 @@ def _line(desk: Desk, each: Association) -> str:
     return f"C = {desk.cluster:<10} A = {each.account:<10} U = {each.user:<9}{partition}"
 
 
-def _note(
-    draft: Draft, action: str, where: str, accounts: Sequence[str], users: Sequence[str]
-) -> None:
-    draft.note(
-        Transaction(
-            at=draft.at,
-            action=action,
-            actor=draft.actor,
-            where=f"({where})",
-            info=f"mod_time={int(draft.at)}, deleted=1",
-            accounts=tuple(accounts),
-            users=tuple(users),
-        )
-    )
+def _deleted(draft: Draft) -> str:
+    return f"mod_time={int(draft.at)}, deleted=1"

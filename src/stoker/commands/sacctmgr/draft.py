@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from stoker.commands.sacctmgr.desk import Desk
@@ -61,6 +63,27 @@ class Draft:
     def note(self, *done: Transaction) -> None:
         """Add to the record of changes."""
         self._transactions += done
+
+    def note_change(
+        self,
+        action: str,
+        where: str,
+        info: str,
+        accounts: Iterable[str] = (),
+        users: Iterable[str] = (),
+    ) -> None:
+        """Add to the record what is changed, and of which accounts and users."""
+        self.note(
+            Transaction(
+                at=self.at,
+                action=action,
+                actor=self.actor,
+                where=where,
+                info=info,
+                accounts=tuple(accounts),
+                users=tuple(users),
+            )
+        )
 
     def change(self) -> BookChange:
         """Return what there is to be done."""

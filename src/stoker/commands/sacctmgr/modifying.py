@@ -29,7 +29,7 @@ from stoker.commands.sacctmgr.wanted import (
 )
 from stoker.commands.sacctmgr.wishes import EntityName, Wishes, read_wishes
 from stoker.commands.sacctmgr.words import Request
-from stoker.core.accounts import INHERITED, ROOT, Account, Association, Book, Transaction, User
+from stoker.core.accounts import INHERITED, ROOT, Account, Association, Book, User
 from stoker.core.accounttext import level_change
 from stoker.worker import call
 
@@ -79,7 +79,9 @@ def _change_user(draft: Draft, user: User, wishes: Wishes) -> None:
         level = wishes.admin_level or user.admin_level
         wckey = user.default_wckey if wishes.default_wckey is None else wishes.default_wckey
         draft.put(msgspec.structs.replace(user, admin_level=level, default_wckey=wckey))
-        _note(draft, "Modify Users", f"(name='{user.name}')", level_change(level), user.name)
+        draft.note_change(
+            "Modify Users", f"(name='{user.name}')", level_change(level), users=[user.name]
+        )
     if not wishes.default_account:
         return
     for each in list(draft.book.associations.values()):
@@ -87,7 +89,8 @@ def _change_user(draft: Draft, user: User, wishes: Wishes) -> None:
             is_default = each.account == wishes.default_account
             draft.put(msgspec.structs.replace(each, is_default=is_default))
             if is_default:
-                _note(draft, "Modify Associations", f"(id_assoc={each.id})", "is_def=1", user.name)
+                where = f"(id_assoc={each.id})"
+                draft.note_change("Modify Associations", where, "is_def=1", users=[user.name])
 
 
 # Accounts.
@@ -128,16 +131,7 @@ def _change_accounts(draft: Draft, desk: Desk, accounts: Sequence[Account], wish
     for account in accounts:
         changes: dict[str, Any] = dict(stated)
         draft.put(msgspec.structs.replace(account, **changes))
-        draft.note(
-            Transaction(
-                at=draft.at,
-                action="Modify Accounts",
-                actor=draft.actor,
-                where=f"(name='{account.name}')",
-                info=info,
-                accounts=(account.name,),
-            )
-        )
+        draft.note_change("Modify Accounts", f"(name='{account.name}')", info, [account.name])
 
 
 def _parent_problem(book: Book, associations: Sequence[Association], wishes: Wishes) -> str | None:
@@ -234,7 +228,7 @@ def modify_qos(request: Request, desk: Desk) -> Talk:
         after = qos_with_wishes(before, wishes)
         draft.put(after)
         info = changes_of_qos(wishes, before, after)
-        _note(draft, "Modify QOS", f"(name='{before.name}')", info)
+        draft.note_change("Modify QOS", f"(name='{before.name}')", info)
     yield from _commit(draft, desk)
 
 
@@ -285,24 +279,12 @@ def _change_associations(draft: Draft, associations: Sequence[Association], wish
             draft.put(changed)
     ids = " || ".join(f"id_assoc={each.id}" for each in associations)
     info = association_changes(wishes, draft.book, f"id_assoc={associations[0].id}")
-    draft.note(
-        Transaction(
-            at=draft.at,
-            action="Modify Associations",
-            actor=draft.actor,
-            where=f"({ids})",
-            info=info,
-            accounts=tuple(dict.fromkeys(each.account for each in associations)),
-            users=tuple(dict.fromkeys(each.user for each in associations if each.user)),
-        )
-    )
-
-
-def _note(draft: Draft, action: str, where: str, info: str, *users: str) -> None:
-    draft.note(
-        Transaction(
-            at=draft.at, action=action, actor=draft.actor, where=where, info=info, users=users
-        )
+    draft.note_change(
+        "Modify Associations",
+        f"({ids})",
+        info,
+        dict.fromkeys(each.account for each in associations),
+        dict.fromkeys(each.user for each in associations if each.user),
     )
 
 
