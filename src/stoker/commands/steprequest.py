@@ -70,30 +70,14 @@ def step_request(
     work_dir = work_dir_of(call, wishes)
     nodes = _nodes(wishes, job)
     ntasks = _tasks(wishes, job, nodes)
-    environment = {
-        "SRUN_DEBUG": "3",
-        **exported(call.environment, wishes.export, call.owner, with_login=False),
-        **_told_by_srun(wishes, job, ntasks, is_inside=is_inside),
-    }
-    if is_partial(wishes.export):
-        environment.pop("SRUN_DEBUG")
-    environment.setdefault("SLURM_SUBMIT_DIR", call.work_dir or "/")
-    stdout = _stream(wishes.stdout, work_dir, ntasks)
-    lone_tasks: tuple[int | None, int | None, int | None] = (
-        _lone_task(wishes.stdin, ntasks),
-        _lone_task(wishes.stdout, ntasks),
-        _lone_task(wishes.stderr, ntasks),
-    )
-    if "pty" in shown:
-        # The terminal is the first task's alone.
-        lone_tasks = (0, 0, 0)
+    distribution = shown.get("distribution", "")
     if is_inside:
         _check_memory(wishes, job)
     return StepRequest(
         name=str(spec.get("name") or posixpath.basename(words[0]) or words[0]),
         is_named=is_inside and bool(spec.get("name")),
         argv=(_command(words[0], work_dir), *words[1:]),
-        environment=entries(environment),
+        environment=entries(_environment(call, wishes, job, ntasks, is_inside=is_inside)),
         work_dir=work_dir,
         ntasks=ntasks,
         cpus_per_task=_number(spec.get("cpus_per_task"), 1),
@@ -103,19 +87,34 @@ def step_request(
         overlap="overlap" in shown or "overcommit" in shown,
         # Outside of an allocation --exclusive is about the job that is made.
         exact="exact" in shown or (is_inside and "exclusive" in shown),
-        cyclic=shown.get("distribution", "").startswith("cyclic"),
-        plane=_plane(shown.get("distribution", "")),
+        cyclic=distribution.startswith("cyclic"),
+        plane=_plane(distribution),
         time_limit_s=_time_limit(spec.get("time_limit_s")),
         stdin=_stream(wishes.stdin, work_dir, ntasks),
-        stdout=stdout,
+        stdout=_stream(wishes.stdout, work_dir, ntasks),
         stderr=_stderr(wishes, work_dir, ntasks),
-        lone_tasks=lone_tasks,
+        lone_tasks=_lone_tasks(wishes, ntasks),
         open_mode=str(spec.get("open_mode", "")),
         umask=call.umask,
         rlimits=limits_of(call, wishes),
         key=call.key,
         submit_line=" ".join((call.program, *call.argv)),
     )
+
+
+def _environment(
+    call: Call, wishes: Wishes, job: Job, ntasks: int, *, is_inside: bool
+) -> dict[str, str]:
+    """Return the tasks' environment: what is exported of the caller's, and what srun adds."""
+    found = {
+        "SRUN_DEBUG": "3",
+        **exported(call.environment, wishes.export, call.owner, with_login=False),
+        **_told_by_srun(wishes, job, ntasks, is_inside=is_inside),
+    }
+    if is_partial(wishes.export):
+        found.pop("SRUN_DEBUG")
+    found.setdefault("SLURM_SUBMIT_DIR", call.work_dir or "/")
+    return found
 
 
 def _told_by_srun(wishes: Wishes, job: Job, ntasks: int, *, is_inside: bool) -> dict[str, str]:
@@ -205,6 +204,17 @@ def _lone_task(path: str | None, ntasks: int) -> int | None:
         return None
     task = int(path[:9])
     return task if task < ntasks else None
+
+
+def _lone_tasks(wishes: Wishes, ntasks: int) -> tuple[int | None, int | None, int | None]:
+    """Return for each stream the one task that it is for; a terminal is the first task's alone."""
+    if "pty" in wishes.shown:
+        return (0, 0, 0)
+    return (
+        _lone_task(wishes.stdin, ntasks),
+        _lone_task(wishes.stdout, ntasks),
+        _lone_task(wishes.stderr, ntasks),
+    )
 
 
 def _stream(path: str | None, work_dir: str, ntasks: int) -> str:
