@@ -360,15 +360,6 @@ def _read(path: bytes, size_max: int) -> bytes:
         return b"%d\n" % (error.errno or 5)
 
 
-def _is_device(descriptor: int, *, alone: bool) -> bool:
-    """Whether what reads it needs no copy: nothing comes, or a terminal that one task has alone."""
-    try:
-        is_device = posix.fstat(descriptor).st_mode & 0o170000 == 0o020000
-    except OSError:
-        return False
-    return is_device and (alone or not posix.isatty(descriptor))
-
-
 def _content(descriptor: int, size_max: int = 1 << 30) -> bytes:
     chunks = []
     try:
