@@ -1,9 +1,10 @@
 """The jobs' parent: a process of its own, standard library only, imports nothing of ours.
 
-One shepherd a home. One thread does everything: what it sets on itself (directory, umask, affinity,
-limits) its next child inherits, with no race; another one waits for the disk where the first has
-better things to do, and knows of nothing else. The order is: write the intent, spawn, write who it
-is, reap, end what is left, write the end, tell. What it has not been told to forget, it keeps.
+One shepherd a home. One thread at a time acts, so that what it sets on itself (directory, umask,
+limits) its next child inherits, with no race. The first thread does everything but for two things:
+along a lane of short jobs a runner goes from one to the next, and somebody waits for the disk, who
+knows of nothing else. The order is: write the intent, spawn, write who it is, reap, end what is
+left, write the end, tell. What it has not been told to forget, it keeps.
 
     main        arguments, the lock, signals, the socket: from nothing to a running loop
     privileges  giving up root, where it is root that has us serve a user
@@ -11,7 +12,8 @@ is, reap, end what is left, write the end, tell. What it has not been told to fo
     requests    what stokerd asks; connection: frames and descriptors on the private socket
     herd        all units and groups; units: what they are; telling: what is said of them, in JSON
     births      from an intent to a process; lanes: who follows whom; deaths: from there to an end
-    spawn       makes processes, in native's way (posix_spawn) or forking's
+    runners     threads that go along lanes, and how they and the first one keep out of each other's way
+    spawn       makes processes, in native's way (posix_spawn) or forking's; hands: for which thread
     processes   what /proc says of processes; trees: who belongs to whom
     memory      looks at what jobs hold where no control group limits it
     endings     ends groups: TERM, KILL, until nothing is left; limits, timers: when it is time to

@@ -11,6 +11,7 @@ from functools import partial
 from time import monotonic
 
 from stoker.shepherd.failpoints import hit
+from stoker.shepherd.hands import Hand
 from stoker.shepherd.processes import Birth
 from stoker.shepherd.spawn import SpawnError
 from stoker.shepherd.telling import begin_record, failed, intent_record, start_record
@@ -18,7 +19,7 @@ from stoker.shepherd.units import QUEUED, RUNNING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from stoker.shepherd.cgroups import Cgroups
     from stoker.shepherd.deaths import Deaths
@@ -38,6 +39,7 @@ class Births:
 
     Attributes:
         arrivals: Units whose intent has not been synced.
+        on_line: Called with a unit behind which others stand; whether somebody else starts it.
     """
 
     def __init__(
@@ -56,6 +58,8 @@ class Births:
     ) -> None:
         """Let *deaths* end those that cannot be spawned."""
         self.arrivals: list[Unit] = []
+        self.on_line: Callable[[Unit], bool] = lambda _: False
+        self._hand = Hand()
         self._lanes_of_arrivals: set[str | None] = set()
         self._herd = herd
         self._lanes = lanes
@@ -126,16 +130,17 @@ class Births:
         ready = self._lanes.ready
         while ready:
             unit = ready.popleft()
-            if unit.state == QUEUED:
-                self._start(unit)
+            if unit.state == QUEUED and not (self._lanes.has_line(unit) and self.on_line(unit)):
+                self.start(unit, self._hand)
         if not self._lanes.has_followers:
             self._spawner.rest()
 
-    def _start(self, unit: Unit) -> None:
+    def start(self, unit: Unit, hand: Hand) -> None:
+        """Spawn a unit whose turn it is, or let it end; *hand* is the thread that this is."""
         try:
             self._begin(unit)
             birth = Birth()
-            unit.pid = self._spawn(unit)
+            unit.pid = self._spawn(unit, hand)
         except SpawnError as error:
             self._fail(unit, error)
             return
@@ -144,6 +149,7 @@ class Births:
             return
         hit("start")
         self._note_start(unit, birth.ticks(unit.pid))
+        self._trees.add(unit, is_listed=hand.is_first)
 
     def _begin(self, unit: Unit) -> None:
         group, memory_mib = unit.group, unit.recipe.memory_mib
@@ -161,13 +167,15 @@ class Births:
         if trouble is not None:
             raise SpawnError("journal", trouble.errno or 0)
 
-    def _spawn(self, unit: Unit) -> int:
+    def _spawn(self, unit: Unit, hand: Hand) -> int:
         tells_pid = not self._lanes.is_in_a_row(unit)
         if not unit.group.cgroup:
-            return self._spawner.spawn(unit, tells_pid=tells_pid)
+            return self._spawner.spawn(unit, hand, tells_pid=tells_pid)
+        # All threads go into the control group, and come back.
+        self._spawner.await_others()
         self._cgroups.enter(unit.group.cgroup)
         try:
-            return self._spawner.spawn(unit, tells_pid=tells_pid)
+            return self._spawner.spawn(unit, self._hand, tells_pid=tells_pid)
         finally:
             self._cgroups.leave()
 
@@ -181,7 +189,6 @@ class Births:
         unit.paused_before_s = unit.group.pause_s(unit.clock)
         unit.state = RUNNING
         unit.close()
-        self._trees.add(unit)
         is_pressing = not self._lanes.has_work(unit.lane)
         self._reports.tell(unit, is_last=False, is_pressing=is_pressing)
         self._limits.watch(unit)

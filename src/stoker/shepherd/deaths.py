@@ -31,6 +31,20 @@ if TYPE_CHECKING:
     from stoker.shepherd.units import Group
 
 
+_WNOTHREAD = 0x20000000
+"""For wait4(2): of the children of this thread alone; those of runners are waited for by them."""
+
+
+def await_end(pid: int) -> None:
+    """Wait for the end of a process that this thread has made, and leave it to be reaped."""
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
+def _reap(pid: int, options: int) -> tuple[int, int, Any]:
+    hit("reap")
+    return os.wait4(pid, options)
+
+
 class Deaths:
     """Reaps, ends what is left, and lets units end."""
 
@@ -63,11 +77,10 @@ class Deaths:
 
     def reap(self) -> None:
         """Take in all children that have ended, and what follows from it."""
-        hit("reap")
         affected: dict[Group, None] = {}
         while True:
             try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
+                pid, status, usage = _reap(-1, os.WNOHANG | _WNOTHREAD)
             except ChildProcessError:
                 break
             if pid == 0:
@@ -80,6 +93,18 @@ class Deaths:
                 affected[owner] = None
         if affected:
             self.settle_all(affected)
+
+    @property
+    def expects_any(self) -> bool:
+        """Whether `reap` may find anybody: the first thread has children, as far as we know."""
+        return bool(self._trees.known)
+
+    def reap_one(self, unit: Unit) -> None:
+        """Take in a unit's process that has ended, and what follows from it."""
+        _, status, usage = _reap(unit.pid, 0)
+        self._trees.remove(unit.pid)
+        self.note_death(unit, status, usage)
+        self.settle_all((unit.group,))
 
     def lose_sight(self, unit: Unit) -> None:
         """Take in that an adopted process has ended; nobody could ask how."""

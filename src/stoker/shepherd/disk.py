@@ -2,8 +2,8 @@
 
 A sync takes half a millisecond or twenty, as the disk likes. Meanwhile jobs end, and the next of
 their lanes could run: where somebody stands in line, the shepherd does not wait for it itself.
-Nothing but a descriptor and the outcome passes between the two threads; all that the shepherd knows
-is its first thread's alone, and whatever that sets on itself for a child cannot harm this one.
+Nothing but a descriptor and the outcome passes to and from this thread; all that the shepherd knows
+is the others', and whatever they set on themselves for a child cannot harm this one.
 
 Always holds: one sync is on its way at most.
 """

@@ -1,6 +1,7 @@
 """Fork and exec by hand, for what a child must do to itself in between.
 
-No other thread of ours ever holds anything, so that a child may run Python until it executes.
+No other thread of ours holds anything that a child needs, so that it may run Python until it
+executes.
 Signals are blocked meanwhile: none that is meant for us is taken by the child. What goes wrong
 comes back through a pipe that the exec closes.
 """

@@ -1,7 +1,7 @@
 """Who may be spawned: units without a lane at once, those of a lane one after the other.
 
 Always holds: of a lane one unit is ready or has not gone with all that it left; the next is readied
-the moment it has.
+the moment it has. Of a lane that somebody follows, that one takes the next without a word.
 """
 
 from __future__ import annotations
@@ -57,9 +57,28 @@ class Lanes:
             self._waiting -= 1
             if unit.state == QUEUED:
                 lane.busy = unit
-                self.ready.append(unit)
+                if not lane.is_followed:
+                    self.ready.append(unit)
         if lane.busy is None:
             del self._lanes[name]
+
+    # --- Who follows a lane.
+
+    def follow(self, name: str) -> None:
+        """Leave it to the caller to take who is in front of a lane, one after the other."""
+        self._lanes[name].is_followed = True
+
+    def front(self, name: str) -> Unit | None:
+        """Return who is to be spawned now in a lane that is followed, if there is somebody."""
+        lane = self._lanes.get(name)
+        unit = lane.busy if lane is not None else None
+        return unit if unit is not None and unit.state == QUEUED else None
+
+    def unfollow(self, name: str) -> None:
+        """Have who is next in a lane readied for everybody again; nobody is in front just now."""
+        lane = self._lanes.get(name)
+        if lane is not None:
+            lane.is_followed = False
 
     @property
     def has_followers(self) -> bool:
@@ -70,6 +89,11 @@ class Lanes:
         """Whether units run one after the other here: then a fork would cost as much as they do."""
         lane = self._lanes.get(unit.lane) if unit.lane is not None else None
         return lane is not None and (lane.has_moved or bool(lane.waiting))
+
+    def has_line(self, unit: Unit) -> bool:
+        """Whether others stand behind a unit."""
+        lane = self._lanes.get(unit.lane) if unit.lane is not None else None
+        return lane is not None and bool(lane.waiting)
 
     def has_work(self, name: str | None) -> bool:
         """Whether that lane's cores have work enough without a word from stokerd."""

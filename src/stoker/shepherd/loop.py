@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import struct
+from contextlib import suppress
 from errno import EMFILE, ENFILE, ENOBUFS, ENOMEM
 from time import monotonic
 
@@ -29,12 +30,16 @@ if TYPE_CHECKING:
     from stoker.shepherd.journal import Journal
     from stoker.shepherd.reports import Reports
     from stoker.shepherd.requests import Requests
+    from stoker.shepherd.runners import Runners
     from stoker.shepherd.timers import Timers
     from stoker.shepherd.units import Unit
 
 IDLE_S = 60.0
 _CONNECTIONS_MAX = 64
 _PAUSE_S = 0.5
+_REAP_PAUSE_S, _REAP_PAUSE_S_MAX = 0.01, 0.1
+"""While there are runners, the kernel signals the ends of their processes, too; the longer pause is
+for when the first thread has no children."""
 _SIGNAL = struct.Struct("=I124x")
 """What signalfd(2) tells of a signal: its number, and much else."""
 
@@ -60,6 +65,7 @@ class Loop:
         timers: Timers,
         reports: Reports,
         requests: Requests,
+        runners: Runners,
     ) -> None:
         """Wait for connections of *masters* at *listener*, and for signals at *wake_fd*."""
         self.wants_to_go = False
@@ -75,12 +81,14 @@ class Loop:
         self._timers = timers
         self._reports = reports
         self._requests = requests
+        self._runners = runners
         self._connections: set[Connection] = set()
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._unneeded_since = 0.0
         self._watch(listener.fileno(), self._accept)
         self._watch(wake_fd, self._take_signals)
+        self._watch(runners.wake_fd, lambda _: runners.hear())
         self._watch(journal.done_fd, lambda _: reports.end_commit())
         reports.on_break = self._drop
         requests.on_shutdown = self._go_if_unneeded
@@ -106,20 +114,25 @@ class Loop:
         Raises:
             Exception: A defect of ours ended a turn: what is in memory need not hold any more.
         """
-        while not self._is_over():
-            for descriptor, events in self._epoll.poll(self._timers.wait_s()):
+        wait_s: float | None = 0.0
+        while True:
+            ready = self._epoll.poll(wait_s)
+            self._runners.stop()
+            for descriptor, events in ready:
                 # A handler before this one may have let go of it.
                 if handler := self._handlers.get(descriptor):
                     handler(events)
             self._turn()
+            if self._is_over():
+                return
+            wait_s = self._timers.wait_s()
+            self._runners.go_on(self._timers.next_at)
 
     def _turn(self) -> None:
-        if self.reap_is_due:
-            self._deaths.reap()
-            self.reap_is_due = False
-            self._births.start_ready()
+        self._reap()
         self._deaths.settle_bereft()
         self._timers.run()
+        self._reap()
         if self._endings.active and self._endings.is_due():
             self._endings.act()
         if not self._journal.is_committing:
@@ -128,6 +141,12 @@ class Loop:
         if self._reports.is_due():
             self._reports.flush()
         self._wait_for_takers()
+
+    def _reap(self) -> None:
+        if self.reap_is_due:
+            self.reap_is_due = False
+            self._deaths.reap()
+            self._births.start_ready()
 
     def _put_on_record(self) -> None:
         """Sync new intents and ends if they are due; one sync serves both.
@@ -179,9 +198,20 @@ class Loop:
         del self._handlers[descriptor]
         self._epoll.unregister(descriptor)
 
-    def _take_signals(self, _: int) -> None:
-        told = os.read(self._wake_fd, 32 * _SIGNAL.size)
-        self.reap_is_due = True
+    def _take_signals(self, _: int = 0) -> None:
+        """Take in what the kernel signals; while there are runners, seldom: it is mostly theirs."""
+        told = b""
+        with suppress(BlockingIOError):
+            told = os.read(self._wake_fd, 32 * _SIGNAL.size)
+        self.reap_is_due = self.reap_is_due or bool(told)
+        is_watched = self._wake_fd in self._handlers
+        if told and self._runners:
+            if is_watched:
+                self._unwatch(self._wake_fd)
+            pause_s = _REAP_PAUSE_S if self._deaths.expects_any else _REAP_PAUSE_S_MAX
+            self._timers.at(monotonic() + pause_s, self._take_signals)
+        elif not is_watched:
+            self._watch(self._wake_fd, self._take_signals)
         if any(number != signal.SIGCHLD for (number,) in _SIGNAL.iter_unpack(told)):
             self.wants_to_go = True
             if not self._is_idle:

@@ -28,6 +28,7 @@ from stoker.shepherd.loop import Loop
 from stoker.shepherd.memory import Memory
 from stoker.shepherd.reports import Reports
 from stoker.shepherd.requests import Requests
+from stoker.shepherd.runners import Runners
 from stoker.shepherd.spawn import Spawner
 from stoker.shepherd.timers import Timers
 from stoker.shepherd.trees import Trees
@@ -171,6 +172,14 @@ class _House:
             reports=self.reports,
             deaths=self.deaths,
         )
+        self.runners = Runners(
+            births=births,
+            deaths=self.deaths,
+            lanes=lanes,
+            reports=self.reports,
+            timers=self.timers,
+            trees=self.trees,
+        )
         self.requests = Requests(
             herd=self.herd,
             births=births,
@@ -193,6 +202,7 @@ class _House:
             timers=self.timers,
             reports=self.reports,
             requests=self.requests,
+            runners=self.runners,
         )
 
     @property
@@ -238,6 +248,7 @@ class _House:
                 anew.begin_anew([lock, self._listener.fileno()])
             except OSError as error:
                 say(f"cannot begin anew: {error}")
+                self.runners.defect = None
 
     def status(self) -> dict[str, object]:
         """Return what `stoker status` shows of us."""

@@ -14,7 +14,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import TypeAlias
 
     Array: TypeAlias = ctypes.Array[ctypes.c_char_p]
@@ -97,7 +97,10 @@ def arguments(argv: Sequence[str]) -> Array:
 
 
 class Spawning:
-    """Starts processes in sessions of their own, with no signal blocked and none ignored."""
+    """Starts processes in sessions of their own, with no signal blocked and none ignored.
+
+    Several threads may be in here; each stands still until its process has executed.
+    """
 
     def __init__(self) -> None:
         """Prepare the attributes, which are the same for all."""
@@ -109,8 +112,7 @@ class Spawning:
         _libc.posix_spawnattr_setsigmask(self._attributes, signals)
         _libc.sigfillset(signals)
         _libc.posix_spawnattr_setsigdefault(self._attributes, signals)
-        self._actions: dict[tuple[int, ...], ctypes.Array[ctypes.c_char]] = {}
-        self._pid = ctypes.c_int()
+        self._actions: dict[tuple[int, ...], _Actions] = {}
 
     def spawn(self, program: str, argv: Array, environment: Array, streams: tuple[int, ...]) -> int:
         """Run *program* and return its pid.
@@ -125,32 +127,40 @@ class Spawning:
             OSError: Nobody runs.
             ValueError: The path cannot be one.
         """
+        pid = ctypes.c_int()
+        actions = self._actions_for(streams)
         trouble = _libc.posix_spawn(
-            ctypes.byref(self._pid),
+            ctypes.byref(pid),
             _bytes(program),
-            self._actions_for(streams),
+            actions.content,
             self._attributes,
             argv,
             environment,
         )
         if trouble:
             raise OSError(trouble, os.strerror(trouble), program)
-        return self._pid.value
+        return pid.value
 
-    def _actions_for(self, streams: tuple[int, ...]) -> ctypes.Array[ctypes.c_char]:
+    def _actions_for(self, streams: tuple[int, ...]) -> _Actions:
         """Return the list of what the child does with descriptors: these numbers come again."""
         actions = self._actions.get(streams)
         if actions is None:
-            self._forget_actions()
-            actions = ctypes.create_string_buffer(_OBJECT_SIZE)
-            _libc.posix_spawn_file_actions_init(actions)
-            for target, source in enumerate(streams):
-                _libc.posix_spawn_file_actions_adddup2(actions, source, target)
-            self._actions[streams] = actions
+            if len(self._actions) >= _ACTIONS_MAX:
+                self._actions.clear()
+            actions = self._actions[streams] = _Actions(streams)
         return actions
 
-    def _forget_actions(self) -> None:
-        if len(self._actions) >= _ACTIONS_MAX:
-            for actions in self._actions.values():
-                _libc.posix_spawn_file_actions_destroy(actions)
-            self._actions.clear()
+
+class _Actions:
+    """What a child does with descriptors, as the C library keeps it; lives while it is used."""
+
+    __slots__ = ("content",)
+
+    def __init__(self, streams: tuple[int, ...]) -> None:
+        self.content = ctypes.create_string_buffer(_OBJECT_SIZE)
+        _libc.posix_spawn_file_actions_init(self.content)
+        for target, source in enumerate(streams):
+            _libc.posix_spawn_file_actions_adddup2(self.content, source, target)
+
+    def __del__(self, destroy: Callable[..., int] = _libc.posix_spawn_file_actions_destroy) -> None:
+        destroy(self.content)

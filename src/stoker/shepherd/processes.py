@@ -158,7 +158,7 @@ def send(process: Process, number: int, own_pid: int) -> None:
 
 
 class Children:
-    """Our own children, as the kernel lists them.
+    """The children of our first thread, as the kernel lists them.
 
     The list is exact because only we reap: none can leave it while it is read. It costs a few
     microseconds, where a look at all of /proc costs milliseconds. Kernels without
@@ -174,6 +174,11 @@ class Children:
         except FileNotFoundError:
             self._descriptor = -1
         self._pid = pid
+
+    @property
+    def are_listed(self) -> bool:
+        """Whether the kernel has such a list."""
+        return self._descriptor >= 0
 
     def close(self) -> None:
         """Close the list."""

@@ -1,11 +1,11 @@
 """From a unit to its process.
 
 Directory, umask, affinity and limits are set on the shepherd itself, inherited, and put back: one
-thread does all of its work, so nothing comes in between. Output files are opened here first, which
-gives clear errors and leaves nothing between a job and its files. What cannot be put back (hard
-limits and niceness, which nobody may raise again), would hinder the shepherd, or only the child
-knows (its pid, for its environment) is set by the child itself: then it is forked, which costs
-more.
+thread at a time acts, and sets what all have in common only when no process of another's is on its
+way. Output files are opened here first, which gives clear errors and leaves nothing between a job
+and its files. What cannot be put back (hard limits and niceness, which nobody may raise again),
+would hinder the shepherd, or only the child knows (its pid, for its environment) is set by the
+child itself: then it is forked, which costs more.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import resource
 import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from errno import EACCES, EAGAIN, EINVAL, EMFILE, ENFILE, ENOENT, ENOMEM, ENOTDIR
 from time import monotonic
 
@@ -24,8 +24,11 @@ from stoker.shepherd.processes import TOKEN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any, TypeAlias
 
+    from stoker.shepherd.hands import Hand
+    from stoker.shepherd.native import Array
     from stoker.shepherd.units import Recipe, Unit
 
     Limit: TypeAlias = tuple[int, int]
@@ -99,6 +102,7 @@ class Spawner:
         """Take the shepherd as it is now for what is put back."""
         self.environments: dict[str, dict[str, str]] = {}
         self._spawning = Spawning()
+        self._on_their_way: list[Hand] = []
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self._cpus = os.sched_getaffinity(0)
         self._own = {number: resource.getrlimit(number) for number in _LIMITS.values()}
@@ -119,11 +123,21 @@ class Spawner:
             self._cwd = "/"
         self._set_umask(_UMASK)
 
-    def spawn(self, unit: Unit, *, tells_pid: bool) -> int:
+    def await_others(self) -> None:
+        """Wait until no process of another hand is between us and its exec.
+
+        Who acts next is up to us: none begins meanwhile.
+        """
+        for hand in self._on_their_way:
+            with hand.is_on_its_way:
+                pass
+
+    def spawn(self, unit: Unit, hand: Hand, *, tells_pid: bool) -> int:
         """Start the unit's process and return its pid.
 
         Args:
             unit: Has not been spawned.
+            hand: The thread that this is; if it has the word, others may act meanwhile.
             tells_pid: Whether the process finds its pid in its environment, if it asked for that.
 
         Raises:
@@ -140,7 +154,7 @@ class Spawner:
             if notice:
                 with suppress(OSError):
                     os.write(streams[2], os.fsencode(notice))
-            return self._execute(unit, order, streams, tells_pid=tells_pid)
+            return self._execute(unit, order, hand, streams, tells_pid=tells_pid)
         except _NONSENSE as error:
             raise SpawnError("exec", EINVAL, str(error)) from None
         finally:
@@ -170,6 +184,7 @@ class Spawner:
         """Go to the unit's directory; return what to write into its output if that fails."""
         if directory == self._cwd:
             return ""
+        self.await_others()
         try:
             os.chdir(directory)
         except OSError as error:
@@ -185,6 +200,7 @@ class Spawner:
 
     def _set_umask(self, umask: int) -> None:
         if umask != self._umask:
+            self.await_others()
             os.umask(umask)
             self._umask = umask
 
@@ -222,33 +238,82 @@ class Spawner:
     # --- The process.
 
     def _execute(
-        self, unit: Unit, order: dict[str, Any], streams: tuple[int, ...], *, tells_pid: bool
+        self,
+        unit: Unit,
+        order: dict[str, Any],
+        hand: Hand,
+        streams: tuple[int, ...],
+        *,
+        tells_pid: bool,
     ) -> int:
         recipe, ready = unit.recipe.order, unit.recipe.preparation
         program = self._locate(recipe, ready, order.get("environment", {}))
         cpus, nice = order.get("cpus"), int(recipe["nice"])
         own_pid = recipe["pid_variable"] if tells_pid else None
         try:
-            if cpus is not None:
-                self._bind(cpus)
-            for number, limit in ready.soft.items():
-                resource.setrlimit(number, limit)
+            self._bind(hand, cpus)
             hit("spawn")
             if ready.own or nice or own_pid:
-                environment = ready.environment.mapping(_variables_of(unit))
-                argv = recipe["argv"]
-                return fork_exec(program, argv, environment, streams, ready.own, nice, own_pid)
+                return self._fork(program, unit, ready, streams, nice, own_pid)
             array = unit.environment
             if array is None:
                 array = ready.environment.array(_variables_of(unit))
-            return self._spawning.spawn(program, ready.argv, array, streams)
+            if ready.soft or hand.is_first:
+                with self._limited(ready.soft):
+                    return self._spawning.spawn(program, ready.argv, array, streams)
+            return self._spawn_beside_others(hand, program, ready, array, streams)
         except OSError as error:
             raise SpawnError("exec", error.errno or EINVAL, program) from None
         finally:
-            for number in ready.soft:
+            if hand.is_first:
+                self._bind(hand, None)
+
+    def _fork(
+        self,
+        program: str,
+        unit: Unit,
+        ready: Preparation,
+        streams: tuple[int, ...],
+        nice: int,
+        own_pid: str | None,
+    ) -> int:
+        """Make a process that has something to do to itself."""
+        environment = ready.environment.mapping(_variables_of(unit))
+        argv = unit.recipe.order["argv"]
+        with self._limited(ready.soft):
+            return fork_exec(program, argv, environment, streams, ready.own, nice, own_pid)
+
+    @contextmanager
+    def _limited(self, limits: Mapping[int, Limit]) -> Iterator[None]:
+        """Set limits on ourselves for a moment; all threads have them, so nobody else may spawn."""
+        self.await_others()
+        try:
+            for number, limit in limits.items():
+                resource.setrlimit(number, limit)
+            yield
+        finally:
+            for number in limits:
                 resource.setrlimit(number, self._own[number])
-            if cpus is not None:
-                os.sched_setaffinity(0, self._cpus)
+
+    def _spawn_beside_others(
+        self,
+        hand: Hand,
+        program: str,
+        ready: Preparation,
+        environment: Array,
+        streams: tuple[int, ...],
+    ) -> int:
+        """Make a process and let others act until it has executed."""
+        assert hand.word is not None, "the first hand has no word to let go of"
+        hand.is_on_its_way.acquire()
+        self._on_their_way.append(hand)
+        hand.word.release()
+        try:
+            return self._spawning.spawn(program, ready.argv, environment, streams)
+        finally:
+            hand.is_on_its_way.release()
+            hand.word.acquire()
+            self._on_their_way.remove(hand)
 
     def _locate(
         self, recipe: dict[str, Any], ready: Preparation, own: dict[str, str | None]
@@ -276,12 +341,15 @@ class Spawner:
             self._found[program, path] = found, now + _FOUND_S
         return found
 
-    def _bind(self, cpus: list[int]) -> None:
+    def _bind(self, hand: Hand, cpus: Sequence[int] | None) -> None:
         """Bind to the cores that are there; a core that went offline is no reason not to run."""
+        if cpus == hand.cpus:
+            return
         try:
-            os.sched_setaffinity(0, cpus)
+            os.sched_setaffinity(0, self._cpus if cpus is None else cpus)
         except OSError:
             os.sched_setaffinity(0, self._cpus)
+        hand.cpus = cpus
 
     def _plan_limits(self, wanted: dict[str, Any]) -> tuple[dict[int, Limit], dict[int, Limit]]:
         """Return the limits to set on ourselves for a moment, and those of the child alone."""

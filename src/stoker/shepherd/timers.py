@@ -56,6 +56,11 @@ class Timers:
             else:
                 call()
 
+    @property
+    def next_at(self) -> float:
+        """Return a time before which nothing is due."""
+        return self._heap[0][WHEN] if self._heap else float("inf")
+
     def wait_s(self) -> float | None:
         """Return the time until the next callback, or None if there is none."""
         while self._heap and self._heap[0][_CALL] is None:

@@ -7,7 +7,10 @@ that ran when it was first seen, and goes when the last of them does. A process 
 session, emptied its environment and ended its parent lives until then: that is what this lesser
 mode, without cgroups, cannot tell sooner.
 
-Always holds: ``known`` are children of ours that have not been reaped.
+The kernel lists a process's children by the thread that made them, and gives who lost its parent to
+the first thread: so its list holds every stray, and no unit that another thread made.
+
+Always holds: ``known`` are children of our first thread that have not been reaped.
 """
 
 from __future__ import annotations
@@ -52,11 +55,16 @@ class Trees:
 
     # --- Units come and go.
 
-    def add(self, unit: Unit) -> None:
-        """Know the process of a unit."""
+    @property
+    def can_list(self) -> bool:
+        """Whether the kernel tells whose children are whose, thread by thread."""
+        return self._children.are_listed
+
+    def add(self, unit: Unit, *, is_listed: bool = True) -> None:
+        """Know the process of a unit; whether our first thread has it in its list of children."""
         self.units[unit.pid] = unit
         self.expect(unit)
-        if not unit.adopted:
+        if is_listed and not unit.adopted:
             self.known[unit.pid] = unit
 
     def expect(self, unit: Unit) -> None:
@@ -91,6 +99,8 @@ class Trees:
     def find_strays(self, groups: Iterable[Group]) -> None:
         """Look at our children for new strays; *groups* are all those that have not ended."""
         for pid in self._children.strangers(self.known):
+            if pid in self.units:
+                continue
             owner = self._owner_of_stray(pid)
             candidates = {owner} if owner else set(groups)
             self.known[pid] = None

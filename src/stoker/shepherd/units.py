@@ -284,11 +284,12 @@ class Lane:
 
     Attributes:
         has_moved: Whether one of them has ended.
+        is_followed: Whether a thread of its own goes from one to the next.
     """
 
-    __slots__ = ("busy", "has_moved", "waiting")
+    __slots__ = ("busy", "has_moved", "is_followed", "waiting")
 
     def __init__(self) -> None:
         self.busy: Unit | None = None
-        self.has_moved = False
+        self.has_moved = self.is_followed = False
         self.waiting: deque[Unit] = deque()

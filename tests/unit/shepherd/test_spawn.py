@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from stoker.shepherd import spawn
+from stoker.shepherd.hands import Hand
 from stoker.shepherd.spawn import Spawner, SpawnError, environment_of
 from stoker.shepherd.units import Group, Recipe, Unit
 
@@ -102,7 +103,7 @@ def test_nonsense_in_an_environment_is_said_at_the_spawn_not_before() -> None:
     spawner.prepare(unit)
     assert unit.environment is None
     with pytest.raises(SpawnError) as refused:
-        spawner.spawn(unit, tells_pid=False)
+        spawner.spawn(unit, Hand(), tells_pid=False)
     assert (refused.value.step, refused.value.errno) == ("exec", errno.EINVAL)
     spawner.close()
 
@@ -112,7 +113,7 @@ def test_without_a_path_of_its_own_a_unit_finds_no_program_by_its_name() -> None
     spawner = Spawner()
     unit = unit_in_a_lane("sh")
     with pytest.raises(SpawnError) as refused:
-        spawner.spawn(unit, tells_pid=False)
+        spawner.spawn(unit, Hand(), tells_pid=False)
     assert (refused.value.step, refused.value.errno) == ("exec", errno.ENOENT)
     unit.close()
     spawner.close()

@@ -1,0 +1,171 @@
+"""Who goes along a lane: a thread that spawns a unit, waits for its end, and goes on with the next.
+
+For short jobs that follow one another the first thread would be a bottleneck: it stands still while
+a process comes to its exec, hears of an end by a signal, and meanwhile another lane's cores are
+idle. A runner waits for one process of its own, on the cores that it has just become free of.
+
+What we know is one, and one thread at a time acts on it: whoever has the *word*. A runner lets go
+of it while the process that it makes comes to its exec, and while it waits for the process's end.
+The first thread acts when every runner stands between two steps, so that for it nothing is ever
+half done; a step is an end, and the next spawn.
+
+Always holds: a runner reaps inside a step, so that what was reaped is known; and it has reaped all
+that it has made when it leaves its lane.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+
+from stoker.shepherd.deaths import await_end
+from stoker.shepherd.hands import Hand
+from stoker.shepherd.units import RUNNING
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from stoker.shepherd.births import Births
+    from stoker.shepherd.deaths import Deaths
+    from stoker.shepherd.lanes import Lanes
+    from stoker.shepherd.reports import Reports
+    from stoker.shepherd.timers import Timers
+    from stoker.shepherd.trees import Trees
+    from stoker.shepherd.units import Unit
+
+_RUNNERS_MAX = 256
+
+
+class Runners:
+    """All runners, and the word between them and the first thread.
+
+    Attributes:
+        defect: What broke a step; whoever sees it begins anew.
+        wake_fd: Can be read when the first thread is to look at what has changed.
+    """
+
+    def __init__(
+        self,
+        *,
+        births: Births,
+        deaths: Deaths,
+        lanes: Lanes,
+        reports: Reports,
+        timers: Timers,
+        trees: Trees,
+    ) -> None:
+        """Take over lanes in which *births* finds several, where *trees* can tell us apart."""
+        self.defect: Exception | None = None
+        self.wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._births = births
+        self._deaths = deaths
+        self._lanes = lanes
+        self._reports = reports
+        self._timers = timers
+        self._word = _thread.allocate_lock()
+        self._steps: list[_thread.LockType] = []
+        self._stopped: list[_thread.LockType] | None = None
+        self._wakes_at = 0.0
+        self._is_wanted = False
+        if trees.can_list:
+            births.on_line = self.take
+
+    # --- The first thread.
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._steps)
+
+    def stop(self) -> None:
+        """Wait until all stand between two steps, so that the first thread may act.
+
+        Where it breaks off, they stand until it begins again.
+        """
+        if self._stopped is not None:
+            return
+        self._stopped = self._steps[:]
+        for step in self._stopped:
+            step.acquire()
+        self._word.acquire()
+
+    def go_on(self, wakes_at: float) -> None:
+        """Let them act again; the first thread sleeps until then, if it is not woken."""
+        self._wakes_at = wakes_at
+        self._is_wanted = False
+        self._word.release()
+        stopped, self._stopped = self._stopped or [], None
+        for step in stopped:
+            step.release()
+
+    def hear(self) -> None:
+        """Take in that we were woken.
+
+        Raises:
+            Exception: A defect of ours ended a step: what is in memory need not hold any more.
+        """
+        os.eventfd_read(self.wake_fd)
+        if self.defect is not None:
+            raise self.defect
+
+    def take(self, unit: Unit) -> bool:
+        """Have a runner start with a unit and go on along its lane; return whether there is one."""
+        if len(self._steps) >= _RUNNERS_MAX:
+            return False
+        step = _thread.allocate_lock()
+        try:
+            _thread.start_new_thread(self._run, (unit, step))
+        except RuntimeError:
+            return False
+        assert unit.lane is not None, "who stands in no lane has nobody behind"
+        self._lanes.follow(unit.lane)
+        self._steps.append(step)
+        return True
+
+    # --- A runner.
+
+    def _run(self, unit: Unit, step: _thread.LockType) -> None:
+        lane, hand = str(unit.lane), Hand(self._word)
+        running: Unit | None
+        try:
+            with step, self._word:
+                running = self._start(unit, lane, hand, step)
+            while running is not None:
+                self._wake_first()
+                await_end(running.pid)
+                with step, self._word:
+                    if self.defect is not None:
+                        return  # Whoever begins anew reaps it.
+                    self._deaths.reap_one(running)
+                    running = self._start(self._lanes.front(lane), lane, hand, step)
+            self._wake_first()
+        except Exception as defect:  # noqa: BLE001 - the top of a thread: the first one heeds it
+            self.defect = defect
+            os.eventfd_write(self.wake_fd, 1)
+
+    def _start(
+        self, unit: Unit | None, lane: str, hand: Hand, step: _thread.LockType
+    ) -> Unit | None:
+        """Start who is in front, or the next if that fails; return who runs.
+
+        If nobody does, the lane is left.
+        """
+        while unit is not None:
+            self._births.start(unit, hand)
+            if unit.state == RUNNING:
+                break
+            unit = self._lanes.front(lane)
+        else:
+            unit = None
+            self._lanes.unfollow(lane)
+            self._steps.remove(step)
+        if self._reports.is_due() or self._timers.next_at < self._wakes_at:
+            self._is_wanted = True
+        return unit
+
+    def _wake_first(self) -> None:
+        """Wake the first thread if it would sleep for too long, now that things have changed.
+
+        It would have to wait for whoever has the word: the caller has let go of it.
+        """
+        if self._is_wanted:
+            self._is_wanted = False
+            os.eventfd_write(self.wake_fd, 1)
