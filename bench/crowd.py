@@ -2,21 +2,24 @@
 
 Measured beside it, first alone and then among them: a submission on a kept connection, and how long
 the only core lies idle between the end of a job and the start of the next, which is a turn of the
-scheduler. The listings are checked: each shows every job that waits.
+scheduler. The listings are checked: each shows every job that waits. ``--listing`` says which kind
+of listing it is; memory is that of stokerd at its largest while they list.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
-from bench.house import figure, keep, median, options_of, private_stoker, say, timed
+from bench.house import figure, keep, median, options_of, peak_mib, private_stoker, say, timed
 from stoker.cli.names import ensure_names
 from stoker.client.client import Client
 from stoker.core.messages import Draft
@@ -27,6 +30,21 @@ _BLOCK = (*_QUIET, "sleep", "600")
 _ROUNDS = 40
 _JOBS = 20
 _LIMIT_S = 120.0
+_REST = "curl -s --unix-socket {home}/rest.sock http://localhost/{path}/v0.0.38/jobs"
+_LISTINGS: Final = {
+    "squeue": "{bin}/squeue -h | wc -l",
+    "all": "{bin}/squeue -h -t all | wc -l",
+    "tasks": "{bin}/squeue -h -r | wc -l",
+    "start": "{bin}/squeue -h --start | wc -l",
+    "json": "{bin}/squeue --json | grep -c working_directory",
+    "yaml": "{bin}/squeue --yaml | grep -c working_directory",
+    "show": "{bin}/scontrol -o show job | wc -l",
+    "rest": f"{_REST.replace('{path}', 'slurm')} | grep -c working_directory",
+    "restdb": f"{_REST.replace('{path}', 'slurmdb')} | grep -c working_directory",
+    "sacct": "{bin}/sacct -a -n -X -S 1970-01-01 -E now | wc -l",
+    "sacct-json": "{bin}/sacct -a --json -S 1970-01-01 -E now | grep -c working_directory",
+}
+"""Kinds of listings: what prints for how many jobs there is a line, or a document."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,14 +52,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.crowd", description=__doc__)
     parser.add_argument("--clients", type=int, default=10, help="who list (default 10)")
     parser.add_argument("--pending", type=int, default=100_000, help="jobs that wait")
+    parser.add_argument("--listing", choices=_LISTINGS, default="squeue", help="of which kind")
     options = options_of(parser, arguments, quick={"pending": 5_000})
-    with private_stoker(total_cpus=1, total_memory="1T", affinity="false") as client:
-        figures = _measure(client, options.pending, options.clients)
-    keep("crowd", figures, options)
+    with ExitStack() as stack:
+        settings = {"total_cpus": 1, "total_memory": "1T", "affinity": "false"}
+        client = stack.enter_context(private_stoker(**settings))
+        if options.listing.startswith("rest"):
+            stack.enter_context(_gateway(client.home))
+        figures = _measure(client, options.pending, options.clients, options.listing)
+    is_plain = options.listing == "squeue"
+    keep("crowd" if is_plain else f"crowd-{options.listing}", figures, options)
     return 0
 
 
-def _measure(client: Client, pending: int, clients: int) -> list[dict[str, Any]]:
+@contextmanager
+def _gateway(home: Path) -> Iterator[None]:
+    """Serve HTTP at ``rest.sock`` in *home*."""
+    if shutil.which("curl") is None:
+        raise SystemExit("cannot list over HTTP: there is no curl on PATH")
+    place = home / "rest.sock"
+    gateway = subprocess.Popen([sys.executable, "-m", "stoker.gateway", f"unix:{place}"])
+    try:
+        deadline = time.monotonic() + _LIMIT_S
+        while not place.is_socket():
+            if gateway.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit("cannot list over HTTP: slurmrestd does not listen")
+            time.sleep(0.05)
+        yield
+    finally:
+        gateway.terminate()
+        gateway.wait()
+
+
+def _measure(client: Client, pending: int, clients: int, kind: str) -> list[dict[str, Any]]:
     # In the order in which they run: two series of short jobs, each held up by a long one.
     gates, series = [], []
     for _ in range(2):
@@ -52,11 +95,17 @@ def _measure(client: Client, pending: int, clients: int) -> list[dict[str, Any]]
         pass
     say(f"{pending} jobs wait")
     alone = _submission_ms(client), _gap_ms(client, gates[0], series[0])
-    with _listing(client, clients, pending) as counted:
+    pid = client.status()["stokerd"]["pid"]
+    before_mib = peak_mib(pid)
+    with _listing(client, clients, pending, kind) as counted:
         among = _submission_ms(client), _gap_ms(client, gates[1], series[1])
         listings = counted()
+    grown_mib = peak_mib(pid) - before_mib
     client.cancel(last_gate)
-    found = [figure(f"listings of {pending} jobs, {clients} clients", listings, "/s")]
+    found = [
+        figure(f"listings of {pending} jobs, {clients} clients", listings, "/s"),
+        figure(f"memory for listings of {pending} jobs, {clients} clients", grown_mib, "MiB"),
+    ]
     for name, before, after in zip(("submission", "turn"), alone, among, strict=True):
         found += [
             figure(f"{name}: alone", before, "ms"),
@@ -81,10 +130,11 @@ def _gap_ms(client: Client, gate: int, jobs: Sequence[int]) -> float:
 
 
 @contextmanager
-def _listing(client: Client, clients: int, pending: int) -> Iterator[Any]:
+def _listing(client: Client, clients: int, pending: int, kind: str) -> Iterator[Any]:
     """Keep clients listing; give what returns the rate of their listings so far, checked."""
-    squeue, stop = ensure_names(client.home) / "squeue", client.home / "stop"
-    loop = f"while ! [ -e {stop} ]; do {squeue} -h | wc -l; done"
+    command = _LISTINGS[kind].format(bin=ensure_names(client.home), home=client.home)
+    stop = client.home / "stop"
+    loop = f"while ! [ -e {stop} ]; do {command}; done"
     began = time.monotonic()
     shells = [
         subprocess.Popen(["sh", "-c", loop], stdout=subprocess.PIPE, text=True)

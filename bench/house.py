@@ -80,6 +80,14 @@ def pss_mib(pid: int) -> float:
     raise LookupError(f"process {pid} has no Pss")
 
 
+def peak_mib(pid: int) -> float:
+    """Return the most memory that a process has had so far."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise LookupError(f"process {pid} has no VmHWM")
+
+
 def compiled(name: str, directory: Path) -> Path | None:
     """Return one of our C sources as a program; None where there is no C compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc")

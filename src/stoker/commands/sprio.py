@@ -8,14 +8,16 @@ Source: sprio(1) of Slurm 22.05; the rest as recorded.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
 
-from stoker.commands.formats import Field, parse_short
+from stoker.commands.everyjob import LONG
+from stoker.commands.formats import Field, Layout, parse_short
 from stoker.commands.headings import UnknownCluster, cluster_heading
+from stoker.commands.merging import Row, descending, headed, merged
 from stoker.commands.options import HELP, USAGE, VERSION_OPTION, EarlyAnswer, Option, Parsed, parse
 from stoker.core.enums import Hold, JobState
 from stoker.core.models import Job
@@ -206,15 +208,44 @@ def _answer(asked: Parsed, call: Call, controller: Controller) -> Answer:
         name for name in users if name != call.owner.user_name and controller.user_id(name) is None
     ]
     errors += [f"sprio: error: Invalid user: {name}\n\n" for name in unknown]
-    if asked.has("weights"):
-        rows = [_weights_row(weights)]
-    else:
-        rows = _sorted(_rows(controller, ids, users, _words(asked, "partition")), order)
     out = _told(asked) if asked.has("verbose") else ""
-    if not rows and (ids or (users and not unknown)):
-        return Answer(out=out + NONE_FOUND, err="".join(errors))
-    out += "" if asked.has("noheader") else layout.heading()
-    return Answer(out=out + "".join(layout.chunks(rows)), err="".join(errors))
+    heading = "" if asked.has("noheader") else layout.heading()
+    must_be = bool(ids or (users and not unknown))
+
+    def head(is_there: bool) -> str:  # noqa: FBT001 - whether there are rows
+        return out + (heading if is_there or not must_be else NONE_FOUND)
+
+    def rows_of(jobs: Iterable[Job]) -> Iterator[_Row]:
+        return _rows(controller, jobs, ids, users, _words(asked, "partition"))
+
+    if not asked.has("weights") and not ids and controller.lookout.is_crowded(LONG):
+        made = headed(_merged(controller, rows_of, order, layout), head)
+        return Answer(out=made, err="".join(errors))
+    is_of_weights = asked.has("weights")
+    jobs = () if is_of_weights else controller.active_jobs()
+    rows = [_weights_row(weights)] if is_of_weights else _sorted(rows_of(jobs), order)
+    shown = "".join(layout.chunks(rows))
+    return Answer(out=head(bool(rows)) + shown, err="".join(errors))
+
+
+def _merged(
+    controller: Controller,
+    rows_of: Callable[[Iterable[Job]], Iterator[_Row]],
+    order: Sequence[tuple[str, str]],
+    layout: Layout[_Row],
+) -> Iterator[str]:
+    """Return the lines about a long queue, which is read a few jobs at a time."""
+
+    def key_of(row: _Row, number: int) -> tuple[Any, ...]:
+        keys = ((sign, _SORT_KEYS[letter](row)) for sign, letter in order)
+        downs = [descending(key) if sign == "-" else key for sign, key in keys]
+        return (*downs, _SORT_KEYS["i"](row), number)
+
+    def read(jobs: Sequence[Job]) -> list[Row]:
+        rows = enumerate(rows_of(jobs))
+        return sorted((key_of(row, number), layout.row(row)) for number, row in rows)
+
+    return merged(controller.lookout.look_through(read))
 
 
 def _format(asked: Parsed, weights: Weights) -> str:
@@ -254,10 +285,14 @@ def _ids(asked: Parsed) -> frozenset[int]:
 
 
 def _rows(
-    controller: Controller, ids: frozenset[int], users: list[str], partitions: list[str]
+    controller: Controller,
+    jobs: Iterable[Job],
+    ids: frozenset[int],
+    users: list[str],
+    partitions: list[str],
 ) -> Iterator[_Row]:
     now = controller.now()
-    for job in controller.active_jobs():
+    for job in jobs:
         if ids and not ids & {job.job_id, job.array_job_id}:
             continue
         if (users and job.owner.user_name not in users) or not _counts(job, now):

@@ -16,6 +16,7 @@ from stoker.core.models import Owner
 from stoker.core.reservations import Part, Reservation
 from stoker.worker.call import Call
 from support.controller import ALICE, BOB, MACHINE, ROOT, FakeController, converse
+from support.recorded_cluster import RecordedCluster
 
 SUBMIT = "/slurm/v0.0.38/job/submit"
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
@@ -321,3 +322,15 @@ def test_whatever_is_sent_is_answered_in_words(
 def test_whatever_path_is_asked_for_is_answered(method: str, tail: str, query: str) -> None:
     heard = ask(method, f"/slurm/v0.0.38/{tail}?{query}", b"{}")
     assert 200 <= heard.status < 600
+
+
+def test_all_that_is_on_record_is_read_a_few_at_a_time_and_listed_as_a_few_would_be(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    target = "/slurmdb/v0.0.38/jobs"
+    at_once = ask("GET", target, controller=RecordedCluster())  # type: ignore[arg-type]
+    monkeypatch.setattr("stoker.commands.rest.accounting.LONG", 0)
+    cluster = RecordedCluster()
+    assert ask("GET", target, controller=cluster) == at_once  # type: ignore[arg-type]
+    assert len(at_once.json["jobs"]) > 10
+    assert 0 < cluster.lookout.seen_at_once <= 3

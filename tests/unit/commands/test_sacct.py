@@ -252,27 +252,62 @@ def test_no_option_is_listed_twice() -> None:
     assert len(letters) == len(set(letters))
 
 
-@pytest.mark.parametrize(
-    "argv",
-    [[], ["-n", "-P"], ["-X", "-o", "JobID,State%20,Elapsed"], ["-D", "-T"], ["-s", "CD,F"]],
-    ids=" ".join,
-)
-def test_a_long_history_reads_as_a_short_one_would(argv, monkeypatch):
-    def answer() -> str:
-        call = Call(
-            program="sacct",
-            argv=("-a", "-S", "2020-01-01", *argv),
-            environment={"TZ": "UTC"},
-            work_dir="/",
-            owner=ROOT,
-            now=NOW,
-        )
-        out = sacct(call, RecordedCluster(recorded_jobs())).out
-        return out if isinstance(out, str) else "".join(out)
+LONG = [
+    [],
+    ["-n", "-P"],
+    ["-X", "-o", "JobID,State%20,Elapsed"],
+    ["-D", "-T"],
+    ["-s", "CD,F", "-E", "now"],
+    ["-j", "8,1,13.0"],
+    ["--json"],
+    ["--yaml", "-D"],
+    ["--json", "-s", "PD", "-j", "1", "-E", "now"],
+    ["-B"],
+    ["--env-vars", "-j", "1,5"],
+]
 
-    at_once = answer()
+
+def answered(argv: list[str], cluster: RecordedCluster) -> Answer:
+    call = Call(
+        program="sacct",
+        argv=("-a", "-S", "2020-01-01", *argv),
+        environment={"TZ": "UTC"},
+        work_dir="/",
+        owner=ROOT,
+        now=NOW,
+    )
+    return sacct(call, cluster)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("argv", LONG, ids=" ".join)
+def test_a_long_history_reads_as_a_short_one_would(argv, monkeypatch):
+    at_once = answered(argv, RecordedCluster(recorded_jobs()))
     monkeypatch.setattr("stoker.commands.sacct.LONG", 0)
-    assert answer() == at_once
+    cluster = RecordedCluster(recorded_jobs())
+    gradual = answered(argv, cluster)
+    assert cluster.lookout.seen_at_once == 0, "records are read in the turn"
+    assert "".join(gradual.out) == "".join(at_once.out)
+    assert 0 < cluster.lookout.seen_at_once <= 3
+
+
+def test_a_document_of_many_jobs_comes_a_job_at_a_time(monkeypatch):
+    monkeypatch.setattr("stoker.commands.sacct.LONG", 0)
+    pieces = list(answered(["--json", "-D"], RecordedCluster(recorded_jobs())).out)
+    assert max(piece.count('"working_directory"') for piece in pieces) == 1
+
+
+def test_what_a_job_gained_while_others_were_put_in_order_is_not_shown(monkeypatch):
+    monkeypatch.setattr("stoker.commands.sacct.LONG", 0)
+    cluster = RecordedCluster(recorded_jobs())
+    pieces = iter(answered(["--json"], cluster).out)
+    whole = json.loads("".join(answered(["--json"], RecordedCluster(recorded_jobs())).out))
+    begun = ""
+    while not begun:
+        begun = next(pieces)
+    gone = cluster.records.pop()
+    shown = json.loads(begun + "".join(pieces))
+    ids = [job["job_id"] for job in whole["jobs"] if job["job_id"] != gone.job.job_id]
+    assert [job["job_id"] for job in shown["jobs"]] == ids
 
 
 @pytest.mark.parametrize("size_kib", [0, 2920])

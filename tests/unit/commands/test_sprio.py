@@ -129,3 +129,22 @@ def test_without_factors_sprio_says_that_there_are_none() -> None:
 @given(st.lists(st.sampled_from(["-S", "-o", "-j", "-u", "-p", "-w", "-n"]) | st.text(max_size=8)))
 def test_no_words_make_it_fail(words: list[str]) -> None:
     assert isinstance(ask(*words).out, str)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [[], ["-h", "-l"], ["-S", "-Y,u"], ["-S", "N,-i"], ["-S", "r"], ["-u", "alice"], ["-u", "bob"]],
+    ids=" ".join,
+)
+def test_many_jobs_are_read_a_few_at_a_time_and_shown_as_a_few_would_be(argv, monkeypatch):
+    partitions = ("debug", "debug,short")
+    jobs = [
+        waiting(each, nice=each % 5, ntasks=each % 3 + 1, partition=partitions[each % 2])
+        for each in range(40, 80)
+    ]
+    at_once = ask(*argv, cluster=Cluster(*jobs))
+    monkeypatch.setattr("stoker.commands.sprio.LONG", 0)
+    cluster = Cluster(*jobs)
+    gradual = ask(*argv, cluster=cluster)
+    assert gradual == at_once
+    assert 0 < cluster.lookout.seen_at_once <= 3

@@ -46,6 +46,8 @@ def gradually(program, argv, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(command, "LONG", 0)
         patched.setattr(everyjob, "LONG", 0)
+        patched.setattr("stoker.commands.squeue.steps.LONG", 0)
+        patched.setattr("stoker.commands.scontrol.jobs.LONG", 0)
         patched.setattr("stoker.commands.merging._ROWS_PER_CHUNK", 11)
         queue = crowded()
         answer = converse(program(call_of(program.__name__, *argv), queue))
@@ -80,6 +82,9 @@ def gradually(program, argv, monkeypatch):
         ["-u", "nobody-at-all"],
         ["--json"],
         ["--yaml"],
+        ["-s"],
+        ["-s", "-v", "-p", "short"],
+        ["-s", "-u", "bob"],
     ],
     ids=" ".join,
 )
@@ -95,6 +100,7 @@ def test_a_long_list_reads_as_a_short_one_would(argv, monkeypatch):
     [
         (scontrol, ["show", "job"]),
         (scontrol, ["-o", "-d", "show", "job"]),
+        (scontrol, ["show", "step"]),
         (slurmrestd, ["GET", "/slurm/v0.0.38/jobs"]),
     ],
 )
@@ -120,12 +126,14 @@ def test_no_jobs_make_a_whole_document_too(kind, monkeypatch):
         (squeue, ["-r"]),
         (squeue, ["--json"]),
         (squeue, ["--yaml"]),
+        (squeue, ["-s"]),
         (scontrol, ["show", "job"]),
+        (scontrol, ["show", "step"]),
     ],
 )
 def test_nothing_of_a_long_list_is_read_in_the_turn_that_begins_it(program, argv, monkeypatch):
-    monkeypatch.setattr(command, "LONG", 0)
-    monkeypatch.setattr(everyjob, "LONG", 0)
+    for module in ("everyjob", "squeue.command", "squeue.steps", "scontrol.jobs"):
+        monkeypatch.setattr(f"stoker.commands.{module}.LONG", 0)
     queue = crowded()
     answer = program(call_of(program.__name__, *argv), queue)
     assert queue.lookout.seen_at_once == 0

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from stoker.commands.errors import describe
-from stoker.commands.everyjob import every_view, known_views
+from stoker.commands.everyjob import LONG, every_view, known_views
 from stoker.commands.jobview import JobView
 from stoker.commands.scene import Scene
 from stoker.commands.scontrol.words import Line, failure
@@ -56,18 +56,17 @@ def show_jobs(line: Line, word: str | None) -> Answer:
 
 def show_steps(line: Line, word: str | None) -> Answer:
     """Show the running steps of one job, one step, or all of them."""
-    scene = Scene(line.call, line.controller)
     ref = _step_ref(word)
+    if ref is None:
+        return Answer(out=_all_steps(line))
     try:
-        views = steps_of([ref], scene, line.controller) if ref else _all_steps(line, scene)
+        views = steps_of([ref], Scene(line.call, line.controller), line.controller)
     except UnknownJob as error:
         return failure(f"slurm_get_job_steps error: {describe(error)}")
     if not views:
-        step = f"{word}." if ref and not ref.step else word
-        nothing = f"Job step {step} not found" if ref else "No job steps in the system"
-        return Answer(out=f"{nothing}\n", code=int(ref is not None))
-    host = line.controller.host().name
-    return Answer(out="".join(joined(line, _step_lines(view, host)) for view in views))
+        step = word if ref.step else f"{word}."
+        return Answer(out=f"Job step {step} not found\n", code=1)
+    return Answer(out="".join(_step_records(line, views)))
 
 
 def joined(line: Line, lines: Iterable[str]) -> str:
@@ -271,10 +270,33 @@ def _step_ref(word: str | None) -> JobRef | None:
     return JobRef(ref.job_id, ref.tasks, "0" if ref.step and not ref.step.isdecimal() else ref.step)
 
 
-def _all_steps(line: Line, scene: Scene) -> list[StepView]:
-    running = (job for job in line.controller.active_jobs() if job.state in HOLDING)
-    jobs = sorted(running, key=lambda job: job.job_id)
-    return [view for job in jobs for view in step_views(job, scene, line.controller)]
+def _all_steps(line: Line) -> str | Iterator[str]:
+    """Return the records of all steps; among many jobs they are looked for a few at a time."""
+    lookout, scene = line.controller.lookout, Scene(line.call, line.controller)
+
+    def read(jobs: Iterable[Job]) -> list[tuple[int, str]]:
+        running = (job for job in jobs if job.state in HOLDING)
+        views = ((job.job_id, step_views(job, scene, line.controller)) for job in running)
+        return [(job_id, "".join(_step_records(line, steps))) for job_id, steps in views]
+
+    if lookout.is_crowded(LONG):
+        return _steps_in_order(lookout.look_through(read))
+    return "".join(_steps_in_order([read(line.controller.active_jobs())]))
+
+
+def _steps_in_order(parts: Iterable[Sequence[tuple[int, str]]]) -> Iterator[str]:
+    """Yield what is said of each job's steps, by the jobs' ids, once all parts have come."""
+    found: list[tuple[int, str]] = []
+    for part in parts:
+        found += part
+        yield ""
+    texts = [text for _, text in sorted(found) if text]
+    yield from texts or ["No job steps in the system\n"]
+
+
+def _step_records(line: Line, views: Iterable[StepView]) -> Iterator[str]:
+    host = line.controller.host().name
+    return (joined(line, _step_lines(view, host)) for view in views)
 
 
 def _step_lines(view: StepView, host: str) -> Iterator[str]:

@@ -15,7 +15,7 @@ import msgspec
 
 from stoker.commands.formats import Layout
 from stoker.commands.jobview import JobView
-from stoker.commands.merging import Row, merged
+from stoker.commands.merging import Row, descending, headed, merged
 from stoker.commands.scene import Scene
 from stoker.commands.squeue.filters import Test
 from stoker.commands.squeue.rows import Key, combined, latest_first
@@ -52,20 +52,7 @@ def gradually(
     pieces = merged(reader.parts())
     if listing.counts is None:
         return chain([head(0)], pieces)
-    return _counted(pieces, lambda: head(reader.count))
-
-
-def _counted(pieces: Iterator[str], head: Callable[[], str]) -> Iterator[str]:
-    """Put what says how many there are above the first row."""
-    for piece in pieces:
-        if piece:
-            yield head()
-            yield piece
-            break
-        yield ""
-    else:
-        yield head()
-    yield from pieces
+    return headed(pieces, lambda _: head(reader.count))
 
 
 class _Reader:
@@ -111,24 +98,7 @@ def _order_of(view: JobView, keys: Sequence[Key]) -> tuple[Any, ...]:
     """Return what sorts as `rows` does; no two views have the same."""
     values = (SORT_KEYS[key.letter](view) for key in keys)
     downs = zip(values, keys, strict=True)
-    return (*(_down(value) if key.is_down else value for value, key in downs), latest_first(view))
-
-
-def _down(value: Any) -> Any:
-    return -value if isinstance(value, int | float) else _Down(value)
-
-
-class _Down:
-    """Sorts the other way round."""
-
-    __slots__ = ("value",)
-    __hash__ = None  # type: ignore[assignment]
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __lt__(self, other: _Down) -> bool:
-        return bool(other.value < self.value)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Down) and bool(other.value == self.value)
+    return (
+        *(descending(value) if key.is_down else value for value, key in downs),
+        latest_first(view),
+    )

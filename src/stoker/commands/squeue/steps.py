@@ -6,11 +6,15 @@ Source: squeue(1) "--steps"; headings and values as recorded.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Final
 
+from stoker.commands.columns import in_chunks
+from stoker.commands.everyjob import LONG
 from stoker.commands.formats import (
+    ROWS_PER_CHUNK,
     Field,
     Layout,
     figure_whole_on_the_right,
@@ -99,14 +103,43 @@ def list_steps(request: Request, scene: Scene, controller: Controller, above: st
     ]
     if request.has_date:
         above += clock_line(scene.now, scene.zone)
-    views = _views(request, scene, controller)
-    if request.parameters:
-        above = f"{request.parameters}{above}"
-        above += f"last_update_time={int(scene.now)} records={len(views)}\n"
-    if request.has_heading:
-        above += layout.heading()
-    rows = itertools.chain([above], layout.chunks(views))
-    return Answer(out="".join(rows), err="".join(errors))
+    heading = layout.heading() if request.has_heading else ""
+
+    def head(count: int) -> str:
+        if not request.parameters:
+            return above + heading
+        loaded = f"last_update_time={int(scene.now)} records={count}\n"
+        return f"{request.parameters}{above}{loaded}{heading}"
+
+    if request.refs is None and controller.lookout.is_crowded(LONG):
+        return Answer(out=_gradually(request, layout, scene, controller, head), err="".join(errors))
+    views = _views(request, _candidates(request.refs, controller), scene, controller)
+    views.sort(key=_order_of)
+    text = itertools.chain([head(len(views))], layout.chunks(views))
+    return Answer(out="".join(text), err="".join(errors))
+
+
+def _gradually(
+    request: Request,
+    layout: Layout[StepView],
+    scene: Scene,
+    controller: Controller,
+    head: Callable[[int], str],
+) -> Iterator[str]:
+    """Return the steps among many jobs, which are looked through a few at a time."""
+
+    def read(jobs: Iterable[Job]) -> list[tuple[tuple[str, tuple[int, int, int]], str]]:
+        views = _views(request, jobs, scene, controller)
+        return [(_order_of(view), layout.row(view)) for view in views]
+
+    found = []
+    for some in controller.lookout.look_through(read):
+        found += some
+        yield ""
+    # Not many steps run, however many jobs wait.
+    found.sort(key=itemgetter(0))
+    yield head(len(found))
+    yield from in_chunks((row for _, row in found), ROWS_PER_CHUNK)
 
 
 def _layout(request: Request) -> Layout[StepView]:
@@ -116,22 +149,28 @@ def _layout(request: Request) -> Layout[StepView]:
     return parse_short(STEP_FORMAT if text is None else text, BY_LETTER, EVERY_LETTER)
 
 
-def _views(request: Request, scene: Scene, controller: Controller) -> list[StepView]:
-    found = []
-    for job in _jobs(request, controller):
-        steps = step_views(job, scene, controller)
-        found += [view for view in steps if _is_asked_for(view, request.step_refs)]
-    found.sort(key=lambda view: (view.job.partition, view.order))
-    return found
+def _views(
+    request: Request, candidates: Iterable[Job], scene: Scene, controller: Controller
+) -> list[StepView]:
+    return [
+        view
+        for job in _running(request, candidates)
+        for view in step_views(job, scene, controller)
+        if _is_asked_for(view, request.step_refs)
+    ]
 
 
-def _jobs(request: Request, controller: Controller) -> Iterator[Job]:
+def _order_of(view: StepView) -> tuple[str, tuple[int, int, int]]:
+    return view.job.partition, view.order
+
+
+def _running(request: Request, candidates: Iterable[Job]) -> Iterator[Job]:
     names = request.words.get("partition")
-    for job in _candidates(request.refs, controller):
-        is_his = request.users is None or bool(
-            {job.owner.user_name, str(job.owner.user_id)} & {*request.users}
-        )
-        if job.state in HOLDING and is_his and (names is None or job.partition in names):
+    users = None if request.users is None else {*request.users}
+    for job in candidates:
+        if job.state not in HOLDING or (names is not None and job.partition not in names):
+            continue
+        if users is None or not users.isdisjoint((job.owner.user_name, str(job.owner.user_id))):
             yield job
 
 
