@@ -12,7 +12,7 @@ left, write the end, tell. What it has not been told to forget, it keeps.
     requests    what stokerd asks; connection: frames and descriptors on the private socket
     herd        all units and groups; units: what they are; telling: what is said of them, in JSON
     births      from an intent to a process; lanes: who follows whom; deaths: from there to an end
-    runners     threads that go along lanes, and how they and the first one keep out of each other's way
+    runners     threads that go along lanes, and how they and the first one take turns
     spawn       makes processes, in native's way (posix_spawn) or forking's; hands: for which thread
     processes   what /proc says of processes; trees: who belongs to whom
     memory      looks at what jobs hold where no control group limits it

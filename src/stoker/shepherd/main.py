@@ -160,18 +160,7 @@ class _House:
             limits=self.limits,
             reports=self.reports,
         )
-        births = Births(
-            herd=self.herd,
-            lanes=lanes,
-            journal=self.journal,
-            spawner=self.spawner,
-            trees=self.trees,
-            cgroups=self.cgroups,
-            limits=self.limits,
-            memory=self.memory,
-            reports=self.reports,
-            deaths=self.deaths,
-        )
+        births = self._births(lanes)
         self.runners = Runners(
             births=births,
             deaths=self.deaths,
@@ -203,6 +192,20 @@ class _House:
             reports=self.reports,
             requests=self.requests,
             runners=self.runners,
+        )
+
+    def _births(self, lanes: Lanes) -> Births:
+        return Births(
+            herd=self.herd,
+            lanes=lanes,
+            journal=self.journal,
+            spawner=self.spawner,
+            trees=self.trees,
+            cgroups=self.cgroups,
+            limits=self.limits,
+            memory=self.memory,
+            reports=self.reports,
+            deaths=self.deaths,
         )
 
     @property
