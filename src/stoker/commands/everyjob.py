@@ -20,6 +20,7 @@ from stoker.commands.views import (
     views_of,
     with_last_allocations,
 )
+from stoker.core.enums import JobState
 from stoker.core.models import Job
 from stoker.worker.controller import Controller
 
@@ -40,8 +41,29 @@ def every_view(scene: Scene, controller: Controller) -> Iterable[Sequence[JobVie
 
 def known_views(jobs: Sequence[Job], scene: Scene, controller: Controller) -> list[JobView]:
     """Return views of these jobs: what they hold or held, and when they will start."""
-    starts = starts_of(jobs, scene, controller)
-    return _views(scene, controller, starts, jobs)
+    return _views(scene, controller, starts_of(jobs, scene, controller), jobs)
+
+
+def named_views(
+    jobs: Sequence[Job], scene: Scene, controller: Controller
+) -> Iterable[Sequence[JobView]]:
+    """Return the same in one part; where many jobs wait, after empty ones.
+
+    To look ahead takes long in a mixed queue, whoever's start is to be told.
+    """
+    waiting = [job.job_id for job in jobs if job.state is JobState.PENDING]
+    if waiting and controller.lookout.is_crowded(LONG):
+        return _with_starts(_views(scene, controller, {}, jobs), waiting, scene, controller)
+    return [known_views(jobs, scene, controller)]
+
+
+def _with_starts(
+    views: Sequence[JobView], waiting: Sequence[int], scene: Scene, controller: Controller
+) -> Iterator[Sequence[JobView]]:
+    starts = yield from starts_foreseen(scene, controller, waiting)
+    for view in views:
+        view.expected_at = starts.get(view.job.job_id)
+    yield views
 
 
 def _views(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from copy import copy
 from types import MappingProxyType
 from typing import Final, TypeAlias
@@ -43,12 +43,19 @@ def starts_of(jobs: Iterable[Job], scene: Scene, controller: Controller) -> Star
     return _foreseen(controller.expected_starts(waiting), scene.now) if waiting else _NO_STARTS
 
 
-def starts_foreseen(scene: Scene, controller: Controller) -> Generator[tuple[()], None, Starts]:
-    """Return when all that wait will start; each step that it takes yields nothing."""
+def starts_foreseen(
+    scene: Scene, controller: Controller, wanted: Collection[int] | None = None
+) -> Generator[tuple[()], None, Starts]:
+    """Return when jobs that wait will start, all or the *wanted*; its steps yield nothing."""
     found: dict[int, float] = {}
+    missing = None if wanted is None else set(wanted)
     for starts in controller.lookout.foresee():
         for job_id, at in _foreseen(starts, scene.now).items():
             found.setdefault(job_id, at)
+        if missing is not None:
+            missing -= starts.keys()
+        if missing == set():
+            break
         yield ()
     return found
 

@@ -110,6 +110,24 @@ def test_many_jobs_are_shown_as_a_few_would_be(program, argv, monkeypatch):
     assert gradually(program, argv, monkeypatch) == at_once
 
 
+@pytest.mark.parametrize(
+    ("program", "argv"),
+    [
+        (scontrol, ["show", "job", "{waiting}"]),
+        (scontrol, ["show", "job", "500"]),
+        (slurmrestd, ["GET", "/slurm/v0.0.38/job/{waiting}"]),
+    ],
+)
+def test_when_one_of_many_starts_is_found_out_bit_by_bit(program, argv, monkeypatch):
+    queue = crowded()
+    waiting = next(job for job in queue.active_jobs() if job.state == "PENDING" and job.job_id % 3)
+    call = call_of(program.__name__, *(word.format(waiting=waiting.job_id) for word in argv))
+    at_once = converse(program(call, queue))
+    monkeypatch.setattr(everyjob, "LONG", 0)
+    monkeypatch.setattr("stoker.commands.everyjob.starts_of", None)
+    assert converse(program(call, queue)) == at_once
+
+
 @pytest.mark.parametrize("kind", ["json", "yaml"])
 def test_no_jobs_make_a_whole_document_too(kind, monkeypatch):
     empty = squeue(call_of("squeue", f"--{kind}"), FakeController())

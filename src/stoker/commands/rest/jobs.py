@@ -5,14 +5,14 @@ Source: openapi v0.0.38; the wording as recorded.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from signal import SIGKILL
 from typing import Final
 
-from stoker.commands.documents import Value
 from stoker.commands.errors import strerror
-from stoker.commands.everyjob import every_view, known_views
+from stoker.commands.everyjob import every_view, named_views
 from stoker.commands.jobjson import job_document
+from stoker.commands.jobview import JobView
 from stoker.commands.records import rendered
 from stoker.commands.rest.cluster import check_update_time
 from stoker.commands.rest.replies import (
@@ -26,7 +26,6 @@ from stoker.commands.rest.requests import Request
 from stoker.commands.scene import Scene
 from stoker.core.enums import JobState
 from stoker.core.errors import NotAllowed, StokerError, UnknownJob
-from stoker.core.models import Job
 from stoker.core.units import JobRef, NotationError, parse_signal
 
 _ID_MAX: Final = (1 << 63) - 1
@@ -35,8 +34,7 @@ _ID_MAX: Final = (1 << 63) - 1
 def every(request: Request) -> Reply:
     """List the jobs that wait, run, or ended a short while ago."""
     check_update_time(request, "jobs")
-    parts = every_view(Scene(request.call, request.controller), request.controller)
-    return Reply(200, rendered("json", "jobs", (map(job_document, views) for views in parts)))
+    return _listed(every_view(Scene(request.call, request.controller), request.controller))
 
 
 def one(request: Request, word: str) -> Reply:
@@ -52,12 +50,11 @@ def one(request: Request, word: str) -> Reply:
             strerror("ESLURM_INVALID_JOB_ID"),
         )
         return controller_reply({"jobs": []}, [unknown], 500)
-    return controller_reply({"jobs": _documents(request, jobs)})
+    return _listed(named_views(jobs, Scene(request.call, request.controller), request.controller))
 
 
-def _documents(request: Request, jobs: Sequence[Job]) -> list[Value]:
-    scene = Scene(request.call, request.controller)
-    return [job_document(each) for each in known_views(jobs, scene, request.controller)]
+def _listed(parts: Iterable[Sequence[JobView]]) -> Reply:
+    return Reply(200, rendered("json", "jobs", (map(job_document, views) for views in parts)))
 
 
 def cancel(request: Request, word: str) -> Reply:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from stoker.commands.errors import describe
-from stoker.commands.everyjob import LONG, every_view, known_views
+from stoker.commands.everyjob import LONG, every_view, named_views
 from stoker.commands.jobview import JobView
 from stoker.commands.scene import Scene
 from stoker.commands.scontrol.words import Line, failure
@@ -39,8 +39,9 @@ _JOINED_MAX: Final = 64
 
 def show_jobs(line: Line, word: str | None) -> Answer:
     """Show one job, the records of an array, or everything that is known."""
+    scene = Scene(line.call, line.controller)
     if word is None:
-        return Answer(out=_everything(line))
+        return Answer(out=_shown(line, every_view(scene, line.controller)))
     try:
         ref = parse_job_ref(word)
     except NotationError:
@@ -50,8 +51,7 @@ def show_jobs(line: Line, word: str | None) -> Answer:
     except UnknownJob as error:
         return failure(f"slurm_load_jobs error: {describe(error)}")
     jobs = sorted(found, key=lambda job: _rank(job, ref))
-    views = known_views(jobs, Scene(line.call, line.controller), line.controller)
-    return Answer(out="".join(_records(line, views)))
+    return Answer(out=_shown(line, named_views(jobs, scene, line.controller)))
 
 
 def show_steps(line: Line, word: str | None) -> Answer:
@@ -74,9 +74,8 @@ def joined(line: Line, lines: Iterable[str]) -> str:
     return " ".join(lines) + "\n" if line.is_oneliner else "\n   ".join(lines) + "\n\n"
 
 
-def _everything(line: Line) -> str | Iterator[str]:
-    """Return the records of all jobs that are known; more than a few are made as they are read."""
-    parts = every_view(Scene(line.call, line.controller), line.controller)
+def _shown(line: Line, parts: Iterable[Sequence[JobView]]) -> str | Iterator[str]:
+    """Return the records; more than a few are made as they are read."""
     if isinstance(parts, list) and sum(map(len, parts)) <= _JOINED_MAX:
         return "".join(_listed(line, parts))
     return _listed(line, parts)
