@@ -144,6 +144,9 @@ class FakeController:
     def statistics(self) -> Statistics:
         return Statistics(since=self.moment)
 
+    def reset_statistics(self) -> None:
+        self._note("reset_statistics")
+
     def host(self) -> Host:
         return Host("vm", "x86_64", "Linux")
 

@@ -81,6 +81,38 @@ def test_what_there_is_can_be_asked_for_in_any_form(desk: Desk) -> None:
             "show user colour=red",
             " Unknown condition: colour=red\n Use keyword 'set' to modify value\n",
         ),
+        (
+            "show qos a=1",
+            " Unknown condition: a=1\n Use keyword 'set' to modify SLURM_PRINT_VALUE\n",
+        ),
+        *(
+            (f"show {name} a=1", " Unknown condition: a=1\n")
+            for name in ("assoc", "event", "problem", "t", "txn", "transaction", "wckey")
+        ),
+        ("show txn action=add", "sacctmgr: error: You gave a bad action 'add'.\n"),
+        (
+            "show event event=odd",
+            " Unknown event type: 'odd'  Valid events are Cluster and Node.\n",
+        ),
+        ("show event condflags=odd", "sacctmgr: error: Unknown condition flag odd\n"),
+        ("show event user=odd", "sacctmgr: error: Invalid user id: odd\n"),
+        (
+            "show event state=down,odd",
+            (
+                "Invalid state: odd\nValid node states are: "
+                "DRAIN FAIL UNKNOWN DOWN IDLE ALLOCATED ? MIXED FUTURE \n"
+                "sacctmgr: fatal: unrecognized job state value\n"
+            ),
+        ),
+        ("clear", 'No valid entity in list command\nInput line must include "Stats"\n'),
+        (
+            "archive odd",
+            'No valid entity in archive command\nInput line must include, "Dump", or "load"\n',
+        ),
+        ("archive dump", " Error with request: Requested operation not supported on this system\n"),
+        ("dump", " We need a cluster to dump.\n"),
+        ("dump elsewhere", " Cluster elsewhere doesn't exist.\n"),
+        ("load", " No filename given, specify one with file=''\n"),
         ("-i add account", " Need name of account to add.\n"),
         ("-i add user carol", " Need name of account to add user to.\n"),
         ("-i add qos", " Need name of qos to add.\n"),
@@ -109,6 +141,29 @@ def test_what_says_nothing_sensible_is_refused_in_slurms_words(
 ) -> None:
     heard = desk.ask(line, owner=ROOT)
     assert (heard.err, heard.code) == (error, 1)
+
+
+def test_events_are_of_the_cluster_or_of_its_nodes(desk: Desk) -> None:
+    fields = desk.ask("-nP show event event=c").out.rstrip("\n").split("|")
+    assert (fields[0], fields[1].split(",")[0], fields[3]) == ("test", "billing=16", "Unknown")
+    assert desk.ask("-nP show event event=n").out == ""
+    both = desk.ask("-nP show event event=cluster,node format=event,reason").out
+    assert both == "Cluster|Cluster Registered TRES\n"
+
+
+def test_what_was_asked_of_the_records_is_counted_until_it_is_cleared(desk: Desk) -> None:
+    lines = desk.ask("show stats", owner=ROOT).out.splitlines()
+    assert lines[1].startswith("sacctmgr show stats output at ")
+    assert lines[3] == "All statistics are in microseconds"
+    assert "Remote Procedure Call statistics by message type" in lines
+    cleared = desk.ask("clear stats", owner=ROOT)
+    assert (cleared.out, cleared.err, cleared.code) == ("", "", 0)
+    assert desk.controller.called("reset_statistics")
+
+
+def test_daemons_are_not_everybodys_to_reconfigure_and_need_it_not(desk: Desk) -> None:
+    assert desk.ask("reconfigure", owner=ROOT).code == 0
+    assert "privilege" in desk.ask("reconfigure").err
 
 
 def test_a_tree_is_indented_by_depth(peopled: Desk) -> None:

@@ -77,7 +77,10 @@ _CHANGEABLE: Final[Mapping[str, tuple[str, ...]]] = {
     "delete": ("Account", "Cluster", "Coordinator", "Federation", "QOS", "Resource", "User"),
     "modify": ("Account", "Cluster", "Federation", "Job", "QOS", "Resource", "User"),
 }
+_FOR_ADMINISTRATORS: Final = frozenset({"archive", "clear", "reconfigure", "shutdown"})
 _ENTITY_LINES: Final[Mapping[str, str]] = {
+    "archive": 'Input line must include, "Dump", or "load"\n',
+    "clear": 'Input line must include "Stats"\n',
     "list": (
         'Input line must include "Account", "Association", "Cluster", "Configuration",\n'
         '"Event", "Federation", "Problem", "QOS", "Resource", "Reservation",\n'
@@ -146,14 +149,43 @@ def _command(words: Sequence[str], desk: Desk) -> Talk:
         yield from files.dump([read_word(each) for each in words[1:]], desk)
     elif word == "load":
         yield from _load(words[1:], desk)
-    elif word == "version":
-        desk.say(f"{VERSION}\n")
-    elif word == "help":
+    elif word in ("help", "version"):
+        _tell(word, words[1:], desk)
+    elif word in _FOR_ADMINISTRATORS:
+        _keep_up(word, words[1:], desk)
+    # Reports read what has just ended: for "rollup" there is nothing to bring up to date.
+
+
+def _tell(word: str, words: Sequence[str], desk: Desk) -> None:
+    if word == "help":
         _help(desk)
-    elif word == "rollup":
-        return  # Reports read what has just ended: there is nothing to bring up to date.
-    elif word in ("archive", "clear", "reconfigure", "shutdown"):
-        desk.complain(_UNSUPPORTED if desk.may_administer else NO_PRIVILEGE)
+        return
+    desk.say(f"{VERSION}\n")
+    if words:
+        desk.complain("too many arguments for version keyword\n")
+
+
+def _keep_up(word: str, words: Sequence[str], desk: Desk) -> None:
+    """Do what there is to do for a daemon that reads its settings by itself."""
+    if not desk.may_administer:
+        desk.complain(NO_PRIVILEGE)
+    elif word == "clear":
+        _clear(words, desk)
+    elif word == "archive" and not (words and _names_archive(words[0])):
+        desk.complain(f"No valid entity in archive command\n{_ENTITY_LINES['archive']}")
+    elif word != "reconfigure":
+        desk.complain(_UNSUPPORTED)
+
+
+def _names_archive(word: str) -> bool:
+    return any(name.startswith(word.lower()) for name in ("dump", "load"))
+
+
+def _clear(words: Sequence[str], desk: Desk) -> None:
+    if words and "stats".startswith(words[0].lower()):
+        desk.controller.reset_statistics()
+    else:
+        desk.complain(f"No valid entity in list command\n{_ENTITY_LINES['clear']}")
 
 
 def _help(desk: Desk) -> None:

@@ -10,15 +10,19 @@ from typing import Final, Literal
 
 import msgspec
 
-from stoker.commands.sacctmgr import listings
+from stoker.commands.sacctmgr import events, listings
 from stoker.commands.sacctmgr.desk import NO_PRIVILEGE, Desk
 from stoker.commands.sacctmgr.fields import Row
+from stoker.commands.sacctmgr.statistics import statistics
 from stoker.commands.sacctmgr.wanted import Wanted
 from stoker.commands.sacctmgr.words import Keyword
 
 _DENIED: Final = (
     "sacctmgr: error: Access/permission denied\n Error with request: Access/permission denied\n"
 )
+
+_ODD_HINT: Final = " Use keyword 'set' to modify SLURM_PRINT_VALUE\n"
+"""Slurm's own slip, which some of its texts have."""
 
 Reader = Callable[[Desk, Wanted], Iterable[Row]]
 Right = Literal["", "operator", "administrator"]
@@ -29,9 +33,12 @@ class Entity(msgspec.Struct, frozen=True, kw_only=True):
 
     ``conditions`` are keywords by what they are on: ``names`` is what bare words are, ``flag:X``
     needs no value, "" lets everything pass. ``refusal`` is what gets who has not the ``needs``.
+    ``hint`` is what is said beside a condition that nobody knows.
     """
 
     name: str
+    nickname: str = ""
+    hint: str = " Use keyword 'set' to modify value\n"
     least: int = 1
     """Letters by which the name may be abbreviated."""
     default: str = ""
@@ -39,6 +46,8 @@ class Entity(msgspec.Struct, frozen=True, kw_only=True):
     conditions: tuple[Keyword[str], ...] = ()
     rows: Reader | None = None
     text: Callable[[Desk], str] | None = None
+    trouble: Callable[[Desk, Wanted], str] | None = None
+    """What is wrong with the values of a request; "": nothing."""
     needs: Right = ""
     refusal: str = ""
 
@@ -101,6 +110,7 @@ CLUSTERS: Final = Entity(
 
 QUALITIES: Final = Entity(
     name="QOS",
+    hint=_ODD_HINT,
     default="Name,Priority,GraceTime,Preempt,PreemptExemptTime,PreemptMode,Flags%40,"
     "UsageThres,UsageFactor,GrpTRES,GrpTRESMins,GrpTRESRunMins,GrpJobs,GrpSubmit,GrpWall,"
     "MaxTRES,MaxTRESPerNode,MaxTRESMins,MaxWall,MaxTRESPU,MaxJobsPU,MaxSubmitPU,MaxTRESPA,"
@@ -137,6 +147,7 @@ ENTITIES: Final = (
     ACCOUNTS,
     Entity(
         name="Associations",
+        hint="",
         least=2,
         default="Cluster,Account,User,Partition,Share,Priority,GrpJobs,GrpTRES,GrpSubmit,GrpWall,"
         "GrpTRESMins,MaxJobs,MaxTRES,MaxTRESPerNode,MaxSubmit,MaxWall,MaxTRESMins,QOS,DefaultQOS,"
@@ -158,12 +169,13 @@ ENTITIES: Final = (
     Entity(name="Configuration", least=2, text=listings.configuration),
     Entity(
         name="Events",
+        hint="",
         default="Cluster,NodeName,TimeStart,TimeEnd,State,Reason%30,User",
         conditions=(
             Keyword("All_Clusters", 5, "flag:all_clusters"),
             Keyword("All_Time", 5, "flag:all_time"),
             Keyword("Clusters", 1, "clusters"),
-            Keyword("CondFlags", 2, ""),
+            Keyword("CondFlags", 2, "condition flags"),
             Keyword("End", 2, ""),
             Keyword("Events", 2, "events"),
             Keyword("MaxCPUs", 2, ""),
@@ -174,7 +186,8 @@ ENTITIES: Final = (
             Keyword("States", 4, "states"),
             Keyword("Users", 1, "users"),
         ),
-        rows=listings.events,
+        rows=events.rows,
+        trouble=events.trouble,
     ),
     Entity(
         name="Federations",
@@ -183,6 +196,7 @@ ENTITIES: Final = (
     ),
     Entity(
         name="Problems",
+        hint="",
         default="Cluster,Account,User,Problem",
         rows=listings.problems,
         needs="operator",
@@ -191,6 +205,7 @@ ENTITIES: Final = (
     QUALITIES,
     Entity(
         name="Resources",
+        hint=_ODD_HINT,
         least=4,
         default="Name,Server,Type,Count,Allocated,ServerType",
         conditions=(
@@ -221,14 +236,15 @@ ENTITIES: Final = (
     ),
     Entity(
         name="Stats",
-        text=lambda _: "",
+        text=statistics,
         needs="administrator",
         refusal="sacctmgr: accounting_storage/slurmdbd: acct_storage_p_get_stats: RC:2002 Your "
         "user doesn't have privilege to perform this action\n",
     ),
     Entity(
         name="Transactions",
-        least=2,
+        nickname="Txn",
+        hint="",
         default="TimeStamp,Action,Actor,Where,Info",
         conditions=(
             Keyword("WithAssocInfo", 5, "flag:withassoc"),
@@ -242,6 +258,7 @@ ENTITIES: Final = (
             *_SPAN,
         ),
         rows=listings.transactions,
+        trouble=listings.trouble_with_actions,
     ),
     Entity(
         name="TRES",
@@ -258,6 +275,7 @@ ENTITIES: Final = (
     USERS,
     Entity(
         name="WCKeys",
+        hint="",
         default="WCKeys,Cluster,User",
         conditions=(
             Keyword("WithDeleted", 5, "flag:withdeleted"),
@@ -277,6 +295,7 @@ def find_entity(word: str) -> Entity | None:
     """Return the entity that a word, maybe abbreviated, names."""
     lower = word.lower()
     for entity in ENTITIES:
-        if entity.name.lower().startswith(lower) and len(lower) >= entity.least:
+        names = (entity.name, entity.nickname)
+        if any(name.lower().startswith(lower) for name in names) and len(lower) >= entity.least:
             return entity
     return None

@@ -59,19 +59,27 @@ _OPTION: Final = re.compile(r"""((?:'[^']*'|"[^"]*"|[^:'"])+)(?::|$)""")
 
 def dump(words: Sequence[Word], desk: Desk) -> Talk:
     """Write the book of a cluster to a file, by default the cluster's name and .cfg."""
-    name, path = desk.cluster, ""
+    name, path = "", ""
     for word in words:
-        if word.is_short_for("file", 1) and not word.is_bare:
+        if word.is_bare or word.is_short_for("cluster", 1):
+            name = word.text
+        elif word.is_short_for("file", 1):
             path = word.value
         else:
-            name = word.text
-    if name.lower() != desk.cluster.lower():
-        desk.complain(f" error: Cluster {name} doesn't exist\n")
+            desk.complain(f" Unknown option: {word.typed}\n")
+    if not name:
+        desk.complain(" We need a cluster to dump.\n")
         return
+    if name != desk.cluster.lower():
+        desk.complain(f" Cluster {name} doesn't exist.\n")
+        return
+    if not path:
+        path = f"{desk.cluster}.cfg"
+        desk.say(f" No filename given, using ./{path}.\n")
     lines = list(_lines(desk.book, desk.cluster))
     text = _HEAD + "".join(f"{line}\n" for line in lines)
     desk.note("".join(f"sacctmgr: {line}\n" for line in lines))
-    path = posixpath.join(desk.call.work_dir, path or f"{desk.cluster}.cfg")
+    path = posixpath.join(desk.call.work_dir, path)
     parts = [text[start : start + _PART] for start in range(0, len(text), _PART)]
     program = ("sh", "-c", _WRITE, path, *parts)
     end = yield RunProgram(program, desk.call.work_dir or "/", ())
@@ -150,7 +158,7 @@ def load(words: Sequence[Word], desk: Desk) -> Talk:
     """Add what a file names, and change what it says otherwise."""
     path = next((word.value for word in words if _names_file(word)), "")
     if not path:
-        desk.complain(" error: No file name given to load\n")
+        desk.complain(" No filename given, specify one with file=''\n")
         return
     if not desk.may_administer:
         desk.complain(NO_PRIVILEGE)
@@ -158,7 +166,7 @@ def load(words: Sequence[Word], desk: Desk) -> Talk:
     try:
         content: bytes = yield ReadFile(posixpath.join(desk.call.work_dir, path))
     except OSError as error:
-        desk.complain(f'sacctmgr: error: Unable to read "{path}": {error.strerror}\n')
+        desk.complain(f' Unable to read "{path}": {error.strerror}\n')
         return
     loading = _Loading(desk)
     for line in content.decode("utf-8", "replace").splitlines():

@@ -16,7 +16,6 @@ from stoker.commands.sacctmgr.records import (
     association_row,
     by_place,
     cluster_row,
-    event_rows,
     problem_rows,
     qos_row,
     tres_rows,
@@ -24,6 +23,18 @@ from stoker.commands.sacctmgr.records import (
 from stoker.commands.sacctmgr.wanted import Wanted, wanted_qos
 from stoker.core.accounts import Association
 from stoker.core.units import FOREVER, NotationError, format_time, parse_begin, zone_of
+
+_ENTITIES = ("accounts", "associations", "clusters", "federations", "qos", "resources", "users")
+_ACTIONS = frozenset(
+    {
+        *(f"add {name}" for name in (*_ENTITIES, "account coord", "tres", "wckeys", "reservation")),
+        *(f"modify {name}" for name in (*_ENTITIES, "job", "reservation")),
+        *(f"remove {name}" for name in (*_ENTITIES, "account coord", "wckeys", "reservation")),
+        *("add account coordinators", "remove account coordinators"),
+        *("job complete", "node state", "register cluster", "roll usage"),
+    }
+)
+"""What a change in the record can be called."""
 
 
 def clusters(desk: Desk, wanted: Wanted) -> Iterator[Row]:
@@ -142,23 +153,17 @@ def tres(_: Desk, wanted: Wanted) -> Iterator[Row]:
             yield row
 
 
-def events(desk: Desk, wanted: Wanted) -> Iterator[Row]:
-    """Yield what has happened and still lasts."""
-    for row in event_rows(desk.controller, desk.call):
-        if (
-            wanted.has("nodes", row.get("NodeName", ""))
-            and wanted.has("clusters", row["Cluster"])
-            and wanted.has("events", row["Event"])
-            and wanted.has("reasons", row["Reason"])
-            and wanted.has("states", row.get("State", ""))
-            and wanted.has("users", row.get("User", ""))
-        ):
-            yield row
-
-
 def problems(desk: Desk, _: Wanted) -> Iterator[Row]:
     """Yield accounts and users that nobody can use."""
     yield from problem_rows(desk.controller)
+
+
+def trouble_with_actions(_: Desk, wanted: Wanted) -> str:
+    """Return what is wrong with the changes that are asked for; "": nothing."""
+    for text in wanted.values.get("actions", ()):
+        if text not in _ACTIONS:
+            return f"sacctmgr: error: You gave a bad action '{text}'.\n"
+    return ""
 
 
 def transactions(desk: Desk, wanted: Wanted) -> Iterator[Row]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from stoker.commands.nodeview import NodeState
 from stoker.commands.sacctmgr.fields import Row
 from stoker.commands.sacctmgr.limits import shown
 from stoker.core.accounts import (
@@ -16,9 +15,8 @@ from stoker.core.accounts import (
     Limits,
     Qos,
 )
-from stoker.core.units import TRES_NAMES, compress_hosts, format_duration, format_time, zone_of
-from stoker.worker.call import Call
-from stoker.worker.controller import Controller, NodeStatus
+from stoker.core.units import TRES_NAMES, compress_hosts, format_duration
+from stoker.worker.controller import Controller
 
 _LIMITS: Final[Mapping[str, str]] = {
     "GrpJobs": "grp_jobs",
@@ -178,41 +176,6 @@ def tres_rows() -> Sequence[Row]:
         kind, _, name = each.partition("/")
         rows.append({"Type": kind, "Name": name, "ID": str(number)})
     return rows
-
-
-def event_rows(controller: Controller, call: Call) -> Iterator[Row]:
-    """Yield what has happened and still lasts: the start, and nodes that take no jobs."""
-    now = controller.now()
-    yield {
-        **_event(controller, call, controller.host().started_at, now),
-        "Cluster Nodes": compress_hosts([status.node.name for status in controller.nodes()]),
-        "Reason": "Cluster Registered TRES",
-        "Event": "Cluster",
-    }
-    for status in controller.nodes():
-        if status.reason_at:
-            yield _node_event(controller, call, status, now)
-
-
-def _node_event(controller: Controller, call: Call, status: NodeStatus, now: float) -> Row:
-    return {
-        **_event(controller, call, status.reason_at, now),
-        "NodeName": status.node.name,
-        "State": "DRAIN" if NodeState.of(status).is_draining else status.state.partition("+")[0],
-        "Reason": status.reason,
-        "User": status.reason_user,
-        "Event": "Node",
-    }
-
-
-def _event(controller: Controller, call: Call, since: float, now: float) -> dict[str, str]:
-    zone = zone_of(call.environment.get("TZ", ""))
-    return {
-        "Cluster": controller.cluster_name,
-        "TimeStart": format_time(since, zone, "", now),
-        "TimeEnd": "Unknown",
-        "Duration": format_duration(now - since),
-    }
 
 
 def problem_rows(controller: Controller) -> Iterator[Row]:

@@ -65,9 +65,11 @@ def read_wanted(entity: Entity, words: Sequence[Word], desk: Desk) -> Wanted | N
             else:
                 wanted.add("names", word.names())
         elif found is None:
-            desk.complain(f" Unknown condition: {word.typed}\n Use keyword 'set' to modify value\n")
+            desk.complain(f" Unknown condition: {word.typed}\n{entity.hint}")
         elif what:
             wanted.add(what, word.names())
+    if entity.trouble is not None and (trouble := entity.trouble(desk, wanted)):
+        desk.complain(trouble)
     return None if desk.code else wanted
 
 
@@ -86,6 +88,8 @@ def _is_meant(entity: Entity, wanted: Wanted, desk: Desk) -> Asking:
 
 def _default(entity: Entity, wanted: Wanted) -> list[str]:
     names = entity.default
+    if entity.name == "Events" and wanted.values.get("events") == ["cluster"]:
+        names = "Cluster,TRES,TimeStart,TimeEnd,ClusterNodes"
     if "withassoc" in wanted.flags and entity.with_associations:
         names = f"{names},{entity.with_associations}"
     if "withcoordinators" in wanted.flags:
