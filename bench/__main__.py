@@ -32,6 +32,7 @@ PROGRAMS: Final = (
     Program("cost"),
     Program("scale"),
     Program("crowd"),
+    Program("listings"),
     Program("history"),
     Program("recovery"),
     Program("idle", quick=("--seconds", "5")),
