@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Mapping, Sequence
 
 from stoker.core.enums import JobState
 from stoker.core.errors import UnknownJob
@@ -14,8 +13,6 @@ from stoker.core.units import JobRef
 from stoker.worker.controller import Controller
 from stoker.worker.history import HistoryQuery, Record
 from stoker.worker.views import job_detail, job_view
-
-T = TypeVar("T")
 
 
 class Records:
@@ -51,34 +48,20 @@ class Records:
             return [record.job for record in self.of(ref)]
         return jobs
 
-    def of_each(self, refs: Sequence[JobRef]) -> Mapping[JobRef, Sequence[Record]]:
-        """Return the records that each of *refs* names, with one look for all of them."""
-        # A query that names nobody means everybody.
-        records = self._controller.history(HistoryQuery(refs=tuple(refs))) if refs else ()
-        return _named_by(refs, records, lambda record: record.job)
-
     def jobs_of_each(self, refs: Sequence[JobRef]) -> Mapping[JobRef, Sequence[Job]]:
-        """Return the same without attempts and steps, which costs a fraction."""
+        """Return the jobs that each of *refs* names, with one look for all of them."""
+        # A query that names nobody means everybody.
         jobs = self._controller.recorded_jobs(HistoryQuery(refs=tuple(refs))) if refs else ()
-        return _named_by(refs, jobs, lambda job: job)
+        return named_by(refs, jobs)
 
     def views(self, jobs: Sequence[Job]) -> list[JobView]:
         """Return jobs as lists show them."""
         allocations = self._controller.last_allocations(jobs)
         return [self._view(job, allocations.get(job.job_id)) for job in jobs]
 
-    def view(self, record: Record) -> JobView:
-        """Return a record as lists show it."""
-        return self._view(record.job, record.attempts[-1] if record.attempts else None)
-
     def _view(self, job: Job, allocation: Allocation | None) -> JobView:
-        return job_view(
-            job,
-            allocation,
-            self._controller.shape(job),
-            self._controller.reason(job),
-            self._controller.now(),
-        )
+        reason, now = self._controller.reason(job), self._controller.now()
+        return job_view(job, allocation or self._controller.shape(job), reason, now)
 
     def views_of(self, ref: JobRef) -> list[JobView]:
         """Return what *ref* names as lists show it; nothing if it is not known any more."""
@@ -98,40 +81,35 @@ class Records:
         )
         return job_detail(record, view, expected)
 
-    def awaited_ids(self, refs: Sequence[JobRef]) -> list[int]:
-        """Return the ids to wait for until all that *refs* name has ended.
 
-        A task that has not started has no number yet: it is awaited with its array.
+def awaited_ids(found: Mapping[JobRef, Sequence[Job]]) -> list[int]:
+    """Return the ids to wait for until all that was *found* by reference has ended.
 
-        Raises:
-            UnknownJob: One of them names nothing.
-        """
-        awaited: dict[int, None] = {}
-        for ref, found in self.jobs_of_each(refs).items():
-            if not found:
-                raise UnknownJob(str(ref))
-            jobs = [job for job in found if not job.state.has_ended]
-            if ref.tasks is None and any(job.array_job_id for job in jobs):
-                awaited[ref.job_id] = None
-            else:
-                awaited |= {job.job_id: None for job in jobs}
-        return list(awaited)
+    A task that has not started has no number yet: it is awaited with its array.
+
+    Raises:
+        UnknownJob: One of the references names nothing.
+    """
+    awaited: dict[int, None] = {}
+    for ref, named in found.items():
+        if not named:
+            raise UnknownJob(str(ref))
+        jobs = [job for job in named if not job.state.has_ended]
+        if ref.tasks is None and any(job.array_job_id for job in jobs):
+            awaited[ref.job_id] = None
+        else:
+            awaited |= {job.job_id: None for job in jobs}
+    return list(awaited)
 
 
-def _named_by(
-    refs: Sequence[JobRef], found: Iterable[T], job_of: Callable[[T], Job]
-) -> dict[JobRef, list[T]]:
-    """Return, for each of *refs*, what of *found* it names."""
-    by_id: defaultdict[int, list[T]] = defaultdict(list)
-    for each in found:
-        job = job_of(each)
-        by_id[job.job_id].append(each)
+def named_by(refs: Iterable[JobRef], jobs: Iterable[Job]) -> dict[JobRef, list[Job]]:
+    """Return, for each of *refs*, which of *jobs* it names."""
+    by_id: defaultdict[int, list[Job]] = defaultdict(list)
+    for job in jobs:
+        by_id[job.job_id].append(job)
         if job.array_job_id not in (0, job.job_id):
-            by_id[job.array_job_id].append(each)
-    return {
-        ref: [each for each in by_id.get(ref.job_id, ()) if names(ref, job_of(each))]
-        for ref in refs
-    }
+            by_id[job.array_job_id].append(job)
+    return {ref: [job for job in by_id.get(ref.job_id, ()) if names(ref, job)] for ref in refs}
 
 
 def names(ref: JobRef, job: Job) -> bool:

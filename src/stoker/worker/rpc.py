@@ -40,7 +40,7 @@ from stoker.worker.call import Call, UntilEnded
 from stoker.worker.controller import Controller, Submission
 from stoker.worker.explain import explain
 from stoker.worker.listing import Listing
-from stoker.worker.records import Records
+from stoker.worker.records import Records, awaited_ids, named_by
 from stoker.worker.talk import RpcConversation
 from stoker.worker.views import node_view
 
@@ -194,20 +194,19 @@ class Rpc:
 
     def _wait(self, request: JobsRequest, _: Owner) -> Generator[UntilEnded, Sequence[Job], bytes]:
         refs = [_ref(text) for text in request.ids]
+        found = self._records.jobs_of_each(refs)
         heard: set[int] = set()
         # A task that was about to start may have gone back to its array: then look again. What
         # ended in this very turn is not on record, and would be awaited for ever.
-        while awaited := set(self._records.awaited_ids(refs)) - heard:
+        while awaited := set(awaited_ids(found)) - heard:
             ended = yield UntilEnded(tuple(sorted(awaited)))
             heard |= awaited
             if _are_all_over(ended, awaited):
+                found = named_by(refs, _over(found, ended))
                 break
-        found = {
-            record.job.job_id: record
-            for records in self._records.of_each(refs).values()
-            for record in records
-        }
-        return _packed(tuple(map(self._records.view, found.values())))
+            found = self._records.jobs_of_each(refs)
+        jobs = {job.job_id: job for named in found.values() for job in named}
+        return _packed(tuple(self._records.views(list(jobs.values()))))
 
     # --- Changing.
 
@@ -272,6 +271,13 @@ def _are_all_over(jobs: Sequence[Job], awaited: set[int]) -> bool:
     """Whether *jobs* are all that the ids name, and have ended: then nobody went back."""
     named = {job.job_id for job in jobs} | {job.array_job_id for job in jobs}
     return awaited <= named and all(job.state.has_ended for job in jobs)
+
+
+def _over(found: Mapping[JobRef, Sequence[Job]], ended: Sequence[Job]) -> list[Job]:
+    """Return the jobs that were found over, and those that have ended since, by id."""
+    over = {job.job_id: job for named in found.values() for job in named if job.state.has_ended}
+    over |= {job.job_id: job for job in ended}
+    return [job for _, job in sorted(over.items())]
 
 
 def _each(request: JobsRequest, change: Callable[[JobRef], None]) -> Changed:

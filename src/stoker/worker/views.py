@@ -17,18 +17,20 @@ from stoker.worker.launching import pattern_fields
 _HOLDERS = {Hold.NONE: "", Hold.USER: "user", Hold.ADMIN: "admin", Hold.SPECIAL: "user"}
 
 
-def job_view(
-    job: Job, allocation: Allocation | None, shape: Shape, reason: str, now: float
-) -> JobView:
+def job_view(job: Job, part: Allocation | Shape, reason: str, now: float) -> JobView:
     """Return a job as a list shows it.
 
     Args:
         job: The record.
-        allocation: What it holds or held last, if it ever did.
-        shape: What it asks for, which is shown of a job that never ran.
+        part: What it holds or held last; of a job that never ran what it asks for.
         reason: Why it waits, or what ended it.
         now: Until when a job that runs has run, in epoch seconds.
     """
+    if isinstance(part, Allocation):
+        cpus, memory_mib = part.cpus, part.memory_mib
+        nodes = () if job.state is JobState.PENDING else part.nodes
+    else:
+        cpus, memory_mib, nodes = _cpus_wanted(part), _memory_wanted_mib(part), ()
     return JobView(
         id=job.display_id,
         job_id=job.job_id,
@@ -40,9 +42,9 @@ def job_view(
         partition=job.partition,
         state=job.state,
         reason=reason,
-        cpus=_cpus_wanted(shape) if allocation is None else allocation.cpus,
-        memory_mib=_memory_wanted_mib(shape) if allocation is None else allocation.memory_mib,
-        nodes=() if allocation is None or job.state is JobState.PENDING else allocation.nodes,
+        cpus=cpus,
+        memory_mib=memory_mib,
+        nodes=nodes,
         time_limit_s=job.time_limit_s,
         submit_at=job.submit_at,
         start_at=job.start_at or None,

@@ -287,9 +287,22 @@ def test_what_ended_in_this_very_turn_is_awaited_only_once(desk):
     assert _answer(waiting) == ["RUNNING"]
 
 
-def _answer(waiting) -> list[str]:
+def test_the_answer_has_what_had_ended_before_and_what_has_ended_since_each_once(desk):
+    desk.controller.add(5, state=JobState.FAILED)
+    desk.controller.add(7, array_job_id=7, array=TaskSet([1, 2]))
+    desk.controller.add(8, array_job_id=7, array_task_id=0, state=JobState.COMPLETED)
+    waiting = desk.begin("wait", JobsRequest(("7", "5", "7_0")))
+    assert next(waiting).job_ids == (7,)
+    ended = [
+        desk.controller.add(9, array_job_id=7, array_task_id=1, state=JobState.COMPLETED),
+        desk.controller.add(10, array_job_id=7, array_task_id=2, state=JobState.TIMEOUT),
+    ]
+    assert _answer(waiting, ended) == ["COMPLETED", "COMPLETED", "TIMEOUT", "FAILED"]
+
+
+def _answer(waiting, ended=()) -> list[str]:
     with pytest.raises(StopIteration) as stop:
-        waiting.send([])
+        waiting.send(ended)
     return [view.state for view in msgspec.msgpack.decode(stop.value.value, type=list[JobView])]
 
 
