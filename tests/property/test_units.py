@@ -30,6 +30,7 @@ from stoker.core.units import (
     parse_gres,
     parse_job_ref,
     parse_memory,
+    parse_patience,
     parse_signal,
     parse_time_limit,
     zone_of,
@@ -179,6 +180,7 @@ def test_no_name_of_job_or_user_adds_a_directory(job_name, user_name, pattern):
 @pytest.mark.parametrize(
     "read",
     [
+        parse_patience,
         parse_time_limit,
         parse_memory,
         parse_dependency,

@@ -13,7 +13,7 @@ from typing import Final
 
 from stoker.commands.bindings import MEMORY_HELP
 from stoker.commands.wishes import OptionError, Wishes
-from stoker.core.units import NotationError, parse_time_limit
+from stoker.core.units import NotationError, parse_patience
 
 _PROFILES: Final = frozenset({"none", "all", "energy", "task", "filesystem", "lustre", "network"})
 _GPU_BINDINGS: Final = re.compile(
@@ -76,9 +76,13 @@ def _power(wishes: Wishes, value: str) -> None:
 
 def _delay_boot(wishes: Wishes, value: str) -> None:
     try:
-        parse_time_limit(value)
+        wishes.spec["delay_boot_s"] = parse_patience(value)
     except NotationError:
         wishes.refuse("delay-boot")
+
+
+def _preferred_features(wishes: Wishes, value: str) -> None:
+    wishes.shown["prefer"] = value
 
 
 def _thread_spec(wishes: Wishes, value: str) -> None:
@@ -109,6 +113,7 @@ IDLE_READERS: Final[Mapping[str, Callable[[Wishes, str], None]]] = {
     "mem-bind": _memory_binding,
     "no-kill": _no_kill,
     "power": _power,
+    "prefer": _preferred_features,
     "profile": _profile,
     "switches": _switches,
     "thread-spec": _thread_spec,

@@ -43,7 +43,7 @@ def job_document(view: JobView) -> dict[str, Value]:
         ),
         "cpus_per_tres": asked.get("CpusPerTres", ""),
         "deadline": int(job.spec.deadline_at),
-        "delay_boot": 0,
+        "delay_boot": int(min(job.spec.delay_boot_s, _INFINITE)),
         "dependency": view.dependency or "",
         "derived_exit_code": job.derived_code << 8 | job.derived_signal,
         "eligible_time": int(view.eligible_at),

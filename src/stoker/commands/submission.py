@@ -85,6 +85,7 @@ def submission_of(
     _fit_nodes(wishes)
     _refuse_unsupported(wishes)
     _check_batch_features(wishes)
+    _check_preferred_features(wishes)
     _check_nice(wishes)
     array = _array(wishes)
     spec = _spec(call, wishes, program, is_array=array is not None)
@@ -327,6 +328,12 @@ def _check_batch_features(wishes: Wishes) -> None:
         re.findall(r"[^&|,()\[\]*]+", wanted)
     ):
         raise refused("ESLURM_BATCH_CONSTRAINT")
+
+
+def _check_preferred_features(wishes: Wishes) -> None:
+    """Refuse features that were preferred: no node has any. Those that are required come first."""
+    if wishes.shown.get("prefer") and not wishes.spec.get("features"):
+        raise refused("ESLURM_INVALID_PREFER")
 
 
 def _check_nice(wishes: Wishes) -> None:

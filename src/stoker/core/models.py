@@ -109,6 +109,8 @@ class JobSpec(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, wea
 
     time_limit_s: float | None = None
     time_min_s: float | None = None
+    delay_boot_s: float = 0.0
+    """For how long no node was to be booted for it: shown, and without meaning on one machine."""
     deadline_at: float = 0.0
     nice: int = 0
     priority: int | None = None

@@ -29,8 +29,8 @@ from stoker.worker.selection import Selection, Target
 from stoker.worker.times import is_waiting
 
 _ANY_TIME: Final = frozenset(
-    {"time_limit_s", "deadline_at", "comment", "admin_comment", "name", "requeue", "array_limit",
-     "priority", "nice", "mail_type", "mail_user", "account", "qos", "wckey"}
+    {"time_limit_s", "deadline_at", "delay_boot_s", "comment", "admin_comment", "name", "requeue",
+     "array_limit", "priority", "nice", "mail_type", "mail_user", "account", "qos", "wckey"}
 )  # fmt: skip
 """What may change of a job that has started; all else only while it waits."""
 

@@ -7,8 +7,10 @@ import pytest
 
 from stoker.commands.salloc import salloc
 from stoker.commands.sbatch import sbatch
+from stoker.commands.scontrol.command import scontrol
+from stoker.commands.squeue.command import squeue
 from stoker.commands.srun import srun
-from stoker.core.models import JobSpec, Node
+from stoker.core.models import FOREVER, JobSpec, Node
 from support.controller import MACHINE, ROOT, FakeController, Heard, call_of, converse
 
 NODES = tuple(Node(f"node{n}", n - 1, 8, 16_000, {"gpu": 4}) for n in (1, 2))
@@ -202,6 +204,76 @@ def test_a_value_that_says_nothing_is_refused_also_where_it_would_mean_nothing(w
 def test_a_value_that_says_something_is_taken_in_silence(words):
     heard, _ = asked(words)
     assert (heard.code, heard.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds", "scontrol_says", "squeue_says"),
+    [
+        ("5", 300, "00:05:00", "5:00"),
+        ("1:30", 90, "00:01:30", "1:30"),
+        ("1-0", 86_400, "1-00:00:00", "1-00:00:00"),
+        ("0", 0, "00:00:00", "0:00"),
+        ("-1", FOREVER, "UNLIMITED", "INVALID"),
+        ("infinite", FOREVER, "UNLIMITED", "INVALID"),
+    ],
+)
+def test_for_how_long_no_node_is_booted_is_shown(value, seconds, scontrol_says, squeue_says):
+    heard, controller = asked(f"--delay-boot={value}")
+    assert heard.code == 0
+    spec = controller.submissions[-1].spec
+    assert spec.delay_boot_s == seconds
+    controller.add(7, spec={"delay_boot_s": spec.delay_boot_s})
+    shown = scontrol(call_of("scontrol", "show", "job", "7"), controller)
+    assert f" DelayBoot={scontrol_says}\n" in "".join(shown.out)
+    listed = squeue(call_of("squeue", "-h", "-j7", "-O", "delayboot:"), controller)
+    assert "".join(listed.out).strip() == squeue_says
+
+
+@pytest.mark.parametrize(
+    ("value", "told", "changed"),
+    [
+        ("10", "", {"delay_boot_s": 600.0}),
+        ("0", "", {"delay_boot_s": 0.0}),
+        ("x", "scontrol: error: Invalid DelayBoot value\n", None),
+        ("", "scontrol: error: Invalid DelayBoot value\n", None),
+    ],
+)
+def test_for_how_long_no_node_is_booted_can_change(value, told, changed):
+    controller = FakeController()
+    controller.add(7)
+    heard = scontrol(call_of("scontrol", "update", "jobid=7", f"delayboot={value}"), controller)
+    assert heard.err == told
+    assert [changes for *_, changes in controller.called("update")] == (
+        [changed] if changed else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--prefer=big", "Invalid preferred feature specification"),
+        ("--prefer=big -C bigger", "Invalid feature specification"),
+    ],
+)
+@pytest.mark.parametrize("program", [sbatch, srun, salloc])
+def test_features_that_no_node_has_are_not_preferred_either(program, words, said):
+    call = call_of(
+        program.__name__, *words.split(), *(["--wrap=true"] if program is sbatch else ["true"])
+    )
+    heard = converse(program(call, FakeController(msgspec.structs.replace(MACHINE, nodes=NODES))))
+    assert heard.err.endswith(f"{said}\n")
+    assert heard.code == 1
+
+
+def test_no_feature_at_all_may_be_preferred():
+    assert asked("--prefer=")[0].code == 0
+    controller = FakeController()
+    controller.add(7)
+    told = [
+        scontrol(call_of("scontrol", "update", "jobid=7", f"prefer={value}"), controller).err
+        for value in ("", "big")
+    ]
+    assert told == ["", "Invalid preferred feature specification for job 7\n"]
 
 
 @pytest.mark.parametrize("value", ["nofile", "ALL,NOFILE", "NOFILE,X", "RLIMIT_X"])

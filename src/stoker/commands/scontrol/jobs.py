@@ -21,6 +21,7 @@ from stoker.core.enums import HOLDING, JobState
 from stoker.core.errors import UnknownJob
 from stoker.core.models import Job, NodeShare
 from stoker.core.units import (
+    FOREVER,
     JobRef,
     NotationError,
     compress_hosts,
@@ -219,7 +220,9 @@ def _request_lines(view: JobView) -> Iterator[str]:
         f"MinMemory{'Node' if of_node else 'CPU'}={format_memory(view.min_memory_mib)} "
         f"MinTmpDiskNode={format_memory(spec.tmp_disk_mib)}"
     )
-    yield f"Features={spec.features or '(null)'} DelayBoot=00:00:00"
+    delay_s = spec.delay_boot_s
+    delay = "UNLIMITED" if delay_s == FOREVER else format_duration(delay_s)
+    yield f"Features={spec.features or '(null)'} DelayBoot={delay}"
     if spec.reservation:
         yield f"Reservation={spec.reservation}"
     yield (

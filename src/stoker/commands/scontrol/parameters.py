@@ -26,6 +26,7 @@ from stoker.core.units import (
     parse_begin,
     parse_dependency,
     parse_gres,
+    parse_patience,
     parse_time_limit,
     zone_of,
 )
@@ -102,6 +103,13 @@ def _time_min(value: str, job: Job, _line: Line) -> Changes:
     if is_waiting and job.time_limit_s is not None and least_s > job.time_limit_s:
         raise InvalidSpec("it may not run for so long", "ESLURM_INVALID_TIME_MIN_LIMIT")
     return {"time_min_s": least_s}
+
+
+def _delay_boot(value: str, _job: Job, _line: Line) -> Changes:
+    try:
+        return {"delay_boot_s": parse_patience(value)}
+    except NotationError:
+        raise BadValue("scontrol: error: Invalid DelayBoot value") from None
 
 
 def _moment(value: str, line: Line) -> float:
@@ -202,6 +210,12 @@ def _features(value: str, _job: Job, line: Line) -> Changes:
     return {"features": value}
 
 
+def _preferred_features(value: str, _job: Job, _line: Line) -> Changes:
+    if value:
+        raise InvalidSpec("no node has features", "ESLURM_INVALID_PREFER")
+    return {}
+
+
 def _licenses(value: str, _job: Job, line: Line) -> Changes:
     check_licenses(value, line.controller)
     return {"licenses": value}
@@ -265,7 +279,7 @@ PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType(
         "cor|espec": Parameter(_of_operators, is_for_waiting=True),
         "cpusp|ertask": Parameter(_number("cpus_per_task", "CPUsPerTask"), is_for_waiting=True),
         "dea|dline": Parameter(_deadline),
-        "del|ayboot": Parameter(_nothing),
+        "del|ayboot": Parameter(_delay_boot),
         "dep|endency": Parameter(_dependency, is_for_waiting=True),
         "eli|gibletime": Parameter(_begin, is_for_waiting=True),
         "end|time": Parameter(_end_time),
@@ -289,7 +303,7 @@ PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType(
         "numt|asks": Parameter(_tasks, is_for_waiting=True),
         "ove|rsubscribe": Parameter(_flag("oversubscribe", "OverSubscribe"), is_for_waiting=True),
         "par|tition": Parameter(_text("partition"), is_for_waiting=True),
-        "pre|fer": Parameter(_refused("ESLURM_INVALID_PREFER"), is_for_waiting=True),
+        "pre|fer": Parameter(_preferred_features, is_for_waiting=True),
         "pri|ority": Parameter(_priority),
         "qos": Parameter(_text("qos")),
         "reb|oot": Parameter(_of_operators),

@@ -15,7 +15,13 @@ from typing import Final
 from stoker.commands.formats import Field, figure_whole_on_the_right, whole_on_the_right
 from stoker.commands.jobview import JobView
 from stoker.core.enums import JobState
-from stoker.core.units import compress_hosts, expand_hosts, format_elapsed, format_memory
+from stoker.core.units import (
+    FOREVER,
+    compress_hosts,
+    expand_hosts,
+    format_elapsed,
+    format_memory,
+)
 
 JobField = Field[JobView]
 
@@ -53,6 +59,12 @@ def _time(heading: str, read: Callable[[JobView], float]) -> JobField:
 
 def _span(heading: str, read: Callable[[JobView], float | None]) -> JobField:
     return Field(heading, lambda view: format_elapsed(read(view)), figure_whole_on_the_right)
+
+
+def _delay_boot(view: JobView) -> str:
+    """Return for how long no node was to be booted; what never ends is INVALID, as in Slurm."""
+    delay_s = view.job.spec.delay_boot_s
+    return format_elapsed(-1 if delay_s == FOREVER else delay_s)
 
 
 def _end_time(view: JobView) -> str:
@@ -241,7 +253,7 @@ BY_NAME: Mapping[str, JobField] = MappingProxyType(
         "cpus-per-task": Field("CPUS_PER_TASK", lambda view: str(view.shape.cpus_per_task)),
         "cpus-per-tres": _constant("CPUS_PER_TRES", "N/A"),
         "deadline": _time("DEADLINE", lambda view: view.job.spec.deadline_at),
-        "delayboot": _constant("DELAY_BOOT", "0:00"),
+        "delayboot": Field("DELAY_BOOT", _delay_boot),
         "dependency": _DEPENDENCY,
         "derivedec": Field(
             "DERIVED_EC", lambda view: str(view.job.derived_code << 8 | view.job.derived_signal)

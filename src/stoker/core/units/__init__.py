@@ -20,6 +20,7 @@ from stoker.core.units.durations import (
     format_duration,
     format_elapsed,
     format_time_limit,
+    parse_patience,
     parse_time_limit,
 )
 from stoker.core.units.errors import NotationError
@@ -84,6 +85,7 @@ __all__ = [
     "parse_job_ref",
     "parse_licenses",
     "parse_memory",
+    "parse_patience",
     "parse_signal",
     "parse_time_limit",
     "parse_tres",

@@ -53,6 +53,16 @@ def parse_time_limit(text: str) -> float:
     return float(seconds) if 0 < seconds < _LIMIT_MAX_S else FOREVER
 
 
+def parse_patience(text: str) -> float:
+    """Return for how long to wait, in seconds, written as a time limit; no time is none.
+
+    Raises:
+        NotationError: It is none of the six forms.
+    """
+    seconds = parse_time_limit(text)
+    return seconds if text.strip("0:-") else 0.0
+
+
 def as_shown(limit_s: float | None) -> float | None:
     """Return a limit as Slurm's commands print it: a begun minute is a minute."""
     if limit_s is None or limit_s == FOREVER:
