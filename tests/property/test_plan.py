@@ -15,7 +15,7 @@ from stoker.core.models import FOREVER, NodeShare
 from stoker.scheduling.backfill import shadow
 from stoker.scheduling.forecast import forecast
 from stoker.scheduling.placement import Room, level_of, place, spread, tasks_on
-from stoker.scheduling.plan import plan
+from stoker.scheduling.plan import Pass, plan
 from stoker.scheduling.snapshot import FreeNode, Running, Snapshot, Waiting
 from support.machines import queue_of, shape
 
@@ -319,6 +319,15 @@ def test_a_forecast_agrees_with_the_plan_about_now(seen):
     overdue = any(job.ends_at <= NOW for job in seen.running)
     assert starts <= at_once if overdue else starts == at_once
     assert all(at >= NOW for at in expected.values())
+
+
+@given(snapshots())
+def test_a_forecast_need_not_look_at_who_waits_where_no_cpu_is_left(seen):
+    found = forecast(seen, NOW)
+    run = Pass.run
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Pass, "run", lambda self, most, **_: run(self, most))
+        assert found == forecast(seen, NOW)
 
 
 # A plain EASY on one node, job by job, in numbers: slow and obvious.

@@ -105,7 +105,7 @@ class _Future:
         fences = Fences(self._reservations, self._running, self.at)
         lines = Lines((), self._lines)
         done = Pass(lines, self._room, self._running, self.at, DEPTH, fences=fences)
-        done.run(sys.maxsize)
+        done.run(sys.maxsize, until_full=True)
         self._lines = [line for line in self._lines if not line.is_over]
         self._running = sorted(done.running, key=_ends_at)
         return done.starts

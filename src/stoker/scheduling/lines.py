@@ -24,9 +24,6 @@ class Line:
         self.first: Waiting = queue.jobs[0]
         self.is_over = False
 
-    def __lt__(self, other: Line) -> bool:
-        return self.first.order < other.first.order
-
     def use(self) -> None:
         """Note that one task of the first job starts; the job stays, with a count less by one."""
         job = self.first
@@ -51,7 +48,7 @@ class Lines:
         """Merge *queues*, sorted by their first jobs, and *lines*, in any order."""
         self._queues = queues
         self._next = 0
-        self._heap = list(lines)
+        self._heap = [(line.first.order, line) for line in lines]
         heapq.heapify(self._heap)
 
     def pop(self, skip: Container[str] = ()) -> Line | None:
@@ -61,12 +58,12 @@ class Lines:
             if queue.shape.partition in skip:
                 self._next += 1
                 continue
-            if self._heap and self._heap[0].first.order < queue.jobs[0].order:
+            if self._heap and self._heap[0][0] < queue.jobs[0].order:
                 break
             self._next += 1
             return Line(queue)
-        return heapq.heappop(self._heap) if self._heap else None
+        return heapq.heappop(self._heap)[1] if self._heap else None
 
     def push(self, line: Line) -> None:
         """Put a line back, at the place of its first job."""
-        heapq.heappush(self._heap, line)
+        heapq.heappush(self._heap, (line.first.order, line))

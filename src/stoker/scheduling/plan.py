@@ -76,9 +76,9 @@ class Pass:
         self._unreserved: list[tuple[Shape, Sequence[Level] | None]] = []
         self._freed: dict[str, dict[str, Level]] = {}
 
-    def run(self, starts_max: int) -> None:
-        """Decide on every line, or until *starts_max* jobs start."""
-        while True:
+    def run(self, starts_max: int, *, until_full: bool = False) -> None:
+        """Decide on every line, or until *starts_max* jobs start, or no CPU is left."""
+        while not (until_full and self._cpus <= 0):
             is_open = self._cpus > 0 and self._depth > 0
             line = self._lines.pop(() if is_open else self.stuck)
             if line is None:
