@@ -34,7 +34,7 @@ from stoker.engines.base import (
     Unit,
     UnitUsage,
 )
-from stoker.worker.controller import Submission
+from stoker.worker.requests import Submission
 from stoker.worker.worker import Worker
 
 ME = Owner(os.getuid(), "bench", os.getgid(), "bench")

@@ -20,8 +20,8 @@ from bench.inside import ME, Inside, worker_inside
 from stoker.commands.table import SERVED
 from stoker.core.models import JobSpec
 from stoker.worker.call import Answer, Call
-from stoker.worker.controller import Submission
 from stoker.worker.queue import Turn
+from stoker.worker.requests import Submission
 
 _HISTORY: Final = ("-a", "-S", "1970-01-01", "-E", "now")
 _LISTINGS: Final = (

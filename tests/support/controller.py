@@ -34,15 +34,9 @@ from stoker.scheduling.placement import place
 from stoker.scheduling.snapshot import Shape
 from stoker.worker.admission import Admission
 from stoker.worker.call import Answer, Call, Conversation, ReadFile, Request, Say
-from stoker.worker.controller import (
-    Host,
-    NodeStatus,
-    StepRequest,
-    Submission,
-    TaskSample,
-    TrialStart,
-)
+from stoker.worker.controller import Host, NodeStatus, TaskSample, TrialStart
 from stoker.worker.history import HistoryQuery, Record
+from stoker.worker.requests import StepRequest, Submission
 from stoker.worker.statistics import Statistics
 from support.lookout import FakeLookout
 from support.machines import free_node

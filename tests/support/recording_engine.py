@@ -30,7 +30,7 @@ from stoker.engines.base import (
     UnitKey,
     Withdrawn,
 )
-from stoker.worker.controller import StepRequest, Submission
+from stoker.worker.requests import StepRequest, Submission
 from stoker.worker.worker import Worker
 from support.databases import empty_database
 

@@ -24,7 +24,7 @@ from stoker.core.settings import PartitionSettings, Settings
 from stoker.core.units import JobRef, TaskSet, parse_array, parse_dependency
 from stoker.engines.base import Evidence
 from stoker.scheduling.snapshot import Shape
-from stoker.worker.controller import Submission
+from stoker.worker.requests import Submission
 from stoker.worker.scheduler import RunTimes
 from stoker.worker.worker import Worker
 from support.databases import empty_database

@@ -23,7 +23,8 @@ from stoker.core.errors import StokerError
 from stoker.core.models import Job
 from stoker.core.units import JobRef, expand_hosts
 from stoker.worker.call import Call, Expired, Interrupted, Request, Say, UntilStarted
-from stoker.worker.controller import Controller, Submission
+from stoker.worker.controller import Controller
+from stoker.worker.requests import Submission
 
 _WAITS: Final = {
     "PartitionConfig": "Requested partition configuration not available now",

@@ -12,7 +12,8 @@ from stoker.commands.errors import strerror
 from stoker.core.errors import Infeasible, InvalidSpec
 from stoker.core.models import JobSpec
 from stoker.core.units import NotationError, expand_hosts, parse_gres, parse_licenses
-from stoker.worker.controller import Controller, Submission
+from stoker.worker.controller import Controller
+from stoker.worker.requests import Submission
 
 
 def refused(code: str) -> InvalidSpec:

@@ -14,7 +14,8 @@ from stoker.core.errors import Infeasible, InvalidSpec, UnknownJob
 from stoker.core.models import Job
 from stoker.core.units import JobRef, compress_hosts
 from stoker.worker.call import Answer, Call, Conversation, ReadFile
-from stoker.worker.controller import Controller, Submission
+from stoker.worker.controller import Controller
+from stoker.worker.requests import Submission
 
 _ALL_CLUSTERS = "all"
 _EXIT_MAX = 9

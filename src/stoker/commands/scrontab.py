@@ -41,7 +41,8 @@ from stoker.worker.call import (
     Request,
     RunProgram,
 )
-from stoker.worker.controller import Controller, Submission
+from stoker.worker.controller import Controller
+from stoker.worker.requests import Submission
 
 OPTIONS: Final = (
     Option("edit", "e", help="edit the crontab with $EDITOR"),

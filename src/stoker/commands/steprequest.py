@@ -18,8 +18,8 @@ from stoker.commands.wishes import Wishes
 from stoker.core.models import FOREVER, Job
 from stoker.core.units import expand_hosts
 from stoker.worker.call import Answer, Call
-from stoker.worker.controller import StepRequest
 from stoker.worker.environment import repeated
+from stoker.worker.requests import StepRequest
 
 _MPI_TYPES: Final = re.compile(r"none|openmpi|pmi2|pmix(?:_v\d)?|cray_shasta")
 

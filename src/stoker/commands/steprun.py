@@ -48,7 +48,8 @@ from stoker.worker.call import (
     UntilEnded,
     UntilStepEnded,
 )
-from stoker.worker.controller import Controller, StepRequest
+from stoker.worker.controller import Controller
+from stoker.worker.requests import StepRequest
 
 _ABORT_WITHIN_S: Final = 1.0
 """A second interrupt within this time ends the step."""

@@ -37,7 +37,8 @@ from stoker.worker.call import (
     Say,
     UntilStepFree,
 )
-from stoker.worker.controller import Controller, StepRequest
+from stoker.worker.controller import Controller
+from stoker.worker.requests import StepRequest
 
 _DESCRIPTORS_MAX: Final = 240
 """Of pipes in one message."""

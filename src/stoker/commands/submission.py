@@ -36,7 +36,7 @@ from stoker.core.units import (
     zone_of,
 )
 from stoker.worker.call import Call
-from stoker.worker.controller import Submission
+from stoker.worker.requests import Submission
 
 INDEX_MAX: Final = 1 << 32
 """Array indices that the notation knows; the machine's own bound is the controller's to check."""

@@ -27,14 +27,7 @@ from stoker.worker.accounts import AccountKeeper
 from stoker.worker.admission import Admission
 from stoker.worker.changes import Changes
 from stoker.worker.configuration import Place, slurm_configuration
-from stoker.worker.controller import (
-    Host,
-    NodeStatus,
-    StepRequest,
-    Submission,
-    TaskSample,
-    TrialStart,
-)
+from stoker.worker.controller import Host, NodeStatus, TaskSample, TrialStart
 from stoker.worker.crontabs import CrontabKeeper
 from stoker.worker.history import HistoryQuery, Record
 from stoker.worker.intake import Intake
@@ -44,6 +37,7 @@ from stoker.worker.nodes import NodeKeeper
 from stoker.worker.past import RecentPast, records_of
 from stoker.worker.priorities import Priorities
 from stoker.worker.queue import JobQueue
+from stoker.worker.requests import StepRequest, Submission
 from stoker.worker.reservationdesk import ReservationDesk
 from stoker.worker.samples import cpu_frequency_khz
 from stoker.worker.sampling import Sampler

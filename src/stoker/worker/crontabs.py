@@ -19,11 +19,11 @@ from stoker.core.models import Job, Owner
 from stoker.core.noticestore import NoticeStore
 from stoker.core.units import REBOOT, JobRef
 from stoker.worker.changes import Changes
-from stoker.worker.controller import Submission
 from stoker.worker.crontimes import due_next
 from stoker.worker.intake import Intake
 from stoker.worker.ledger import Ledger
 from stoker.worker.queue import Turn
+from stoker.worker.requests import Submission
 from stoker.worker.times import is_waiting
 from stoker.worker.witness import Witness
 

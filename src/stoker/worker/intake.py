@@ -23,11 +23,11 @@ from stoker.core.models import Job, JobSpec, Owner
 from stoker.core.repository import Repository
 from stoker.core.rows import digest_of
 from stoker.worker.admission import Admission
-from stoker.worker.controller import Submission
 from stoker.worker.failpoints import hit
 from stoker.worker.ledger import Ledger
 from stoker.worker.priorities import Priorities
 from stoker.worker.queue import JobQueue, Turn
+from stoker.worker.requests import Submission
 
 _ENVIRONMENT_MAX: Final = 8 << 20
 _DEPENDENCIES_MAX: Final = 1024

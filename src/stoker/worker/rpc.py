@@ -37,10 +37,11 @@ from stoker.core.models import Job, Owner
 from stoker.core.units import JobRef, NotationError, parse_job_ref
 from stoker.core.wire import printable
 from stoker.worker.call import Call, UntilEnded
-from stoker.worker.controller import Controller, Submission
+from stoker.worker.controller import Controller
 from stoker.worker.explain import explain
 from stoker.worker.listing import Listing
 from stoker.worker.records import Records, awaited_ids, named_by
+from stoker.worker.requests import Submission
 from stoker.worker.talk import RpcConversation
 from stoker.worker.views import node_view
 

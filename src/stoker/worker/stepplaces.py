@@ -19,7 +19,7 @@ import msgspec
 
 from stoker.core.errors import InvalidSpec
 from stoker.core.models import NodeShare, Step
-from stoker.worker.controller import StepRequest
+from stoker.worker.requests import StepRequest
 
 
 class Places(msgspec.Struct, frozen=True):

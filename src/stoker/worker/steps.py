@@ -31,10 +31,10 @@ from stoker.engines.base import (
     Withdrawn,
 )
 from stoker.worker.call import Attach
-from stoker.worker.controller import StepRequest
 from stoker.worker.handed import Handed
 from stoker.worker.outcomes import usage_of
 from stoker.worker.queue import Turn
+from stoker.worker.requests import StepRequest
 from stoker.worker.stepoutputs import outputs_of
 from stoker.worker.stepplaces import place_tasks
 from stoker.worker.taskunits import TaskUnits, time_of

@@ -14,9 +14,9 @@ from stoker.core.models import Allocation, Job, NodeShare, Step
 from stoker.core.units import expand_pattern
 from stoker.engines.base import Recipe, Unit, UnitKey, Warn
 from stoker.worker.admission import Admission
-from stoker.worker.controller import StepRequest
 from stoker.worker.environment import TASK_PID, step_variables
 from stoker.worker.launching import cores_of, memory_check_s, pattern_fields, warnings_of
+from stoker.worker.requests import StepRequest
 
 _BEHIND_S: Final = 10.0
 """How far behind the end of a job the limit of a step is that is only to be warned of it."""

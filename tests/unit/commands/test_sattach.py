@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stoker.commands.sattach import sattach
 from stoker.core.models import Step, StepOutput, TaskEnd
 from stoker.worker.call import Follow
-from stoker.worker.controller import StepRequest
+from stoker.worker.requests import StepRequest
 from support.controller import BOB, FakeController, Heard, call_of, converse
 from support.recordings import cases, parameters
 

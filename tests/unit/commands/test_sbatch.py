@@ -22,7 +22,7 @@ from stoker.core.errors import InvalidSpec
 from stoker.core.models import Node
 from stoker.core.units import format_elapsed, format_memory
 from stoker.worker.call import Interrupted, ReadFile, Say, UntilEnded
-from stoker.worker.controller import Submission
+from stoker.worker.requests import Submission
 from support.commandlines import random_words
 from support.controller import MACHINE, FakeController, Heard, call_of, converse
 from support.recordings import cases, parameters

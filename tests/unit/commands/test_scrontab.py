@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stoker.commands.crontab import CrontabError, read_crontab
 from stoker.commands.scrontab import scrontab
 from stoker.worker.call import ProgramEnd, RunProgram
-from stoker.worker.controller import Submission
+from stoker.worker.requests import Submission
 from support.controller import ROOT, FakeController, Heard, call_of, converse
 
 TEXT = """\

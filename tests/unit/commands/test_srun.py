@@ -28,7 +28,7 @@ from stoker.worker.call import (
     UntilStepEnded,
     UntilStepFree,
 )
-from stoker.worker.controller import StepRequest
+from stoker.worker.requests import StepRequest
 from support.commandlines import random_words
 from support.controller import BOB, FakeController, Heard, call_of, converse
 from support.recordings import cases, parameters

@@ -32,7 +32,7 @@ from stoker.core.messages import (
 from stoker.core.models import JobSpec
 from stoker.core.units import TaskSet, parse_dependency
 from stoker.worker.call import Call, UntilEnded
-from stoker.worker.controller import Submission
+from stoker.worker.requests import Submission
 from stoker.worker.rpc import Rpc
 from support.controller import ALICE, BOB, FakeController
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stoker.core.enums import JobState
 from stoker.core.models import NodeShare, Step
-from stoker.worker.controller import StepRequest
+from stoker.worker.requests import StepRequest
 from stoker.worker.stepplaces import place_tasks
 
 TWO_NODES = (NodeShare("node1", (0, 1, 2), 100), NodeShare("node2", (4,), 100))

@@ -31,7 +31,7 @@ from stoker.commands.wishes import OptionError, Wishes
 from stoker.core.errors import InvalidSpec, StokerError
 from stoker.core.models import Job
 from stoker.worker.call import Call
-from stoker.worker.controller import Submission
+from stoker.worker.requests import Submission
 
 _NO_DIRECTORY: Final = "/"
 _TEXT_MAX: Final = 1 << 16
