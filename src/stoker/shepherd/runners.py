@@ -35,6 +35,32 @@ if TYPE_CHECKING:
 _RUNNERS_MAX = 256
 
 
+class _Step:
+    """What a runner does between two waits; it begins none while the first thread wants to act.
+
+    Attributes:
+        is_taken: Held by the runner in a step, or by the first thread, so that none is taken.
+    """
+
+    __slots__ = ("_gate", "_word", "is_taken")
+
+    def __init__(self, gate: _thread.LockType, word: _thread.LockType) -> None:
+        self.is_taken = _thread.allocate_lock()
+        self._gate = gate
+        self._word = word
+
+    def __enter__(self) -> None:
+        # Locks know no order: without the gate, a runner whose next step is due at once would take
+        # its lock again before the first thread, which waits for it, is awake.
+        with self._gate:
+            self.is_taken.acquire()
+        self._word.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._word.release()
+        self.is_taken.release()
+
+
 class Runners:
     """All runners, and the word between them and the first thread.
 
@@ -62,8 +88,9 @@ class Runners:
         self._reports = reports
         self._timers = timers
         self._word = _thread.allocate_lock()
-        self._steps: list[_thread.LockType] = []
-        self._stopped: list[_thread.LockType] | None = None
+        self._gate = _thread.allocate_lock()
+        self._steps: list[_Step] = []
+        self._stopped: list[_Step] | None = None
         self._wakes_at = 0.0
         self._is_wanted = False
         if trees.can_list:
@@ -80,21 +107,20 @@ class Runners:
 
         Where it breaks off, they stand until it begins again.
         """
-        if self._stopped is not None:
-            return
-        self._stopped = self._steps[:]
-        for step in self._stopped:
-            step.acquire()
-        self._word.acquire()
+        if self._stopped is None:
+            self._gate.acquire()
+            self._stopped = self._steps[:]
+            for step in self._stopped:
+                step.is_taken.acquire()
 
     def go_on(self, wakes_at: float) -> None:
         """Let them act again; the first thread sleeps until then, if it is not woken."""
         self._wakes_at = wakes_at
         self._is_wanted = False
-        self._word.release()
         stopped, self._stopped = self._stopped or [], None
         for step in stopped:
-            step.release()
+            step.is_taken.release()
+        self._gate.release()
 
     def hear(self) -> None:
         """Take in that we were woken.
@@ -110,7 +136,7 @@ class Runners:
         """Have a runner start with a unit and go on along its lane; return whether there is one."""
         if len(self._steps) >= _RUNNERS_MAX:
             return False
-        step = _thread.allocate_lock()
+        step = _Step(self._gate, self._word)
         try:
             _thread.start_new_thread(self._run, (unit, step))
         except RuntimeError:
@@ -122,16 +148,16 @@ class Runners:
 
     # --- A runner.
 
-    def _run(self, unit: Unit, step: _thread.LockType) -> None:
+    def _run(self, unit: Unit, step: _Step) -> None:
         lane, hand = str(unit.lane), Hand(self._word)
         running: Unit | None
         try:
-            with step, self._word:
+            with step:
                 running = self._start(unit, lane, hand, step)
             while running is not None:
                 self._wake_first()
                 await_end(running.pid)
-                with step, self._word:
+                with step:
                     if self.defect is not None:
                         return  # Whoever begins anew reaps it.
                     self._deaths.reap_one(running)
@@ -141,9 +167,7 @@ class Runners:
             self.defect = defect
             os.eventfd_write(self.wake_fd, 1)
 
-    def _start(
-        self, unit: Unit | None, lane: str, hand: Hand, step: _thread.LockType
-    ) -> Unit | None:
+    def _start(self, unit: Unit | None, lane: str, hand: Hand, step: _Step) -> Unit | None:
         """Start who is in front, or the next if that fails; return who runs.
 
         If nobody does, the lane is left.
