@@ -194,7 +194,7 @@ class Settings(PrioritySettings, frozen=True, kw_only=True, forbid_unknown_field
             ge=0,
             description="Short jobs handed to the shepherd in advance for each set of cores.",
         ),
-    ] = 64
+    ] = 128
     affinity: Annotated[
         bool,
         Meta(description="Whether jobs are bound to cores; never if more are stated than exist."),
