@@ -99,7 +99,7 @@ def _is_installed(program: str) -> bool:
 
 
 def _stoker(work: Work) -> float:
-    with private_stoker(total_cpus=work.parallel, affinity="false") as client:
+    with private_stoker(total_cpus=work.parallel) as client:
         words = (f"--array=1-{work.jobs}", "--output=/dev/null", "--", *work.command)
         return timed(lambda: client.wait(client.submit(*words), timeout_s=_LIMIT_S))
 

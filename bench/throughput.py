@@ -34,10 +34,15 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1000, help="jobs of a kind (default 1000)")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each; medians are shown")
     parser.add_argument("--parallel", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument(
+        "--unbound",
+        action="store_true",
+        help="with the setting affinity = false; the loop binds nobody",
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="stoker-bench-") as name:
         figures = _measure(Path(name), options)
-    keep(f"throughput-{options.jobs}", figures)
+    keep(f"throughput-{options.jobs}{'-unbound' if options.unbound else ''}", figures)
     return 0
 
 
@@ -58,7 +63,7 @@ def _measure(directory: Path, options: argparse.Namespace) -> list[dict[str, Any
         ratios, costs, rates = [], [], []
         for number in range(options.rounds):
             bare_s = timed(loop, options.jobs, command)
-            ours_s, stokerd_s, shepherd_s = _run(submit, options.jobs, options.parallel)
+            ours_s, stokerd_s, shepherd_s = _run(submit, options)
             bare_s = (bare_s + timed(loop, options.jobs, command)) / 2
             ratios.append(bare_s / ours_s)
             rates.append(options.jobs / ours_s)
@@ -118,10 +123,13 @@ def _python_loop(parallel: int, jobs: int, command: list[str], *, writes: bool) 
 
 
 def _run(
-    submit: Callable[[Client, int], list[int]], jobs: int, parallel: int
+    submit: Callable[[Client, int], list[int]], options: argparse.Namespace
 ) -> tuple[float, float, float]:
     """Return seconds in all, CPU seconds of stokerd, CPU seconds of the shepherd."""
-    with private_stoker(total_cpus=parallel, total_memory="64G", affinity="false") as client:
+    jobs, affinity = options.jobs, "false" if options.unbound else "true"
+    with private_stoker(
+        total_cpus=options.parallel, total_memory="64G", affinity=affinity
+    ) as client:
         status = client.status()
         pids = status["stokerd"]["pid"], status["shepherd"]["pid"]
         before = [cpu_s(pid) for pid in pids]
