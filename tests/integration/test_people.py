@@ -54,7 +54,7 @@ def test_wait_returns_the_jobs_status(stoker):
 
 def test_a_limit_to_the_second_ends_a_job(stoker):
     job_id = people(stoker, "submit", "--time=0:01", "--", "sleep", "600").strip()
-    assert stoker.run("stoker", "wait", "-q", job_id).returncode == 1
+    assert stoker.run("stoker", "wait", "-q", job_id).returncode == 128 + 15
     assert stoker.state(job_id) == "TIMEOUT"
 
 
