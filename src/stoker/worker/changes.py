@@ -120,7 +120,7 @@ class Changes:
     def _requeue_one(self, turn: Turn, job: Job, tasks: TaskSet | None, ending: JobState) -> None:
         if job.state.has_ended:
             if tasks is not None:
-                job = self._ledger.part(turn, job, tasks)
+                job = self._ledger.arrays.part(turn, job, tasks)
             job.ending = ending
             self._ledger.requeue(turn, job)
         elif job.ending is None or job.ending in REQUEUES:
@@ -195,7 +195,7 @@ class Changes:
             if tasks is None:
                 found.append(job)
             else:
-                found += [self._ledger.split(turn, job, task) for task in tasks]
+                found += [self._ledger.arrays.split(turn, job, task) for task in tasks]
         return found
 
     def _place(self, turn: Turn, job: Job) -> None:

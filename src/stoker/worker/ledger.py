@@ -7,7 +7,6 @@ the last word on states.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Hashable, Iterator, Sequence
 from os import urandom
 from typing import Final
@@ -18,6 +17,7 @@ from stoker.core.models import FOREVER, NO_TASK, NOBODY, Allocation, CronEntry, 
 from stoker.core.units import TaskSet
 from stoker.worker import eligibility
 from stoker.worker.admission import Admission
+from stoker.worker.arrays import ArrayRecords
 from stoker.worker.crontimes import due_next
 from stoker.worker.dependencies import Dependencies, without_partners
 from stoker.worker.eligibility import Verdict
@@ -28,20 +28,6 @@ from stoker.worker.resources import ResourceTracker
 from stoker.worker.statistics import Statistics
 from stoker.worker.times import due_at, is_waiting, latest_start_at
 from stoker.worker.witness import Witness
-
-_SHARED: Final = (
-    "spec_digest",
-    "partition",
-    "priority",
-    "nice",
-    "hold",
-    "time_limit_s",
-    "begin_at",
-    "dependency",
-    "requeue",
-    "restarts",
-)
-"""What the waiting tasks of one record have in common."""
 
 _TOKEN_SIZE: Final = 8
 _TOKENS_DRAWN: Final = 128
@@ -60,6 +46,7 @@ class Ledger:
         self.tracker = tracker
         self.admission = admission
         self.lanes = Lanes()
+        self.arrays = ArrayRecords(queue, self.watch)
         self.dependencies = Dependencies(queue)
         self.witnesses: list[Witness] = []
         """Who hears, in the same turn, of what happens to jobs."""
@@ -193,9 +180,9 @@ class Ledger:
         if news is None:
             lonely = self.dependencies.unpartnered(turn, rest)
             if 0 < len(lonely) < len(rest.array):
-                self.refresh(turn, self.part(turn, rest, lonely))
+                self.refresh(turn, self.arrays.part(turn, rest, lonely))
         for task in self.dependencies.completed_partners(turn, rest, news) or ():
-            job = self.split(turn, rest, task)
+            job = self.arrays.split(turn, rest, task)
             job.dependency = without_partners(job.dependency)
             if job is not rest:
                 self.refresh(turn, job)
@@ -217,7 +204,7 @@ class Ledger:
         """
         assert job.state is JobState.PENDING, f"job {job.job_id} is {job.state}"
         if job.array is not None:
-            job = self._split_off(turn, job, job.array.pop_first())
+            job = self.arrays.take_first(turn, job)
         self.table.displace(job)
         self.table.count_task(job, +1)
         if not lane:
@@ -236,38 +223,6 @@ class Ledger:
             self.lanes.join(lane, job.job_id)
         # The job's own record says nothing of a reservation: it need not be written again.
         turn.touch_allocation(job.allocation)
-        return job
-
-    def split(self, turn: Turn, rest: Job, task: int) -> Job:
-        """Give a task of an array's record one of its own; the last one keeps the array's."""
-        assert rest.array is not None
-        rest.array.remove(task)
-        return self._split_off(turn, rest, task)
-
-    def _split_off(self, turn: Turn, rest: Job, task: int) -> Job:
-        turn.touch(rest)
-        if not rest.array:
-            rest.array, rest.array_task_id = None, task
-            return rest
-        return self._part(turn, rest, None, task)
-
-    def part(self, turn: Turn, rest: Job, tasks: TaskSet) -> Job:
-        """Give some tasks of an array's record, but not all, one record of their own."""
-        assert rest.array is not None
-        if len(tasks) == 1:
-            return self.split(turn, rest, tasks.first)
-        rest.array = rest.array.difference(tasks)
-        assert rest.array, f"nothing is left of array {rest.array_job_id}"
-        turn.touch(rest)
-        return self._part(turn, rest, copy.copy(tasks), NO_TASK)
-
-    def _part(self, turn: Turn, rest: Job, tasks: TaskSet | None, task: int) -> Job:
-        job = copy.copy(rest)
-        job.job_id = self.queue.give_id(turn)
-        job.array, job.array_task_id = tasks, task
-        self.table.add(job)
-        self.watch(job)
-        turn.touch(job)
         return job
 
     def start(
@@ -328,28 +283,7 @@ class Ledger:
         if job.array_task_id == NO_TASK or job.restarts:
             self.refresh(turn, job)
         else:
-            self._go_back(turn, job)
-
-    def _go_back(self, turn: Turn, task: Job) -> None:
-        """Let a task wait with its array again; the first that comes back is the array's rest."""
-        number, rest = task.array_task_id, self._rest_of(task)
-        task.array, task.array_task_id = TaskSet([number]), NO_TASK
-        if rest is None or rest.array is None:
-            self.refresh(turn, task)
-            return
-        rest.array.add(number)
-        # The array's own number has been told to whoever submitted it: that record stays.
-        stays, goes = (task, rest) if task.job_id == task.array_job_id else (rest, task)
-        stays.array = rest.array
-        self.table.remove(goes)
-        turn.erase(goes)
-        turn.tell(goes.job_id)
-        self.replace(turn, stays)
-
-    def _rest_of(self, job: Job) -> Job | None:
-        """Return the waiting part of the array that a task is like in all but its number."""
-        parts = (each for each in self.table.array(job.array_job_id) if each.array is not None)
-        return next((each for each in parts if _is_alike(each, job)), None)
+            self.replace(turn, self.arrays.join(turn, job))
 
     # Ending.
 
@@ -451,7 +385,7 @@ class Ledger:
             tasks: Only these of an array's waiting tasks; they end as one record.
         """
         if tasks is not None:
-            job = self.part(turn, job, tasks)
+            job = self.arrays.part(turn, job, tasks)
         job.ended_by = by
         outcome = Outcome(state=JobState.CANCELLED, at=turn.now, reason=job.reason)
         self.end(turn, job, outcome)
@@ -502,7 +436,3 @@ def count_pause(job: Job, at: float) -> None:
 def _allocation(job: Job) -> Allocation:
     assert job.allocation is not None, f"job {job.job_id} has no allocation"
     return job.allocation
-
-
-def _is_alike(rest: Job, task: Job) -> bool:
-    return all(getattr(rest, name) == getattr(task, name) for name in _SHARED)

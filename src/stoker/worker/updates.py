@@ -177,7 +177,7 @@ class Updates:
     def _records(self, turn: Turn, target: Target) -> list[Job]:
         if target.tasks is None:
             return [target.job]
-        return [self._ledger.split(turn, target.job, task) for task in target.tasks]
+        return [self._ledger.arrays.split(turn, target.job, task) for task in target.tasks]
 
     def _apply(
         self, turn: Turn, job: Job, wanted: Job, by: Owner, changes: Mapping[str, Any]
