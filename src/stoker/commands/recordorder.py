@@ -13,7 +13,7 @@ from itertools import islice
 from struct import Struct
 from typing import Final, TypeAlias, TypeVar, cast
 
-from stoker.worker.history import HistoryQuery, Record
+from stoker.worker.history import Record
 from stoker.worker.lookout import Lookout
 
 T = TypeVar("T")
@@ -38,20 +38,13 @@ class RecordOrder:
         """Whether there is nothing to show."""
         return not self._runs
 
-    def find(
-        self,
-        lookout: Lookout,
-        query: HistoryQuery,
-        keys_of: Callable[[Record], Iterable[Key]],
-    ) -> Iterator[tuple[()]]:
-        """Look through what *query* describes; each step that it takes yields nothing."""
-
-        def read(records: Sequence[Record]) -> list[Key]:
-            return sorted(key for record in records for key in keys_of(record))
-
-        for keys in lookout.look_up(query, read):
-            self._add(keys)
-            yield ()
+    def add(self, keys: Iterable[Key]) -> None:
+        """Take in the keys of some records, in any order."""
+        for key in sorted(keys):
+            if self._last is None or key < self._last:
+                self._runs.append(bytearray())
+            self._runs[-1] += _PACKED.pack(*key)
+            self._last = key
 
     def show(self, lookout: Lookout, show: Callable[[Record], Sequence[T]]) -> Iterator[list[T]]:
         """Yield what is shown, in order, some at a time; parts may be empty.
@@ -70,15 +63,6 @@ class RecordOrder:
             for _ in lookout.look_into(sorted({key[3] for key in some}), read):
                 yield []
             yield [found[key[3:]] for key in some if key[3:] in found]
-
-    def _add(self, keys: Sequence[Key]) -> None:
-        if not keys:
-            return
-        if self._last is None or keys[0] < self._last:
-            self._runs.append(bytearray())
-        for key in keys:
-            self._runs[-1] += _PACKED.pack(*key)
-        self._last = keys[-1]
 
 
 def _unpacked(run: bytearray) -> Iterator[Key]:

@@ -279,10 +279,12 @@ def answered(argv: list[str], cluster: RecordedCluster) -> Answer:
     return sacct(call, cluster)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("kept_max", [5, 10_000])
 @pytest.mark.parametrize("argv", LONG, ids=" ".join)
-def test_a_long_history_reads_as_a_short_one_would(argv, monkeypatch):
+def test_a_long_history_reads_as_a_short_one_would(argv, kept_max, monkeypatch):
     at_once = answered(argv, RecordedCluster(recorded_jobs()))
     monkeypatch.setattr("stoker.commands.sacct.LONG", 0)
+    monkeypatch.setattr("stoker.commands.sacct_long.KEPT_MAX", kept_max)
     cluster = RecordedCluster(recorded_jobs())
     gradual = answered(argv, cluster)
     assert cluster.lookout.seen_at_once == 0, "records are read in the turn"
