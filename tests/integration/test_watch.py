@@ -42,7 +42,7 @@ class Watched:
         )
         self.processes.append(process)
         with self.records.queue.turn() as turn:
-            self.records.ledger.start(turn, job, *identify(process.pid), at=turn.now)
+            self.records.ledger.start(turn, job, identify(process.pid), turn.now)
         return job
 
     def report(self) -> Ended:

@@ -72,7 +72,7 @@ class Records:
         """Record a job that runs as *process*."""
         job = self.reserved(**more)
         with self.queue.turn() as turn:
-            self.ledger.start(turn, job, *process, at=turn.now)
+            self.ledger.start(turn, job, process, turn.now)
         return job
 
     def on_record(self, job_id: int) -> Job:

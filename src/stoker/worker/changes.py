@@ -17,7 +17,8 @@ from stoker.core.lifecycle import Event, next_state
 from stoker.core.models import BATCH, Job, Owner
 from stoker.core.units import JobRef, TaskSet
 from stoker.engines.base import Engine, UnitKey, group_key
-from stoker.worker.ledger import Ledger, count_pause
+from stoker.worker.attempts import count_pause
+from stoker.worker.ledger import Ledger
 from stoker.worker.outcomes import command_ended, on_request, why
 from stoker.worker.queue import Turn
 from stoker.worker.selection import Selection, Target

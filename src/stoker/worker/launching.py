@@ -11,7 +11,7 @@ from typing import NamedTuple
 from stoker.core.errors import StoreError
 from stoker.core.hardware import Detected
 from stoker.core.machine import Machine
-from stoker.core.models import BATCH, NO_TASK, Allocation, Job, JobSpec, NodeShare
+from stoker.core.models import BATCH, NO_TASK, Job, JobSpec, NodeShare
 from stoker.core.repository import Repository
 from stoker.core.settings import Settings
 from stoker.core.units import PatternFields, expand_pattern
@@ -26,6 +26,7 @@ from stoker.engines.base import (
     unit_key,
 )
 from stoker.worker.admission import Admission
+from stoker.worker.attempts import attempt_of
 from stoker.worker.environment import TASK_PID, BatchVariables
 from stoker.worker.failpoints import hit
 from stoker.worker.queue import Turn
@@ -94,7 +95,7 @@ class Launcher:
 
         *scripts* are the paths that were found for others of the same message.
         """
-        allocation, spec, settings = _allocation(job), job.spec, self._admission.settings
+        allocation, spec, settings = attempt_of(job), job.spec, self._admission.settings
         node, memory_mib = allocation.shares[0].node, allocation.memory_mib
         argv = spec.argv
         if spec.script:
@@ -127,7 +128,7 @@ class Launcher:
 
     def _unit_of(self, job: Job, kind: _Kind) -> Unit:
         """Return all that the engine must know to run the job's present attempt."""
-        allocation, spec = _allocation(job), job.spec
+        allocation, spec = attempt_of(job), job.spec
         stdin, stdout, stderr = spec.stdin, spec.stdout, spec.stderr
         if kind.has_patterns:
             fields = pattern_fields(job, allocation.shares[0].node, step=BATCH)
@@ -163,7 +164,7 @@ def _are_alike(one: Job, other: Job) -> bool:
     """Whether the same is to be run for both, in the same way and on the same cores."""
     return (
         one.spec is other.spec
-        and _allocation(one).shares is _allocation(other).shares
+        and attempt_of(one).shares is attempt_of(other).shares
         and one.time_limit_s == other.time_limit_s
         and one.partition == other.partition
         and one.owner == other.owner
@@ -236,7 +237,7 @@ def _notices(node: str, memory_mib: int) -> Mapping[str, str | None]:
 
 
 def _failure(job: Job, step: str, error: Exception) -> Failed:
-    allocation = _allocation(job)
+    allocation = attempt_of(job)
     trouble = error if isinstance(error, OSError) else OSError()
     return Failed(
         key=str(UnitKey(job.job_id, allocation.attempt, BATCH)),
@@ -246,8 +247,3 @@ def _failure(job: Job, step: str, error: Exception) -> Failed:
         at=allocation.reserved_at,
         path=str(trouble.filename or ""),
     )
-
-
-def _allocation(job: Job) -> Allocation:
-    assert job.allocation is not None, f"job {job.job_id} has no allocation"
-    return job.allocation

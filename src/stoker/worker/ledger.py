@@ -7,9 +7,7 @@ the last word on states.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
-from os import urandom
-from typing import Final
+from collections.abc import Hashable, Sequence
 
 from stoker.core.enums import ONGOING, REQUEUES, AllocationState, Hold, JobState, Reason
 from stoker.core.lifecycle import END_EVENTS, Event, next_state
@@ -18,6 +16,7 @@ from stoker.core.units import TaskSet
 from stoker.worker import eligibility
 from stoker.worker.admission import Admission
 from stoker.worker.arrays import ArrayRecords
+from stoker.worker.attempts import attempt_of, count_pause, new_tokens, shift_times
 from stoker.worker.crontimes import due_next
 from stoker.worker.dependencies import Dependencies, without_partners
 from stoker.worker.eligibility import Verdict
@@ -26,14 +25,8 @@ from stoker.worker.outcomes import Outcome, hopeless, lost, missed, on_request
 from stoker.worker.queue import JobQueue, Turn
 from stoker.worker.resources import ResourceTracker
 from stoker.worker.statistics import Statistics
-from stoker.worker.times import due_at, is_waiting, latest_start_at
+from stoker.worker.times import due_at, first_look_at, is_waiting, latest_start_at
 from stoker.worker.witness import Witness
-
-_TOKEN_SIZE: Final = 8
-_TOKENS_DRAWN: Final = 128
-"""How many are drawn at a time: to ask the kernel takes longer than most of a job's reservation."""
-_TIMES_OF_JOB: Final = ("submit_at", "eligible_at", "start_at", "suspended_at")
-_TIMES_OF_ALLOCATION: Final = ("reserved_at", "allocated_at")
 
 
 class Ledger:
@@ -51,7 +44,7 @@ class Ledger:
         self.witnesses: list[Witness] = []
         """Who hears, in the same turn, of what happens to jobs."""
         self.statistics = Statistics()
-        self._tokens = _tokens()
+        self._tokens = new_tokens()
 
     def rebuild(self) -> None:
         """Fill memory, books and lanes from the record, and let waiting jobs find their places."""
@@ -139,19 +132,15 @@ class Ledger:
         job.reason = reason or Reason.NONE
         if reason is None:
             job.eligible_at = job.eligible_at or turn.now
-        if reason is None and turn.now >= (considered_at := self._considered_at(job)):
+        look_at = first_look_at(job, self.admission.settings.batch_sched_delay_s)
+        if reason is None and turn.now >= look_at:
             self.table.place(job)
             return
         self.table.displace(job)
         if reason is None:
-            self.table.wake_at(considered_at, job)
+            self.table.wake_at(look_at, job)
         elif reason is Reason.BEGIN_TIME:
             self.table.wake_at(job.begin_at, job)
-
-    def _considered_at(self, job: Job) -> float:
-        """Return when the scheduler may look at a new job for the first time."""
-        delay_s = self.admission.settings.batch_sched_delay_s
-        return job.submit_at + delay_s if delay_s and not job.spec.interactive else 0.0
 
     def _obstacle(
         self, turn: Turn, job: Job, judged: dict[Hashable, Reason | None] | None
@@ -225,23 +214,19 @@ class Ledger:
         turn.touch_allocation(job.allocation)
         return job
 
-    def start(
-        self, turn: Turn, job: Job, pid: int, start_ticks: int, boot_id: str, at: float
-    ) -> None:
-        """Note that the job's process is known: it runs."""
-        self.begin(turn, job, pid, start_ticks, boot_id, at)
+    def start(self, turn: Turn, job: Job, process: tuple[int, int, str], at: float) -> None:
+        """Note that the job's process (pid, start time, boot id) is known: it runs."""
+        self.begin(turn, job, process, at)
         turn.touch(job)
-        turn.touch_allocation(_allocation(job))
+        turn.touch_allocation(attempt_of(job))
         self.watch(job)
 
-    def begin(
-        self, turn: Turn, job: Job, pid: int, start_ticks: int, boot_id: str, at: float
-    ) -> None:
+    def begin(self, turn: Turn, job: Job, process: tuple[int, int, str], at: float) -> None:
         """Note the same of a job whose end is known as well, and noted next."""
-        allocation = _allocation(job)
+        allocation = attempt_of(job)
         allocation.state = AllocationState.ALLOCATED
         allocation.allocated_at = at
-        allocation.pid, allocation.start_ticks, allocation.boot_id = pid, start_ticks, boot_id
+        allocation.pid, allocation.start_ticks, allocation.boot_id = process
         job.state = next_state(job.state, Event.STARTED)
         job.reason = Reason.NONE
         job.start_at = at
@@ -262,15 +247,11 @@ class Ledger:
         For how long it has run, and when its time is up, does not change by that.
         """
         for job in self.table:
-            allocation = job.allocation
-            if allocation is None:
+            if job.allocation is None:
                 continue
-            for record, names in ((job, _TIMES_OF_JOB), (allocation, _TIMES_OF_ALLOCATION)):
-                for name in names:
-                    if at := getattr(record, name):
-                        setattr(record, name, at + by_s)
+            shift_times(job, job.allocation, by_s)
             turn.touch(job)
-            turn.touch_allocation(allocation)
+            turn.touch_allocation(job.allocation)
             self.watch(job)
 
     def unreserve(self, turn: Turn, job: Job) -> None:
@@ -392,7 +373,7 @@ class Ledger:
 
     def _release(self, turn: Turn, job: Job, state: JobState, at: float) -> None:
         """Give back what the job holds, or was about to hold."""
-        allocation = _allocation(job)
+        allocation = attempt_of(job)
         allocation.state = AllocationState.RELEASED
         allocation.released_at = at
         allocation.end_state = state
@@ -416,23 +397,3 @@ class Ledger:
             # What one of them does of its news may have ended another.
             if self.table.get(each.job_id) is each:
                 self.refresh(turn, each, news=job)
-
-
-def _tokens() -> Iterator[str]:
-    """Yield names that nobody can guess, each once."""
-    while True:
-        drawn = urandom(_TOKEN_SIZE * _TOKENS_DRAWN)
-        for start in range(0, len(drawn), _TOKEN_SIZE):
-            yield drawn[start : start + _TOKEN_SIZE].hex()
-
-
-def count_pause(job: Job, at: float) -> None:
-    """Add a suspension that ends at *at* to those of the job; nothing if it is not suspended."""
-    if job.suspended_at:
-        job.suspended_s += max(0.0, at - job.suspended_at)
-        job.suspended_at = 0.0
-
-
-def _allocation(job: Job) -> Allocation:
-    assert job.allocation is not None, f"job {job.job_id} has no allocation"
-    return job.allocation

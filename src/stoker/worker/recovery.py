@@ -187,7 +187,7 @@ def _adopt(job: Job, ledger: Ledger, probe: Probe) -> None:
         leader = None if probe.is_known(job) else probe.leader(job)
         if leader is not None:
             with ledger.queue.turn() as turn:
-                ledger.start(turn, job, *leader, at=turn.now - age_s(leader))
+                ledger.start(turn, job, leader, turn.now - age_s(leader))
     probe.adopt(job)
 
 

@@ -163,7 +163,8 @@ class Reports:
 
     def _start(self, turn: Turn, job: Job, allocation: Allocation, event: Started) -> None:
         if allocation.state is AllocationState.RESERVED:
-            self._ledger.start(turn, job, event.pid, event.start_ticks, self.boot_id, event.at)
+            process = event.pid, event.start_ticks, self.boot_id
+            self._ledger.start(turn, job, process, event.at)
             if job.ending is None:
                 return
         # It was to end while the order to start it was on its way; or this is told again, because
@@ -187,10 +188,11 @@ class Reports:
         self._steps.end_all(turn, job, event.at)
         is_news = allocation.state is AllocationState.RESERVED
         if is_news and start is not None:
-            self._ledger.begin(turn, job, start.pid, start.start_ticks, self.boot_id, start.at)
+            process = start.pid, start.start_ticks, self.boot_id
+            self._ledger.begin(turn, job, process, start.at)
         elif is_news:
             # It came and went while we were away: nobody tells of its start any more.
-            self._ledger.begin(turn, job, 0, 0, self.boot_id, allocation.reserved_at)
+            self._ledger.begin(turn, job, (0, 0, self.boot_id), allocation.reserved_at)
         if start is not None or not is_news:
             self._scheduler.note_run(job, event.at - job.start_at)
         if event.why == "unwatched" and not event.status_known:

@@ -309,7 +309,7 @@ class ResourceScheduler:
     def _reserve(self, turn: Turn, job: Job, shares: Sequence[Any], lane: int | None) -> int:
         job = self._ledger.reserve(turn, job, shares, lane)
         if job.spec.interactive:
-            self._ledger.start(turn, job, 0, 0, "", turn.now)
+            self._ledger.start(turn, job, (0, 0, ""), turn.now)
         else:
             self._launcher.launch(turn, job)
         return job.job_id

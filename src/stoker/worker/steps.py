@@ -17,7 +17,7 @@ from itertools import count
 from typing import Final
 
 from stoker.core.enums import JobState
-from stoker.core.models import Allocation, Job, Owner, Step, TaskEnd, Usage
+from stoker.core.models import Job, Owner, Step, TaskEnd, Usage
 from stoker.core.repository import Repository
 from stoker.engines.base import (
     Ended,
@@ -30,6 +30,7 @@ from stoker.engines.base import (
     UnitKey,
     Withdrawn,
 )
+from stoker.worker.attempts import attempt_of
 from stoker.worker.call import Attach
 from stoker.worker.handed import Handed
 from stoker.worker.outcomes import usage_of
@@ -170,7 +171,7 @@ class StepKeeper:
         Raises:
             InvalidSpec: It can never fit into the allocation.
         """
-        allocation = _allocation(job)
+        allocation = attempt_of(job)
         places = place_tasks(allocation.shares, request, self.open_steps(job.job_id))
         if places is None:
             return None
@@ -355,8 +356,3 @@ def _sum(one: Usage | None, other: Usage | None) -> Usage | None:
             for field, pair in pairs.items()
         }
     )
-
-
-def _allocation(job: Job) -> Allocation:
-    assert job.allocation is not None, f"job {job.job_id} runs without an allocation"
-    return job.allocation

@@ -14,6 +14,7 @@ from stoker.core.models import Allocation, Job, NodeShare, Step
 from stoker.core.units import expand_pattern
 from stoker.engines.base import Recipe, Unit, UnitKey, Warn
 from stoker.worker.admission import Admission
+from stoker.worker.attempts import attempt_of
 from stoker.worker.environment import TASK_PID, step_variables
 from stoker.worker.launching import cores_of, memory_check_s, pattern_fields, warnings_of
 from stoker.worker.requests import StepRequest
@@ -63,7 +64,7 @@ class TaskUnits:
             time_limit_s=limit_s,
             kill_wait_s=self._admission.settings.kill_wait_s,
             warnings=warnings,
-            memory_mib=_allocation(job).memory_mib or None,
+            memory_mib=attempt_of(job).memory_mib or None,
             memory_check_s=memory_check_s(self._admission.settings, job.spec),
             notices={},
             pid_variable=TASK_PID,
@@ -72,7 +73,7 @@ class TaskUnits:
     def _of_task(
         self, job: Job, step: Step, request: StepRequest, recipe: Recipe, task: int
     ) -> Unit:
-        allocation = _allocation(job)
+        allocation = attempt_of(job)
         key = UnitKey(step.job_id, step.attempt, f"{step.step_id}.{task}")
         if request.programs:
             recipe = msgspec.structs.replace(recipe, argv=request.programs[task])
@@ -163,8 +164,3 @@ def _stream(
     node = step.node_of(task)
     fields = pattern_fields(job, node, step=step.step_id, task=task)
     return expand_pattern(pattern, fields)
-
-
-def _allocation(job: Job) -> Allocation:
-    assert job.allocation is not None, f"job {job.job_id} runs without an allocation"
-    return job.allocation

@@ -28,6 +28,11 @@ def ends_at(job: Job) -> float:
     return (job.start_at or reserved_at) + job.suspended_s + job.time_limit_s
 
 
+def first_look_at(job: Job, delay_s: float) -> float:
+    """Return when the scheduler may consider a new job; so long after its submission at first."""
+    return job.submit_at + delay_s if delay_s and not job.spec.interactive else 0.0
+
+
 def latest_start_at(job: Job) -> float:
     """Return when the job must start to be able to end before its deadline."""
     if not job.spec.deadline_at:
