@@ -57,6 +57,17 @@ def test_an_allocation_is_its_users_and_ends_with_its_command() -> None:
 
 
 @in_a_world
+def test_root_submits_a_job_that_is_another_users() -> None:
+    with SharedStoker() as stoker:
+        line = ("--uid=alice", "-D", "/home/alice", "-o", "slurm-%j.out", "--wrap", "id -u; id -g")
+        job_id = int(stoker.ok("root", "sbatch", "--parsable", *line).strip())
+        assert stoker.wait_for(job_id, "COMPLETED", "FAILED") == ["COMPLETED", "0:0"]
+        assert output("alice", job_id).split() == [str(ALICE), str(ALICE)]
+        denied = stoker.run("bob", "sbatch", *line)
+        assert "--uid only permitted by root user" in denied.stderr
+
+
+@in_a_world
 def test_many_short_jobs_of_two_users_run_side_by_side() -> None:
     with SharedStoker(total_cpus=2) as stoker:
         arrays = {

@@ -155,7 +155,14 @@ class FakeController:
         return {"alice": 2001, "bob": 2002, "root": 0}.get(name)
 
     def owner_named(self, name: str) -> Owner | None:
-        return {"alice": ALICE, "bob": BOB, "root": ROOT}.get(name)
+        known = {each.user_name: each for each in (ALICE, BOB, ROOT)}
+        return known.get(name) or {str(each.user_id): each for each in known.values()}.get(name)
+
+    def group_id(self, name: str) -> int | None:
+        return {"alice": 2001, "bob": 2002, "root": 0, "staff": 3001, "100": 100}.get(name)
+
+    def may_submit_for(self, owner: Owner, by: Owner) -> bool:
+        return by.user_id == 0 and self.serves(owner.user_id)
 
     def home_of(self, user_name: str) -> str:
         return f"/home/{user_name}"

@@ -11,7 +11,7 @@ from stoker.commands.errors import describe
 from stoker.commands.options import EarlyAnswer
 from stoker.commands.wishes import OptionError, Wishes
 from stoker.core.errors import Infeasible, InvalidSpec, UnknownJob
-from stoker.core.models import Job
+from stoker.core.models import Job, Owner
 from stoker.core.units import JobRef, compress_hosts
 from stoker.worker.call import Answer, Call, Conversation, ReadFile
 from stoker.worker.controller import Controller
@@ -87,18 +87,26 @@ def check_cluster(wishes: Wishes, controller: Controller) -> None:
             )
 
 
-def check_identity(wishes: Wishes, controller: Controller) -> None:
-    """Refuse to submit as somebody else: a Stoker's jobs are those of who calls.
+def owner_of(wishes: Wishes, call: Call, controller: Controller) -> Owner:
+    """Return whose job it is to be: the caller's, or that of whom root names to sbatch.
 
     Raises:
-        OptionError: Another user or group is wanted, or one that there is not.
+        OptionError: There is no such user or group, or their job it cannot be.
     """
-    name = wishes.shown.get("uid", "")
-    if name and not name.isdecimal() and controller.user_id(name) is None:
+    own, name, group = call.owner, wishes.shown.get("uid"), wishes.shown.get("gid")
+    owner = own if name is None else controller.owner_named(name)
+    if owner is None:
         wishes.refuse("uid")
-    for option in ("uid", "gid"):
-        if option in wishes.shown:
-            wishes.fail(f"error: cannot use --{option}: call {wishes.program} as that user instead")
+    group_id = owner.group_id if group is None else controller.group_id(group)
+    if group_id is None:
+        wishes.refuse("gid")
+    if group_id != owner.group_id:
+        wishes.fail("error: cannot use --gid: the first group of a job is its user's own")
+    if owner.user_id == own.user_id:
+        return own
+    if wishes.program != "sbatch" or not controller.rights.may_submit_for(owner, own):
+        wishes.fail(f"error: cannot use --uid: call {wishes.program} as that user instead")
+    return owner
 
 
 def read_buffer_file(wishes: Wishes) -> Generator[ReadFile, bytes, None]:

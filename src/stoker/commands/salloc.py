@@ -21,9 +21,9 @@ from stoker.commands.jobcalls import (
     answered,
     as_it_stands,
     check_cluster,
-    check_identity,
     exit_error,
     notes_of,
+    owner_of,
     read_buffer_file,
     read_node_file,
 )
@@ -63,7 +63,7 @@ def _run(call: Call, controller: Controller) -> Conversation:
     take_variables(wishes, variables.chosen(variables.SALLOC, call.environment))
     take_all(wishes, parsed.values)
     check_cluster(wishes, controller)
-    check_identity(wishes, controller)
+    owner_of(wishes, call, controller)
     work_dir = work_dir_of(call, wishes)
     kill_signal = _kill_signal(wishes)
     yield from _check_directory(wishes)

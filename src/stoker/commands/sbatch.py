@@ -13,6 +13,8 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from errno import EFBIG
 from typing import Any, Final
 
+import msgspec
+
 from stoker.commands import joboptions, variables
 from stoker.commands.demands import check_demands, gres_options, refused
 from stoker.commands.directives import SCRIPT_MAX, ScriptError, check_script, no_script
@@ -21,9 +23,9 @@ from stoker.commands.exports import is_partial, read_export_file
 from stoker.commands.jobcalls import (
     answered,
     check_cluster,
-    check_identity,
     exit_error,
     notes_of,
+    owner_of,
     read_buffer_file,
     read_node_file,
     tested,
@@ -74,13 +76,14 @@ def _submission(call: Call, controller: Controller) -> Conversation:
     take_variables(wishes, variables.chosen(variables.SBATCH, call.environment))
     take_all(wishes, parsed.values)
     check_cluster(wishes, controller)
-    check_identity(wishes, controller)
+    owner = owner_of(wishes, call, controller)
     if is_partial(wishes.export) or wishes.user_environment:
         wishes.names = controller.names_directory
     yield from read_node_file(wishes)
     yield from read_buffer_file(wishes)
     export_file = yield from _export_file(wishes)
     submission = submission_of(call, wishes, program, export_file)
+    submission = msgspec.structs.replace(submission, owner=owner)
     check_demands(submission, wishes.layout, controller)
     if "test-only" in wishes.shown:
         return tested(wishes, submission, controller)

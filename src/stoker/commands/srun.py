@@ -21,10 +21,10 @@ from stoker.commands.jobcalls import (
     answered,
     as_it_stands,
     check_cluster,
-    check_identity,
     exit_error,
     job_of,
     notes_of,
+    owner_of,
     read_buffer_file,
     read_node_file,
     tested,
@@ -64,7 +64,7 @@ def _run(call: Call, controller: Controller) -> Conversation:
     take_all(wishes, parsed.values)
     check_step_options(wishes)
     check_cluster(wishes, controller)
-    check_identity(wishes, controller)
+    owner_of(wishes, call, controller)
     if not parsed.operands:
         wishes.fail("fatal: No command given to execute.")
     check_cpu_binding(wishes, binds=controller.configuration().get("TaskPlugin") != _NO_BINDING)

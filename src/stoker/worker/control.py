@@ -164,8 +164,12 @@ class Control:
         """Return the id of the machine's user of that name; None if there is none."""
         return peers.user_id(name)
 
+    def group_id(self, name: str) -> int | None:
+        """Return the id of the machine's group of that name, or number; None if there is none."""
+        return peers.group_id(name)
+
     def owner_named(self, name: str) -> Owner | None:
-        """Return the machine's user of that name, in their own group; None if there is none."""
+        """Return the machine's user of that name, or number, in their own group; else None."""
         return peers.owner_named(name)
 
     def home_of(self, user_name: str) -> str:

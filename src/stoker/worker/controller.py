@@ -141,8 +141,12 @@ class Controller(Protocol):
         """Return the id of the machine's user of that name; None if there is none."""
         ...
 
+    def group_id(self, name: str) -> int | None:
+        """Return the id of the machine's group of that name, or number; None if there is none."""
+        ...
+
     def owner_named(self, name: str) -> Owner | None:
-        """Return the machine's user of that name, in their own group; None if there is none."""
+        """Return the machine's user of that name, or number, in their own group; else None."""
         ...
 
     def home_of(self, user_name: str) -> str:

@@ -13,6 +13,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Generic, TypeVar
 
 from stoker.core.models import Owner
@@ -23,6 +24,8 @@ V = TypeVar("V")
 _CREDENTIALS = struct.Struct("iII")
 _KEPT_S: Final = 60.0
 _KEPT_MAX: Final = 1024
+_DIGITS_MAX: Final = 9
+"""Digits of an id that is looked up."""
 
 
 class Remembered(Generic[K, V]):
@@ -78,16 +81,38 @@ def _group_name(group_id: int) -> str:
 
 
 def _entry(name: str) -> pwd.struct_passwd | None:
-    try:
+    with suppress(KeyError, ValueError):
         return pwd.getpwnam(name)
-    except (KeyError, ValueError):
-        return None
+    with suppress(KeyError, ValueError):
+        return pwd.getpwuid(_number(name))
+    return None
+
+
+def _group_id(name: str) -> int | None:
+    with suppress(KeyError, ValueError):
+        return grp.getgrnam(name).gr_gid
+    with suppress(KeyError, ValueError):
+        return grp.getgrgid(_number(name)).gr_gid
+    return None
+
+
+def _number(text: str) -> int:
+    """Return the id that a text is.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if len(text) > _DIGITS_MAX or not text.isascii() or not text.isdecimal():
+        raise ValueError(text)
+    return int(text)
 
 
 user_name: Final = Remembered(_user_name)
 """Gives a user's name, or the number where there is none."""
 group_name: Final = Remembered(_group_name)
 """Gives a group's name, or the number where there is none."""
+group_id: Final = Remembered(_group_id)
+"""Gives the id of the group of that name, or number; None if there is none."""
 _entry_of: Final = Remembered(_entry)
 
 
@@ -110,7 +135,7 @@ def user_id(name: str) -> int | None:
 
 
 def owner_named(name: str) -> Owner | None:
-    """Return the user of that name, in their own group; None if there is none."""
+    """Return the user of that name, or number, in their own group; None if there is none."""
     entry = _entry_of(name)
     if entry is None:
         return None

@@ -62,6 +62,10 @@ class Rights:
         user = self._book().users.get(by.user_name)
         return user.admin_level if user is not None else "None"
 
+    def may_submit_for(self, owner: Owner, by: Owner) -> bool:
+        """Whether somebody may submit a job that runs as *owner*: root, where all are served."""
+        return owner.user_id == by.user_id or (by.user_id == _ROOT and self.serves(owner.user_id))
+
     # What they may do to a job.
 
     def may_operate(self, job: Job, by: Owner) -> bool:

@@ -11,7 +11,7 @@ from stoker.commands.scontrol.command import scontrol
 from stoker.commands.squeue.command import squeue
 from stoker.commands.srun import srun
 from stoker.core.models import FOREVER, JobSpec, Node
-from support.controller import MACHINE, ROOT, FakeController, Heard, call_of, converse
+from support.controller import ALICE, MACHINE, ROOT, FakeController, Heard, call_of, converse
 
 NODES = tuple(Node(f"node{n}", n - 1, 8, 16_000, {"gpu": 4}) for n in (1, 2))
 REFUSED = "sbatch: error: Invalid generic resource (gres) specification\n"
@@ -407,14 +407,34 @@ def test_what_a_file_for_a_burst_buffer_says_is_let_go():
     ("word", "said", "code"),
     [
         ("--uid=nobody-here", "error: Invalid --uid specification", 255),
+        ("--uid=", "error: Invalid --uid specification", 255),
         ("--uid=bob", "error: cannot use --uid: call sbatch as that user instead", 1),
-        ("--gid=100", "error: cannot use --gid: call sbatch as that user instead", 1),
+        ("--gid=nogroup-here", "error: Invalid --gid specification", 255),
+        ("--gid=100", "error: cannot use --gid: the first group of a job is its user's own", 1),
     ],
 )
-def test_root_submits_as_nobody_else(word, said, code):
+def test_root_submits_neither_as_nobody_nor_as_whom_no_jobs_are_run_for(word, said, code):
     controller = FakeController(MACHINE)
     heard = converse(sbatch(call_of("sbatch", word, "--wrap=true", owner=ROOT), controller))
     assert (heard.err, heard.code) == (f"sbatch: {said}\n", code)
+    assert controller.submissions == []
+
+
+@pytest.mark.parametrize("words", ["--uid=alice", "--uid=2001", "--uid=alice --gid=alice"])
+def test_root_submits_jobs_of_those_whom_a_shared_stoker_serves(words):
+    controller = FakeController(MACHINE)
+    call = call_of("sbatch", *words.split(), "--wrap=true", owner=ROOT)
+    assert converse(sbatch(call, controller)).code == 0
+    assert controller.submissions[-1].owner == ALICE
+
+
+@pytest.mark.parametrize("program", [srun, salloc])
+def test_what_runs_in_a_terminal_is_its_users_alone(program):
+    controller = FakeController(MACHINE)
+    call = call_of(program.__name__, "--uid=alice", "true", owner=ROOT)
+    heard = converse(program(call, controller))
+    name = program.__name__
+    assert heard.err == f"{name}: error: cannot use --uid: call {name} as that user instead\n"
     assert controller.submissions == []
 
 

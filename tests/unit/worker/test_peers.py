@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import socket
@@ -54,3 +55,20 @@ def test_a_user_is_found_by_name_in_their_own_group():
     assert root is not None
     assert (root.user_id, root.group_id) == (0, entry.pw_gid)
     assert peers.home_of(entry.pw_name) == entry.pw_dir
+    assert peers.owner_named("0") == root
+
+
+def test_a_group_is_found_by_name_or_by_number():
+    entry = grp.getgrgid(0)
+    assert peers.group_id(entry.gr_name) == peers.group_id("0") == 0
+    unknown = (
+        "no such group",
+        "no\0such",
+        "",
+        "-1",
+        "3999999999",
+        "\N{SUPERSCRIPT TWO}",
+        "9" * 5000,
+    )
+    assert [peers.group_id(name) for name in unknown] == [None] * len(unknown)
+    assert [peers.owner_named(name) for name in unknown] == [None] * len(unknown)

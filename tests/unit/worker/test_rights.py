@@ -120,7 +120,7 @@ _JUDGED_ELSEWHERE: Final = {
 
 _LOOKING: Final = {
     "active_jobs", "book", "cluster_name", "configuration", "cpu_frequency_khz", "crontab",
-    "environment", "expected_starts", "find", "full_name", "history", "home_of", "host",
+    "environment", "expected_starts", "find", "full_name", "group_id", "history", "home_of", "host",
     "is_terminal",
     "last_allocations", "licenses", "names_directory",
     "nodes", "now", "owner_named", "partitions", "priorities_at", "priority_factors",
@@ -289,3 +289,15 @@ def test_a_users_daemon_serves_its_user_and_root_and_a_shared_one_everybody():
     asking = (HOST, ROOT, ALICE)
     assert [own.serves(each.user_id) for each in asking] == [True, True, False]
     assert [shared.serves(each.user_id) for each in asking] == [True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("by", "is_shared", "may"),
+    [(ROOT, True, True), (ROOT, False, False), (HOST, True, False), (ADMIN, True, False)],
+)
+def test_only_root_submits_for_others_and_only_where_all_are_served(
+    by: Owner, is_shared: bool, may: bool
+) -> None:
+    rights = Rights(Settings(shared=is_shared, administrators="ada"), first_book)
+    assert rights.may_submit_for(BOB, by) is may
+    assert rights.may_submit_for(by, by)
