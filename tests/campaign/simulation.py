@@ -31,8 +31,8 @@ from campaign.store import MemoryRepository
 from campaign.tally import Row
 from stoker.core import processes
 from stoker.core.errors import StokerError, StoreFull
+from stoker.core.historyfilter import HistoryFilter
 from stoker.core.models import Job
-from stoker.core.repository import HistoryFilter
 from stoker.core.rows import allocation_row, job_row
 from stoker.engines.base import parse_key
 from stoker.worker.worker import Worker

@@ -18,8 +18,9 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import StaticPool
 
 from stoker.core import rows
+from stoker.core.historyfilter import HistoryFilter
 from stoker.core.models import Allocation, Job, JobSpec, Step
-from stoker.core.repository import NEXT_JOB_ID, HistoryFilter, NodeState, Repository
+from stoker.core.repository import NEXT_JOB_ID, NodeState, Repository
 from stoker.core.schema import allocations, jobs, metadata
 from support.works import Fragile
 
@@ -165,7 +166,7 @@ class MemoryRepository(Repository):
         assert wanted == HistoryFilter(), "the simulation asks for all, or for families"
         return self.jobs(sorted(self.tables.jobs))
 
-    def families(self, job_ids: Sequence[int]) -> list[Job]:
+    def families(self, job_ids: Sequence[int], _: float | None = None) -> list[Job]:
         arrays = [self.tables.arrays.get(each, set()) for each in job_ids]
         return self.jobs(sorted(set(job_ids).union(*arrays)))
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from stoker.core.database import Database
 from stoker.core.enums import AllocationState, Hold, JobState, Reason
+from stoker.core.historyfilter import HistoryFilter
 from stoker.core.idpages import are_more_than, ended_pages, id_pages
 from stoker.core.models import (
     NO_TASK,
@@ -25,7 +26,7 @@ from stoker.core.models import (
     TaskEnd,
     Usage,
 )
-from stoker.core.repository import NEXT_JOB_ID, HistoryFilter, NodeState, Repository
+from stoker.core.repository import NEXT_JOB_ID, NodeState, Repository
 from stoker.core.rows import digest_of, encode_spec
 from stoker.core.units import TaskSet, parse_dependency
 
@@ -290,6 +291,20 @@ def test_an_array_is_all_its_records(repository):
     save(repository, rest, task, make(7))
     assert ids(repository.family(5)) == [5, 6]
     assert repository.family(0) == []
+
+
+def test_of_an_array_those_that_ended_since_can_be_asked_for(repository):
+    ended = {"state": JobState.COMPLETED, "array_job_id": 5}
+    save(
+        repository,
+        make(5, array_job_id=5, submit_at=1.0),
+        make(6, array_task_id=1, end_at=100.0, **ended),
+        make(7, array_task_id=2, end_at=200.0, **ended),
+        make(8, array_task_id=3, array_job_id=5),
+    )
+    assert ids(repository.family(5, 150.0)) == [5, 7]
+    assert ids(repository.family(6, 150.0)) == [6]
+    assert ids(repository.family(5)) == [5, 6, 7, 8]
 
 
 def test_only_what_is_still_held_comes_with_a_job(repository):

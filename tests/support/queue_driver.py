@@ -14,8 +14,8 @@ from typing import Any
 
 from stoker.core.enums import Hold, JobState, Reason
 from stoker.core.errors import Infeasible, StoreFull, UserError
+from stoker.core.historyfilter import HistoryFilter
 from stoker.core.models import NO_TASK, Allocation, Job
-from stoker.core.repository import HistoryFilter
 from stoker.core.units import JobRef, TaskSet
 from stoker.engines.base import EngineEvent, Failed, Unit, parse_key
 from support.fake_engine import FakeUnit

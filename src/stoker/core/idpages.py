@@ -16,7 +16,7 @@ from sqlalchemy import case, or_, select
 from sqlalchemy.sql import ColumnElement
 
 from stoker.core.database import Database
-from stoker.core.repository import HistoryFilter, history_condition, history_parts
+from stoker.core.historyfilter import HistoryFilter, history_condition, history_parts
 from stoker.core.schema import jobs
 
 PAGE: Final = 500

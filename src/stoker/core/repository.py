@@ -15,12 +15,13 @@ from operator import attrgetter
 from typing import Any, TypeAlias
 
 import msgspec
-from sqlalchemy import Column, Connection, Table, and_, func, or_, select, true
+from sqlalchemy import Column, Connection, Table, and_, func, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import ColumnElement
 
 from stoker.core.database import Database, execute_many, fetch
 from stoker.core.enums import AllocationState
+from stoker.core.historyfilter import IDS_MAX, HistoryFilter, history_condition, history_parts
 from stoker.core.models import Allocation, Job, JobSpec, Step
 from stoker.core.rows import (
     allocation_of,
@@ -45,9 +46,6 @@ from stoker.core.schema import (
 
 _Rows: TypeAlias = Sequence[Sequence[Any]]
 
-_CHUNK = 500
-"""Ids in one IN list: below every database's limit on parameters."""
-
 _PART = 2000
 """Rows that are read at a time."""
 
@@ -55,18 +53,6 @@ NEXT_JOB_ID = "next_job_id"
 
 _JOB_ID, _SPEC, _END_AT = (list(jobs.c.keys()).index(name) for name in ("job_id", "spec", "end_at"))
 """Places in a row of ``jobs``."""
-
-
-class HistoryFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which jobs a history query wants; empty means all; a job counts if it lived in the window."""
-
-    job_ids: tuple[int, ...] = ()
-    array_job_ids: tuple[int, ...] = ()
-    user_ids: tuple[int, ...] = ()
-    names: tuple[str, ...] = ()
-    partitions: tuple[str, ...] = ()
-    start_at: float | None = None
-    end_at: float | None = None
 
 
 class NodeState(msgspec.Struct, frozen=True):
@@ -95,8 +81,8 @@ class Repository:
     def erase_jobs(self, connection: Connection, job_ids: Collection[int]) -> None:
         """Remove records of array tasks that wait, and nothing more, as part of their array."""
         wanted = sorted(job_ids)
-        for start in range(0, len(wanted), _CHUNK):
-            some = wanted[start : start + _CHUNK]
+        for start in range(0, len(wanted), IDS_MAX):
+            some = wanted[start : start + IDS_MAX]
             connection.execute(jobs.delete().where(jobs.c.job_id.in_(some)))
             connection.execute(allocations.delete().where(allocations.c.job_id.in_(some)))
 
@@ -160,18 +146,22 @@ class Repository:
         """Return the jobs with these ids that exist, by id."""
         return self._jobs(lambda connection: [_among(connection, jobs.c.job_id, job_ids)])
 
-    def family(self, job_id: int) -> list[Job]:
-        """Return every record that *job_id* names, by id: a job, or an array's records."""
-        return self.families((job_id,))
+    def family(self, job_id: int, ended_since: float | None = None) -> list[Job]:
+        """Return every record that *job_id* names, by id: a job, or an array's records.
 
-    def families(self, job_ids: Sequence[int]) -> list[Job]:
-        """Return every record that one of *job_ids* names, by id."""
+        With *ended_since* those of an array are only the ones that ended since then.
+        """
+        return self.families((job_id,), ended_since)
+
+    def families(self, job_ids: Sequence[int], ended_since: float | None = None) -> list[Job]:
+        """Return every record that one of *job_ids* names, by id; *ended_since* as in `family`."""
 
         def rows(connection: Connection) -> Iterator[_Rows]:
             named = _among(connection, jobs.c.job_id, job_ids)
             yield named
             seen = {row[_JOB_ID] for row in named}
-            yield [row for row in _array_rows(connection, job_ids) if row[_JOB_ID] not in seen]
+            tasks = _array_rows(connection, job_ids, ended_since)
+            yield [row for row in tasks if row[_JOB_ID] not in seen]
 
         return self._jobs(rows)
 
@@ -260,9 +250,14 @@ def _matching(condition: ColumnElement[Any]) -> Callable[[Connection], Iterator[
     return rows
 
 
-def _array_rows(connection: Connection, array_job_ids: Sequence[int]) -> _Rows:
+def _array_rows(
+    connection: Connection, array_job_ids: Sequence[int], ended_since: float | None
+) -> _Rows:
     """Return the rows of arrays; the index has only those, and no 0."""
-    return _among(connection, jobs.c.array_job_id, array_job_ids, "array_job_id > 0")
+    column, also = jobs.c.array_job_id, "array_job_id > 0"
+    if ended_since is None:
+        return _among(connection, column, array_job_ids, also)
+    return _among(connection, column, array_job_ids, f"{also} AND end_at >= {{}}", (ended_since,))
 
 
 def _active_allocations(connection: Connection, rows: _Rows) -> dict[int, Allocation]:
@@ -289,15 +284,22 @@ def _specs(connection: Connection, digests: set[bytes]) -> dict[bytes, JobSpec]:
 
 
 def _among(
-    connection: Connection, column: Column[Any], values: Sequence[Any], also: str = ""
+    connection: Connection,
+    column: Column[Any],
+    values: Sequence[Any],
+    also: str = "",
+    also_values: Sequence[Any] = (),
 ) -> _Rows:
-    """Return the rows of the column's table in which it has one of *values*."""
+    """Return the rows of the column's table in which it has one of *values*.
+
+    *also* has to hold, too; braces in it stand for *also_values*.
+    """
     rows: list[Sequence[Any]] = []
     values = list(dict.fromkeys(values))
-    for start in range(0, len(values), _CHUNK):
-        some = values[start : start + _CHUNK]
+    for start in range(0, len(values), IDS_MAX):
+        some = values[start : start + IDS_MAX]
         query = _select_among(column, len(some), also, connection.dialect.name)
-        rows += fetch(connection, query, some)
+        rows += fetch(connection, query, [*some, *also_values])
     return rows
 
 
@@ -305,44 +307,8 @@ def _among(
 def _select_among(column: Column[Any], count: int, also: str, dialect_name: str) -> str:
     _, dialect = _insert_of(dialect_name)
     mark = "?" if dialect_name == "sqlite" else "%s"
-    words = [f"{column.name} IN ({','.join([mark] * count)})", *filter(None, [also])]
+    words = [f"{column.name} IN ({','.join([mark] * count)})", *filter(None, [also.format(mark)])]
     return f"{select(column.table).compile(dialect=dialect)} WHERE {' AND '.join(words)}"
-
-
-def history_parts(wanted: HistoryFilter) -> Iterator[HistoryFilter]:
-    """Yield filters that together find what *wanted* does, none with too many ids."""
-    if len(wanted.job_ids) + len(wanted.array_job_ids) <= _CHUNK:
-        yield wanted
-        return
-    rest = msgspec.structs.replace(wanted, job_ids=(), array_job_ids=())
-    for name in ("job_ids", "array_job_ids"):
-        ids = getattr(wanted, name)
-        for start in range(0, len(ids), _CHUNK):
-            yield msgspec.structs.replace(rest, **{name: ids[start : start + _CHUNK]})
-
-
-def history_condition(wanted: HistoryFilter) -> ColumnElement[bool]:
-    """Return what holds of the rows of ``jobs`` that *wanted* describes."""
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.job_ids or wanted.array_job_ids:
-        conditions.append(
-            or_(
-                jobs.c.job_id.in_(wanted.job_ids),
-                and_(jobs.c.array_job_id > 0, jobs.c.array_job_id.in_(wanted.array_job_ids)),
-            )
-        )
-    for column, values in (
-        (jobs.c.user_id, wanted.user_ids),
-        (jobs.c.name, tuple(map(as_text, wanted.names))),
-        (jobs.c.partition, wanted.partitions),
-    ):
-        if values:
-            conditions.append(column.in_(values))
-    if wanted.end_at is not None:
-        conditions.append(jobs.c.submit_at <= wanted.end_at)
-    if wanted.start_at is not None:
-        conditions.append(or_(jobs.c.end_at >= wanted.start_at, jobs.c.end_at == 0))
-    return and_(true(), *conditions)
 
 
 def _write(

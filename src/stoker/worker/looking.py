@@ -13,9 +13,10 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
+from stoker.core.historyfilter import HistoryFilter
 from stoker.core.idpages import are_more_than, id_pages
 from stoker.core.models import Job
-from stoker.core.repository import HistoryFilter, Repository
+from stoker.core.repository import Repository
 from stoker.worker.history import HistoryQuery, Record
 from stoker.worker.past import RecentPast, records_of
 from stoker.worker.queue import JobQueue

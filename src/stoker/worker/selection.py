@@ -42,7 +42,7 @@ class Selection:
         """
         found = {
             job.job_id: job
-            for job in self._repository.family(ref.job_id)
+            for job in self._repository.family(ref.job_id, ended_since)
             if job.end_at and job.end_at >= ended_since and not was_dropped(job)
         }
         found |= {job.job_id: job for job in self._active_records(ref.job_id)}
