@@ -4,9 +4,7 @@ One connection, kept, and a thread that reads it. If it breaks, the shepherd has
 this process's children now, if this process started it): a shepherd is started where none answers,
 and the listener gets its evidence as events, just as after a restart of the daemon.
 
-Always holds: a unit that was handed in is heard of again. The shepherd puts an intent on record
-before it starts anything; so what the next shepherd has never heard of was never started, and is
-withdrawn in its name.
+A unit that was handed in is heard of again: what is not settled, `engines.unsettled` knows.
 """
 
 from __future__ import annotations
@@ -20,24 +18,20 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import msgspec
-
-from stoker.core.errors import EngineError, StoreError
+from stoker.core.errors import EngineError
 from stoker.engines.access import Access, OwnAccess
 from stoker.engines.base import (
-    Ended,
     EngineEvent,
     Evidence,
     Listener,
-    Lost,
-    Started,
     Unit,
-    Withdrawn,
 )
 from stoker.engines.channel import Channel, encode
 from stoker.engines.messages import Event, Events, Replaced, Silence, Status, Welcome, expect, read
 from stoker.engines.orders import Orders, batches
+from stoker.engines.relay import Relay
 from stoker.engines.starting import Orphans, become_subreaper, reap
+from stoker.engines.unsettled import Unsettled
 
 log = logging.getLogger(__name__)
 
@@ -88,21 +82,17 @@ class LocalEngine:
         self._access = access or OwnAccess(home, cgroup=cgroup, environment=environment)
         self._is_subreaper = access is None
         self._orders = Orders(content)
-        self._listener: Listener = lambda _: None
         self._lock = threading.Lock()
         self._channel: Channel | None = None
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
-        self._boot_id = ""
-        self._remembers_since = 0.0
-        self._has_gap = False
         self._shepherd_pid = 0
         self._started_pid = 0
         self._has_started = False
         self._is_replaced = False
         self._orphans = Orphans(self._access.user_id)
-        self._unsettled: dict[str, Started | None] = {}
-        self._untold: list[EngineEvent] = []
+        self._unsettled = Unsettled()
+        self._relay = Relay(self._unsettled, self._orphans, self._lock)
         self._silences = 0
         self._is_connected = threading.Event()
 
@@ -114,14 +104,14 @@ class LocalEngine:
         Raises:
             EngineError: No shepherd starts, or the one there is speaks another language.
         """
-        self._listener = listener
+        self._relay.listener = listener
         # Of its own for each opening: a thread that was not gone in time is to go all the same.
         self._closing = closed = threading.Event()
         if self._is_subreaper:
             become_subreaper(wanted=True)
         with self._lock:
             evidence = self._meet()
-            self._unsettled = {**dict.fromkeys(evidence.queued), **evidence.running}
+            self._unsettled.begin(evidence)
         self._thread = threading.Thread(
             target=self._run, args=(closed,), name="engine", daemon=True
         )
@@ -188,9 +178,6 @@ class LocalEngine:
             )
         self._channel = channel
         self._shepherd_pid = welcome.pid
-        self._boot_id = welcome.boot_id
-        self._has_gap = welcome.remembers_since > self._remembers_since
-        self._remembers_since = welcome.remembers_since
         self._orders.clear()
         self._is_connected.set()
         self.on_meeting()
@@ -249,56 +236,15 @@ class LocalEngine:
                 events += message.events
             elif isinstance(message, Replaced):
                 self._is_replaced = True
-        if events or self._untold:
-            self._tell(events)
+        if events or self._relay.is_behind:
+            self._relay.tell(events)
 
     @property
     def _patience_s(self) -> float | None:
         """Return how long to wait for what the shepherd says before something else is due."""
-        if self._untold:
+        if self._relay.is_behind:
             return _AGAIN_S
         return _ORPHANS_INTERVAL_S if self._orphans else None
-
-    def _tell(self, events: Sequence[EngineEvent]) -> None:
-        """Tell the listener, first of all what it could not take before."""
-        events = [self._complete(event) for event in events]
-        with self._lock:
-            # Who was launched anew since must not be met by the end of the one before.
-            again = [event for event in self._untold if not self._is_outdated(event)]
-            for event in events:
-                if isinstance(event, Started):
-                    if event.key in self._unsettled:
-                        self._unsettled[event.key] = event
-                else:
-                    self._unsettled.pop(event.key, None)
-        self._untold = [*again, *events]
-        try:
-            self._listener(self._untold)
-        except StoreError as error:
-            log.warning("%d events of the engine cannot be recorded: %s", len(events), error)
-        except Exception:
-            log.exception("cannot take %d events of the engine; they come again", len(self._untold))
-            return
-        self._untold = []
-
-    def _is_outdated(self, event: EngineEvent) -> bool:
-        return not isinstance(event, Started) and event.key in self._unsettled
-
-    def _complete(self, event: EngineEvent) -> EngineEvent:
-        """Fill in how an orphan ended, if it fell to us: the shepherd could not ask."""
-        if not isinstance(event, Ended) or event.status_known:
-            return event
-        started = self._unsettled.get(event.key)
-        death = self._orphans.death_of(started.pid) if started is not None else None
-        if death is None:
-            return event
-        return msgspec.structs.replace(
-            event,
-            exit_code=death.exit_code,
-            signal=death.signal,
-            status_known=True,
-            usage=death.usage,
-        )
 
     def _recover(self, closed: threading.Event, pauses: Iterator[float]) -> None:
         """Connect anew, however long it takes, and tell what the next shepherd knows."""
@@ -316,7 +262,7 @@ class LocalEngine:
                 log.error("%s", error)  # noqa: TRY400 - the sentence says it all
                 pause_s = next(pauses, _PAUSES_S[-1])
             else:
-                self._tell(events)
+                self._relay.tell(events)
                 return
 
     def _reconnect(self) -> list[EngineEvent]:
@@ -325,23 +271,10 @@ class LocalEngine:
             self._disconnect()
             if self._started_pid and reap(self._started_pid, wait_s=1.0):
                 self._started_pid = 0
-                running = {each.pid for each in self._unsettled.values() if each is not None}
-                self._orphans.expect(running)
+                self._orphans.expect(self._unsettled.pids())
             evidence = self._connect().evidence()
-            told = {event.key for event in evidence.events}
-            unheard = self._unsettled.keys() - evidence.queued - evidence.running.keys() - told
-            for key, started in evidence.running.items():
-                self._unsettled.setdefault(key, started)
-        return [
-            *evidence.running.values(),
-            *evidence.events,
-            *(self._unheard(key) for key in sorted(unheard)),
-        ]
-
-    def _unheard(self, key: str) -> EngineEvent:
-        """Return what became of a unit that the shepherd has never heard of."""
-        was_started = self._unsettled.get(key) is not None
-        return Lost(key) if was_started or self._has_gap else Withdrawn(key)
+            unheard = self._unsettled.go_on(evidence)
+        return [*evidence.running.values(), *evidence.events, *unheard]
 
     # --- What is asked.
 
@@ -352,8 +285,7 @@ class LocalEngine:
                 if environments := self._orders.environments(batch):
                     self._put(environments)
                 body, passed = self._orders.launch(batch, descriptors)
-                for unit in batch:
-                    self._unsettled.setdefault(unit.key, None)
+                self._unsettled.hand_in(unit.key for unit in batch)
                 self._put(body, passed)
 
     def withdraw(self, keys: Sequence[str]) -> None:
@@ -419,8 +351,7 @@ class LocalEngine:
 
     def awaits(self, pid: int) -> bool:
         """Whether how that process ends is still to be asked of the kernel."""
-        started = list(self._unsettled.values())
-        return pid == self._started_pid or any(each and each.pid == pid for each in started)
+        return pid == self._started_pid or pid in self._unsettled.pids()
 
     def _ask(self, kind: str, answer: type[_T]) -> _T:
         """Ask over a connection of its own: the kept one may be busy telling, for a long time."""
