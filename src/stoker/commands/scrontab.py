@@ -69,10 +69,7 @@ _EDIT: Final = (
     'umask 077; set -C; printf %s "$SCRONTAB_TEXT" >"$SCRONTAB_FILE" || exit 1; set +C; '
     'eval "${VISUAL:-${EDITOR:-vi}} \\"\\$SCRONTAB_FILE\\""'
 )
-_VARIABLES: Final[Mapping[str, str]] = {
-    "PATH": "/usr/local/bin:/usr/bin:/bin",
-    "SHELL": "/bin/sh",
-}
+_PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 
 
 class _Refusal(Exception):
@@ -170,7 +167,7 @@ def _take(call: Call, owner: Owner, text: str, controller: Controller) -> None:
     submissions = []
     for number, line in enumerate(lines):
         try:
-            submission = _submission(call, owner, home, line, number)
+            submission = _submission(call, owner, home, line, number, controller.names_directory)
             check_demands(submission, {}, controller)
         except (OptionError, EarlyAnswer) as error:
             raise _issue(line, _first_line(error)) from None
@@ -194,9 +191,10 @@ def _first_line(error: OptionError | EarlyAnswer) -> str:
     return text.split("\n", 1)[0].removeprefix("sbatch: ").removeprefix("error: ")
 
 
-def _submission(call: Call, owner: Owner, home: str, line: Line, number: int) -> Submission:
+def _submission(
+    call: Call, owner: Owner, home: str, line: Line, number: int, names: str
+) -> Submission:
     """Return the job of an entry: sbatch's, in the user's home, with few variables."""
-    own = {"HOME": home, "USER": owner.user_name, "LOGNAME": owner.user_name}
     zone = call.environment.get("TZ", "")
     submitted = msgspec.structs.replace(
         call,
@@ -204,10 +202,11 @@ def _submission(call: Call, owner: Owner, home: str, line: Line, number: int) ->
         argv=line.options,
         owner=owner,
         work_dir=home,
-        environment={**_VARIABLES, **own, **({"TZ": zone} if zone else {}), **line.variables},
+        environment=_environment(owner, home, zone, line.variables, names),
         key=f"{call.key}.{number}" if call.key else "",
     )
     wishes = wishes_of(submitted)
+    wishes.names = names
     parsed = parse("sbatch", joboptions.SBATCH, line.options)
     if parsed.operands:
         wishes.fail(f"error: Invalid #SCRON option: {parsed.operands[0]}")
@@ -218,3 +217,20 @@ def _submission(call: Call, owner: Owner, home: str, line: Line, number: int) ->
     )
     wishes.spec["cron"] = CronEntry(line.times, zone, line.text)
     return submission_of(submitted, wishes, program)
+
+
+def _environment(
+    owner: Owner, home: str, zone: str, variables: Mapping[str, str], names: str
+) -> dict[str, str]:
+    """Return the variables of an entry's job, on whose path Slurm's *names* stand in any case.
+
+    Where Slurm is installed they are in /usr/bin, which is on the path of any crontab.
+    """
+    found = {"SHELL": "/bin/sh", "HOME": home, "USER": owner.user_name, "LOGNAME": owner.user_name}
+    found |= {"TZ": zone} if zone else {}
+    found |= variables
+    if "PATH" not in variables:
+        found["PATH"] = ":".join(filter(None, (names, _PATH)))
+    elif names and names not in found["PATH"].split(":"):
+        found["PATH"] += f":{names}"
+    return found

@@ -101,11 +101,11 @@ class CrontabKeeper(Witness):
                 self._ledger.replace(turn, job)
 
     def ended(self, turn: Turn, job: Job, state: JobState) -> None:
-        """Disable the entry of a job that was cancelled."""
+        """Disable the entry of a job that was cancelled, its ``#SCRON`` lines included."""
         if job.spec.cron is None or state is not JobState.CANCELLED:
             return
-        *before, line = job.spec.cron.text.split("\n")
-        disabled = "\n".join([*before, f"{DISABLED}{line}"])
+        lines = job.spec.cron.text.split("\n")
+        disabled = "\n".join(f"{DISABLED}{line}" for line in lines)
         text = self.text(job.owner.user_id)
         if job.spec.cron.text in text:
             self._save(turn, job.owner.user_id, text.replace(job.spec.cron.text, disabled, 1))

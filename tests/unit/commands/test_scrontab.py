@@ -38,6 +38,22 @@ def submissions(controller: FakeController) -> tuple[Submission, ...]:
     return found
 
 
+@pytest.mark.parametrize(
+    ("variable", "path"),
+    [
+        ("", "/names:/usr/local/bin:/usr/bin:/bin"),
+        ("PATH=/opt/bin:/bin", "/opt/bin:/bin:/names"),
+        ("PATH=/names:/bin", "/names:/bin"),
+        ("#SCRON --export=NONE", "/names:/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"),
+    ],
+)
+def test_an_entry_finds_slurms_names_whatever_its_path_is(variable: str, path: str) -> None:
+    controller = FakeController()
+    controller.names_directory = "/names"
+    assert asked(controller, text=f"{variable}\n@daily sbatch next\n").code == 0
+    assert f"PATH={path}" in submissions(controller)[0].environment
+
+
 def test_each_entry_is_a_job_with_its_own_options_and_the_variables_before_it() -> None:
     controller = FakeController()
     heard = asked(controller, "tab", text=TEXT)

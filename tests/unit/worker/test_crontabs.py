@@ -83,7 +83,7 @@ def test_who_cancels_jobs_disables_their_entries(rooms):
         for job in jobs:
             rooms.ask("cancel", job.job_id)
     assert text_on_record(rooms) == (
-        "#SCRON -n1\n#DISABLED: 0 * * * * work\n#DISABLED: 5 * * * * work\n"
+        "#DISABLED: #SCRON -n1\n#DISABLED: 0 * * * * work\n#DISABLED: 5 * * * * work\n"
     )
 
 
