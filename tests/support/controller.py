@@ -34,10 +34,11 @@ from stoker.scheduling.placement import place
 from stoker.scheduling.snapshot import Shape
 from stoker.worker.admission import Admission
 from stoker.worker.call import Answer, Call, Conversation, ReadFile, Request, Say
-from stoker.worker.controller import Host, NodeStatus, TaskSample, TrialStart
+from stoker.worker.controller import Host, NodeStatus, TrialStart
 from stoker.worker.history import HistoryQuery, Record
 from stoker.worker.requests import StepRequest, Submission
 from stoker.worker.statistics import Statistics
+from stoker.worker.stepdesk import TaskSample
 from support.lookout import FakeLookout
 from support.machines import free_node
 
@@ -88,6 +89,53 @@ class FakeDesk:
             raise InvalidSpec(f"there is no {name}", "ESLURM_RESERVATION_INVALID")
 
 
+class FakeStepDesk:
+    """The steps of a `FakeController`."""
+
+    def __init__(self, controller: FakeController) -> None:
+        self._controller = controller
+
+    def samples(self, job: Job) -> Mapping[str, Sequence[TaskSample]]:
+        return self._controller.sampled.get(job.job_id, {})
+
+    def create(self, job: Job, by: Owner, request: StepRequest) -> Step | None:
+        self._controller.note("create_step", job.job_id, request)
+        if self._controller.free_steps and not self._controller.free_steps.pop(0):
+            return None
+        steps = self._controller.step_records.setdefault(job.job_id, [])
+        step = Step(
+            job_id=job.job_id,
+            attempt=0,
+            step_id=str(len(steps)),
+            name=request.name,
+            state=JobState.RUNNING,
+            start_at=self._controller.moment,
+            ntasks=request.ntasks,
+            nodes=("node1",),
+            tasks_per_node=(request.ntasks,),
+        )
+        steps.append(step)
+        return step
+
+    def is_terminal(self, handle: int) -> bool:
+        return self._controller.has_terminal
+
+    def detach(self, descriptors: Sequence[int]) -> None:
+        self._controller.note("detach", tuple(descriptors))
+
+    def of(self, job: Job) -> Sequence[Step]:
+        return self._controller.step_records.get(job.job_id, [])
+
+    def signal(self, job: Job, step_id: str, by: Owner, signal: int) -> None:
+        self._controller.note("signal_step", job.job_id, step_id, by.user_name, signal)
+
+    def cancel(self, job: Job, step_id: str, by: Owner) -> None:
+        self._controller.note("cancel_step", job.job_id, step_id, by.user_name)
+
+    def limit(self, job: Job, step_id: str, by: Owner, time_limit_s: float | None) -> None:
+        self._controller.note("limit_step", job.job_id, step_id, by.user_name, time_limit_s)
+
+
 class FakeController:
     """The queue as commands see it, without scheduler, database and engine."""
 
@@ -101,6 +149,7 @@ class FakeController:
         self.jobs: dict[int, Job] = {}
         self.step_records: dict[int, list[Step]] = {}
         self.reservations = FakeDesk()
+        self.steps = FakeStepDesk(self)
         self.lookout = FakeLookout(self)
         self.submissions: list[Submission] = []
         self.calls: list[tuple[Any, ...]] = []
@@ -139,7 +188,7 @@ class FakeController:
         return Statistics(since=self.moment)
 
     def reset_statistics(self) -> None:
-        self._note("reset_statistics")
+        self.note("reset_statistics")
 
     def host(self) -> Host:
         return Host("vm", "x86_64", "Linux")
@@ -198,17 +247,17 @@ class FakeController:
         return by.user_id in (0, job.owner.user_id)
 
     def check_keeper(self, by: Owner) -> None:
-        self._note("check_keeper", by)
+        self.note("check_keeper", by)
 
     def check_host(self, by: Owner, what: str) -> None:
-        self._note("check_host", by, what)
+        self.note("check_host", by, what)
 
     def change_book(self, change: BookChange) -> None:
         self.accounts = self.accounts.after(change)
         self.changes_of_book.append(change)
 
     def forget_usage(self, association_ids: Collection[int]) -> None:
-        self._note("forget_usage", set(association_ids))
+        self.note("forget_usage", set(association_ids))
 
     def transactions(self, since: float, until: float) -> Sequence[Transaction]:
         done = [each for change in self.changes_of_book for each in change.transactions]
@@ -247,9 +296,6 @@ class FakeController:
     def expected_starts(self, job_ids: Sequence[int]) -> Mapping[int, float]:
         return {}
 
-    def samples(self, job: Job) -> Mapping[str, Sequence[TaskSample]]:
-        return self.sampled.get(job.job_id, {})
-
     def cpu_frequency_khz(self) -> int:
         return 2_600_000
 
@@ -262,7 +308,7 @@ class FakeController:
     # Changing.
 
     def submit(self, submission: Submission) -> Job:
-        self._note("submit", submission)
+        self.note("submit", submission)
         job = self._job_of(submission)
         job.job_id, self.next_id = self.next_id, self.next_id + 1
         job.array_job_id = job.job_id if job.array is not None else 0
@@ -273,7 +319,7 @@ class FakeController:
         return job
 
     def try_submit(self, submission: Submission) -> TrialStart:
-        self._note("try_submit", submission)
+        self.note("try_submit", submission)
         job = self._job_of(submission)
         if self.admission.obstacle(job) is not None:
             raise Infeasible("Requested node configuration is not available")
@@ -281,97 +327,58 @@ class FakeController:
         return TrialStart(self.next_id - 1, self.moment, ("node1",), job.spec.cpus, job.partition)
 
     def cancel(self, ref: JobRef, by: Owner) -> None:
-        self._note("cancel", str(ref), by.user_name)
+        self.note("cancel", str(ref), by.user_name)
 
     def signal(self, ref: JobRef, by: Owner, signal: int, scope: str) -> None:
-        self._note("signal", str(ref), by.user_name, signal, scope)
+        self.note("signal", str(ref), by.user_name, signal, scope)
 
     def hold(self, ref: JobRef, by: Owner, *, as_user: bool = False) -> None:
-        self._note("hold", str(ref), by.user_name, as_user)
+        self.note("hold", str(ref), by.user_name, as_user)
 
     def release(self, ref: JobRef, by: Owner) -> None:
-        self._note("release", str(ref), by.user_name)
+        self.note("release", str(ref), by.user_name)
 
     def requeue(self, ref: JobRef, by: Owner, *, hold: bool = False, special: bool = False) -> None:
-        self._note("requeue", str(ref), by.user_name, hold, *(["special"] if special else []))
+        self.note("requeue", str(ref), by.user_name, hold, *(["special"] if special else []))
 
     def suspend(self, ref: JobRef, by: Owner) -> None:
-        self._note("suspend", str(ref), by.user_name)
+        self.note("suspend", str(ref), by.user_name)
 
     def resume(self, ref: JobRef, by: Owner) -> None:
-        self._note("resume", str(ref), by.user_name)
+        self.note("resume", str(ref), by.user_name)
 
     def update(self, ref: JobRef, by: Owner, changes: Mapping[str, object]) -> None:
-        self._note("update", str(ref), by.user_name, dict(changes))
+        self.note("update", str(ref), by.user_name, dict(changes))
 
     def update_node(self, name: str, by: Owner, state: str, reason: str) -> None:
-        self._note("update_node", name, by.user_name, state, reason)
+        self.note("update_node", name, by.user_name, state, reason)
 
     def crontab(self, user_id: int) -> str:
         return self.crontabs.get(user_id, "")
 
     def set_crontab(self, owner: Owner, text: str, submissions: Sequence[Submission]) -> None:
-        self._note("set_crontab", owner.user_name, text, tuple(submissions))
+        self.note("set_crontab", owner.user_name, text, tuple(submissions))
         self.crontabs[owner.user_id] = text
 
     def triggers(self) -> Sequence[Trigger]:
         return list(self.kept_triggers)
 
     def set_trigger(self, trigger: Trigger) -> None:
-        self._note("set_trigger", trigger)
+        self.note("set_trigger", trigger)
         if trigger.job_id and trigger.job_id not in self.jobs:
             raise UnknownJob(str(trigger.job_id))
         number = len(self.kept_triggers) + 1
         self.kept_triggers.append(msgspec.structs.replace(trigger, trigger_id=number))
 
     def clear_triggers(self, doomed: Sequence[Trigger], by: Owner) -> None:
-        self._note("clear_triggers", [each.trigger_id for each in doomed], by.user_name)
+        self.note("clear_triggers", [each.trigger_id for each in doomed], by.user_name)
         self.kept_triggers = [each for each in self.kept_triggers if each not in doomed]
 
     def update_partition(self, name: str, by: Owner, changes: Mapping[str, object]) -> None:
-        self._note("update_partition", name, by.user_name, dict(changes))
-
-    # Steps.
-
-    def create_step(self, job: Job, by: Owner, request: StepRequest) -> Step | None:
-        self._note("create_step", job.job_id, request)
-        if self.free_steps and not self.free_steps.pop(0):
-            return None
-        steps = self.step_records.setdefault(job.job_id, [])
-        step = Step(
-            job_id=job.job_id,
-            attempt=0,
-            step_id=str(len(steps)),
-            name=request.name,
-            state=JobState.RUNNING,
-            start_at=self.moment,
-            ntasks=request.ntasks,
-            nodes=("node1",),
-            tasks_per_node=(request.ntasks,),
-        )
-        steps.append(step)
-        return step
-
-    def is_terminal(self, handle: int) -> bool:
-        return self.has_terminal
-
-    def detach(self, descriptors: Sequence[int]) -> None:
-        self._note("detach", tuple(descriptors))
-
-    def steps(self, job: Job) -> Sequence[Step]:
-        return self.step_records.get(job.job_id, [])
-
-    def signal_step(self, job: Job, step_id: str, by: Owner, signal: int) -> None:
-        self._note("signal_step", job.job_id, step_id, by.user_name, signal)
-
-    def cancel_step(self, job: Job, step_id: str, by: Owner) -> None:
-        self._note("cancel_step", job.job_id, step_id, by.user_name)
-
-    def limit_step(self, job: Job, step_id: str, by: Owner, time_limit_s: float | None) -> None:
-        self._note("limit_step", job.job_id, step_id, by.user_name, time_limit_s)
+        self.note("update_partition", name, by.user_name, dict(changes))
 
     def finish_allocation(self, job: Job, code: int, signal: int) -> None:
-        self._note("finish_allocation", job.job_id, code, signal)
+        self.note("finish_allocation", job.job_id, code, signal)
         job.state = JobState.COMPLETED if (code, signal) == (0, 0) else JobState.FAILED
 
     # Beyond the protocol, for tests.
@@ -398,7 +405,7 @@ class FakeController:
         """Return the arguments of every call of a method."""
         return [call[1:] for call in self.calls if call[0] == method]
 
-    def _note(self, method: str, *arguments: Any) -> None:
+    def note(self, method: str, *arguments: Any) -> None:
         self.calls.append((method, *arguments))
         if method in self.refusals:
             raise self.refusals[method]

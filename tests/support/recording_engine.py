@@ -188,7 +188,7 @@ class Rooms:
     def step(self, job: Job, **said: Any) -> Any:
         """Ask for a step in a running job."""
         with self.queue.turn():
-            return self.control.create_step(job, job.owner, step_request(**said))
+            return self.control.steps.create(job, job.owner, step_request(**said))
 
     def schedule(self) -> None:
         """Let the scheduler wake once."""

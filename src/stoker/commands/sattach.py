@@ -75,7 +75,7 @@ def _step(ref: JobRef, controller: Controller) -> tuple[Job, Step] | None:
     except UnknownJob:
         return None
     for job in jobs:
-        for step in controller.steps(job) if job.allocation is not None else ():
+        for step in controller.steps.of(job) if job.allocation is not None else ():
             if step.step_id == ref.step and not step.end_at:
                 return job, step
     return None

@@ -181,13 +181,13 @@ class _Told:
 
     def _signal_step(self, ref: JobRef) -> None:
         job = self.controller.find(msgspec.structs.replace(ref, step=""))[0]
-        steps = {step.step_id: step for step in self.controller.steps(job)}
+        steps = {step.step_id: step for step in self.controller.steps.of(job)}
         if ref.step not in steps or steps[ref.step].end_at:
             raise UnknownJob(str(ref))
         if self.order.cancels_steps:
-            self.controller.cancel_step(job, ref.step, self.call.owner)
+            self.controller.steps.cancel(job, ref.step, self.call.owner)
         else:
-            self.controller.signal_step(job, ref.step, self.call.owner, self.order.signal)
+            self.controller.steps.signal(job, ref.step, self.call.owner, self.order.signal)
 
     def _say_failure(self, ref: JobRef, error: StokerError) -> None:
         code = code_of(error)

@@ -27,7 +27,8 @@ from stoker.core.units import (
     parse_job_ref,
 )
 from stoker.worker.call import Answer, Call
-from stoker.worker.controller import Controller, TaskSample
+from stoker.worker.controller import Controller
+from stoker.worker.stepdesk import TaskSample
 
 OPTIONS = (
     Option("allsteps", "a", help="show every step of the jobs, the batch script too"),
@@ -323,7 +324,7 @@ class _Question:
                 yield from [step for step in running if not step.is_batch][:1]
 
     def _of_job(self, job: Job) -> Iterator[_Running]:
-        samples = self._controller.samples(job)
+        samples = self._controller.steps.samples(job)
         held = job.allocation
         if held is not None and not job.spec.interactive:
             yield _Running(
@@ -335,7 +336,7 @@ class _Question:
                 lambda _: held.nodes[0],
                 self._frequency_khz,
             )
-        for step in self._controller.steps(job):
+        for step in self._controller.steps.of(job):
             if not step.end_at:
                 yield _Running(
                     f"{job.display_id}.{step.step_id}",

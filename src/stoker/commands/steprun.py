@@ -241,7 +241,7 @@ class StepRun:
 
     def _send(self, job: Job, step: Step, signal: int) -> None:
         try:
-            self._controller.signal_step(job, step.step_id, self._call.owner, signal)
+            self._controller.steps.signal(job, step.step_id, self._call.owner, signal)
         except StokerError:
             return  # It ended in the meantime, which is what we wait for.
 

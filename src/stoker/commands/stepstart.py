@@ -75,7 +75,8 @@ class StepStart:
         elif "bcast" in self._wishes.shown:
             request = yield from self._with_copy(job, request)
         request = yield from self._attached(job, request)
-        if "pty" in self._wishes.shown and not self._controller.is_terminal(request.descriptors[0]):
+        desk = self._controller.steps
+        if "pty" in self._wishes.shown and not desk.is_terminal(request.descriptors[0]):
             request = yield from self._without_terminal(job, request, words)
         return request, (yield from self._created(job, request))
 
@@ -98,7 +99,7 @@ class StepStart:
         node = job.allocation.nodes[0]
         target = self._wishes.shown["bcast"]
         if target == "set":
-            number = len(self._controller.steps(job))
+            number = len(self._controller.steps.of(job))
             target = f"slurm_bcast_{job.job_id}.{number}_{node}"
         target = posixpath.join(request.work_dir, target)
         for source in _candidates(self._call, request):
@@ -133,7 +134,7 @@ class StepStart:
         self, job: Job, request: StepRequest, words: Sequence[str]
     ) -> Generator[Request, Any, StepRequest]:
         """Return the request for a caller who has no terminal to give to the first task."""
-        self._controller.detach(request.descriptors)
+        self._controller.steps.detach(request.descriptors)
         yield Say(err=_NO_TERMINAL)
         del self._wishes.shown["pty"]
         plain = step_request(self._call, self._wishes, words, job, is_inside=self._is_inside)
@@ -145,7 +146,7 @@ class StepStart:
         try:
             return (yield from self._begun(job, request))
         except BaseException:
-            self._controller.detach(request.descriptors)
+            self._controller.steps.detach(request.descriptors)
             raise
 
     def _begun(self, job: Job, request: StepRequest) -> Generator[Request, Any, Step]:
@@ -171,7 +172,7 @@ class StepStart:
 
     def _create(self, job: Job, request: StepRequest) -> Step | None:
         try:
-            return self._controller.create_step(
+            return self._controller.steps.create(
                 as_it_stands(self._controller, job), self._call.owner, request
             )
         except StokerError as error:
@@ -179,9 +180,8 @@ class StepStart:
             raise OptionError(refusal("srun", what, error), exit_error(self._call)) from None
 
     def _wait_for_cpus(self, job: Job, within_s: float | None) -> Generator[Request, Any, None]:
-        ended = sum(
-            1 for step in self._controller.steps(as_it_stands(self._controller, job)) if step.end_at
-        )
+        steps = self._controller.steps.of(as_it_stands(self._controller, job))
+        ended = sum(1 for step in steps if step.end_at)
         try:
             yield UntilStepFree(job.job_id, ended, within_s)
         except Expired:

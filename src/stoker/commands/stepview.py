@@ -107,7 +107,7 @@ def step_views(job: Job, scene: Scene, controller: Controller) -> list[StepView]
     allocation = job.allocation
     per_cpu = allocation.memory_mib // max(1, allocation.cpus) if allocation else 0
     script = [] if job.spec.interactive else [None]
-    numbered = [step for step in controller.steps(job) if not step.state.has_ended]
+    numbered = [step for step in controller.steps.of(job) if not step.state.has_ended]
     return [StepView(job, scene, step, per_cpu) for step in [*script, *numbered]]
 
 

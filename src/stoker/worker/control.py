@@ -13,9 +13,9 @@ from pathlib import Path
 
 from stoker.core.accounts import Book, BookChange, Transaction
 from stoker.core.enums import HOLDING, JobState
-from stoker.core.errors import Infeasible, InvalidSpec, UnknownJob
+from stoker.core.errors import Infeasible
 from stoker.core.machine import Machine
-from stoker.core.models import Allocation, Job, Owner, Partition, Step
+from stoker.core.models import Allocation, Job, Owner, Partition
 from stoker.core.notices import Trigger
 from stoker.core.repository import Repository
 from stoker.core.units import JobRef, parse_licenses
@@ -27,7 +27,7 @@ from stoker.worker.accounts import AccountKeeper
 from stoker.worker.admission import Admission
 from stoker.worker.changes import Changes
 from stoker.worker.configuration import Place, slurm_configuration
-from stoker.worker.controller import Host, NodeStatus, TaskSample, TrialStart
+from stoker.worker.controller import Host, NodeStatus, TrialStart
 from stoker.worker.crontabs import CrontabKeeper
 from stoker.worker.history import HistoryQuery, Record
 from stoker.worker.intake import Intake
@@ -37,13 +37,14 @@ from stoker.worker.nodes import NodeKeeper
 from stoker.worker.past import RecentPast, records_of
 from stoker.worker.priorities import Priorities
 from stoker.worker.queue import JobQueue
-from stoker.worker.requests import StepRequest, Submission
+from stoker.worker.requests import Submission
 from stoker.worker.reservationdesk import ReservationDesk
 from stoker.worker.samples import cpu_frequency_khz
-from stoker.worker.sampling import Sampler
 from stoker.worker.scheduler import ResourceScheduler
 from stoker.worker.selection import Selection
 from stoker.worker.statistics import Statistics, clock_latency_us
+from stoker.worker.stepcounter import StepCounter
+from stoker.worker.stepdesk import StepDesk
 from stoker.worker.steps import StepKeeper
 from stoker.worker.tokens import Tokens
 from stoker.worker.triggers import TriggerKeeper
@@ -88,6 +89,7 @@ class Control:
         self._steps = steps
         self._nodes = nodes
         self.reservations = reservations
+        self.steps: StepDesk = StepCounter(queue, repository, admission, steps)
         self.lookout: Lookout = Looking(queue, repository, scheduler, self._recent_since)
         self._tokens = tokens
         self._scheduler = scheduler
@@ -97,7 +99,6 @@ class Control:
         self._usage = usage
         self._priorities = priorities
         self.rights = admission.rights
-        self._sampler = Sampler(is_shared=admission.settings.shared)
         self._machine: Machine = admission.machine
         self._started_at = queue.now()
         scheduler.statistics.since = self._started_at
@@ -382,64 +383,9 @@ class Control:
         """Change a partition until the next start."""
         self._updates.update_partition(self._queue.current, name, by, changes)
 
-    # Steps.
-
-    def create_step(self, job: Job, by: Owner, request: StepRequest) -> Step | None:
-        """Begin a step in a running job; None if its CPUs are busy with other steps."""
-        job = self._queue.table.get(job.job_id) or job
-        self.rights.check_owner(job, by)
-        if (step := self._steps.known(job, request.key)) is not None:
-            self._steps.detach(request.descriptors)
-            return step
-        if job.allocation is None or job.ending is not None:
-            raise InvalidSpec(
-                f"cannot begin a step in job {job.display_id}: it does not run",
-                "ESLURM_ALREADY_DONE",
-            )
-        return self._steps.create(self._queue.current, job, request)
-
-    def is_terminal(self, handle: int) -> bool:
-        """Return whether the standard output that was attached is a terminal."""
-        return self._steps.is_terminal(handle)
-
-    def detach(self, descriptors: Sequence[int]) -> None:
-        """Let go of what was attached for a step that will not begin."""
-        self._steps.detach(descriptors)
-
-    def steps(self, job: Job) -> Sequence[Step]:
-        """Return the steps of the job's present attempt, by number."""
-        if job.state.has_ended:
-            return self._repository.steps([job.job_id])
-        return self._steps.steps(job)
-
-    def samples(self, job: Job) -> Mapping[str, Sequence[TaskSample]]:
-        """Return by step what the tasks of a running job use now."""
-        return self._sampler.samples(job)
-
     def cpu_frequency_khz(self) -> int:
         """Return how fast the machine's cores are at this moment."""
         return cpu_frequency_khz()
-
-    def signal_step(self, job: Job, step_id: str, by: Owner, signal: int) -> None:
-        """Send a signal to every task of a step."""
-        self._steps.signal(self._queue.current, self._open_step(job, step_id, by), signal)
-
-    def cancel_step(self, job: Job, step_id: str, by: Owner) -> None:
-        """Kill every task of a step; who had it done is on record."""
-        self._steps.cancel(self._queue.current, self._open_step(job, step_id, by), by)
-
-    def limit_step(self, job: Job, step_id: str, by: Owner, time_limit_s: float | None) -> None:
-        """Change a step's time limit, counted from its start."""
-        step = self._open_step(job, step_id, by)
-        self._steps.limit(self._queue.current, job, step, time_limit_s)
-
-    def _open_step(self, job: Job, step_id: str, by: Owner) -> Step:
-        """Return a step that has not ended, for somebody who may change its job."""
-        self.rights.check_change(job, by)
-        step = self._steps.step(job.job_id, step_id)
-        if step is None or step.end_at:
-            raise UnknownJob(f"{job.display_id}.{step_id}")
-        return step
 
     def finish_allocation(self, job: Job, code: int, signal: int) -> None:
         """End an interactive job whose command has ended with this exit status."""

@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from stoker.core.accounts import Book, BookChange, Transaction
-from stoker.core.models import Allocation, Job, Node, Owner, Partition, Step
+from stoker.core.models import Allocation, Job, Node, Owner, Partition
 from stoker.core.notices import Trigger
 from stoker.core.units import JobRef
 from stoker.scheduling.fairshare import Standing
@@ -20,10 +20,11 @@ from stoker.scheduling.priority import Factors, Weights
 from stoker.scheduling.snapshot import Shape
 from stoker.worker.history import HistoryQuery, Record
 from stoker.worker.lookout import Lookout
-from stoker.worker.requests import StepRequest, Submission
+from stoker.worker.requests import Submission
 from stoker.worker.reservationdesk import ReservationDesk
 from stoker.worker.rights import Rights
 from stoker.worker.statistics import Statistics
+from stoker.worker.stepdesk import StepDesk
 
 
 class NodeStatus(msgspec.Struct, frozen=True):
@@ -58,22 +59,6 @@ class Host(msgspec.Struct, frozen=True):
     started_at: float = 0.0
 
 
-class TaskSample(msgspec.Struct, frozen=True):
-    """What the processes of one task of a running step use at this moment, added up.
-
-    ``pages`` are major faults; bytes are those of read(2) and write(2), whatever was behind them.
-    """
-
-    task: int
-    pids: tuple[int, ...]
-    cpu_s: float
-    rss_kib: int
-    size_kib: int
-    pages: int
-    read_bytes: int
-    written_bytes: int
-
-
 class TrialStart(msgspec.Struct, frozen=True):
     """When and where a job would start that was not submitted; the id is used up, as in Slurm."""
 
@@ -85,9 +70,10 @@ class TrialStart(msgspec.Struct, frozen=True):
 
 
 class Controller(Protocol):
-    """Seen by commands; ``reservations`` are a desk of their own, long lists a `Lookout`'s."""
+    """Seen by commands; reservations, steps and long lists have desks of their own."""
 
     reservations: ReservationDesk
+    steps: StepDesk
     lookout: Lookout
 
     @property
@@ -352,47 +338,8 @@ class Controller(Protocol):
         """
         ...
 
-    # Steps.
-
-    def create_step(self, job: Job, by: Owner, request: StepRequest) -> Step | None:
-        """Begin a step in a running job of theirs; None if its CPUs are busy with other steps.
-
-        Raises:
-            NotAllowed: It is another's; root may not, either: a step gets its caller's terminal.
-            InvalidSpec: The step can never fit into the allocation.
-        """
-        ...
-
-    def is_terminal(self, handle: int) -> bool:
-        """Return whether the standard output that was attached is a terminal."""
-        ...
-
-    def detach(self, descriptors: Sequence[int]) -> None:
-        """Let go of what was attached for a step that will not begin, by handle."""
-        ...
-
-    def steps(self, job: Job) -> Sequence[Step]:
-        """Return the steps of the job's present attempt, by number."""
-        ...
-
-    def samples(self, job: Job) -> Mapping[str, Sequence[TaskSample]]:
-        """Return by step what the tasks of a running job use now; the script is ``batch``."""
-        ...
-
     def cpu_frequency_khz(self) -> int:
         """Return how fast the machine's cores are at this moment; 0 if nobody can tell."""
-        ...
-
-    def signal_step(self, job: Job, step_id: str, by: Owner, signal: int) -> None:
-        """Send a signal to every task of a step. Raises UnknownJob, NotAllowed."""
-        ...
-
-    def cancel_step(self, job: Job, step_id: str, by: Owner) -> None:
-        """Kill every task of a step; who had it done is on record. Raises as `signal_step`."""
-        ...
-
-    def limit_step(self, job: Job, step_id: str, by: Owner, time_limit_s: float | None) -> None:
-        """Change a step's time limit, counted from its start. Raises as `signal_step`."""
         ...
 
     def finish_allocation(self, job: Job, code: int, signal: int) -> None:

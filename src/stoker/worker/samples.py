@@ -16,7 +16,7 @@ from typing import Final
 
 from stoker.core.models import BATCH
 from stoker.core.processes import TOKEN_VARIABLE
-from stoker.worker.controller import TaskSample
+from stoker.worker.stepdesk import TaskSample
 
 _PAGE_KIB: Final = os.sysconf("SC_PAGE_SIZE") // 1024
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")

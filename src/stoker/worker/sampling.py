@@ -16,8 +16,8 @@ from queue import Empty, SimpleQueue
 from typing import Final, TypeAlias
 
 from stoker.core.models import Job
-from stoker.worker.controller import TaskSample
 from stoker.worker.samples import samples_of
+from stoker.worker.stepdesk import TaskSample
 
 _ROOT: Final = 0
 _LOOK_S: Final = 0.5

@@ -15,7 +15,7 @@ from stoker.core.errors import UnknownJob
 from stoker.core.models import Job, Step
 from stoker.core.units import JobRef
 from stoker.worker.call import Answer, Call
-from stoker.worker.controller import TaskSample
+from stoker.worker.stepdesk import TaskSample
 from support.recorded_cluster import ALICE, BOB, RecordedCluster
 
 ROOM = Path(__file__).resolve().parents[3]
@@ -32,6 +32,11 @@ SAMPLES = {
 class RunningCluster(RecordedCluster):
     """Knows jobs by name, and their steps."""
 
+    @property
+    def steps(self) -> RunningCluster:
+        """Return itself: it is its own desk for steps."""
+        return self
+
     def find(self, ref: JobRef) -> Sequence[Job]:
         found = [record.job for record in self.records if record.job.job_id == ref.job_id]
         if not found:
@@ -40,7 +45,7 @@ class RunningCluster(RecordedCluster):
             job.allocation = next(iter(self._record(job).attempts), None)
         return found
 
-    def steps(self, job: Job) -> Sequence[Step]:
+    def of(self, job: Job) -> Sequence[Step]:
         return [
             msgspec.structs.replace(step, tasks_per_node=(step.ntasks,))
             for step in self._record(job).steps

@@ -23,7 +23,7 @@ def with_step(
     controller = controller or FakeController()
     job = controller.start(controller.add(controller.next_id, spec={"ntasks": ntasks}))
     request = StepRequest(name="a", argv=("a",), environment=(), work_dir="/", ntasks=ntasks)
-    step = controller.create_step(job, job.owner, request)
+    step = controller.steps.create(job, job.owner, request)
     assert step is not None
     for name, value in fields.items():
         setattr(step, name, value)

@@ -6,7 +6,7 @@ import pytest
 
 from stoker.commands.scontrol import scontrol
 from stoker.core.errors import NotAllowed
-from stoker.worker.controller import TaskSample
+from stoker.worker.stepdesk import TaskSample
 from support.controller import Heard, call_of, converse
 from support.recorded_queue import RecordedQueue, at, queue_of_steps
 

@@ -18,6 +18,7 @@ from stoker.core.notices import Trigger
 from stoker.core.settings import Settings
 from stoker.worker.control import Control
 from stoker.worker.rights import Rights
+from stoker.worker.stepcounter import StepCounter
 from support.controller import first_book
 from support.recording_engine import ALICE, BOB, ROOT, Rooms, ref, step_request, submission
 
@@ -66,10 +67,10 @@ _JOB: Final[dict[str, Ask]] = {
         rooms.control.resume(ref(job.job_id), by),
     ),
     "update": lambda rooms, job, by: rooms.control.update(ref(job.job_id), by, {"comment": "x"}),
-    "signal_step": lambda rooms, job, by: rooms.control.signal_step(job, "0", by, 10),
-    "cancel_step": lambda rooms, job, by: rooms.control.cancel_step(job, "0", by),
-    "limit_step": lambda rooms, job, by: rooms.control.limit_step(job, "0", by, 60.0),
-    "create_step": lambda rooms, job, by: rooms.control.create_step(
+    "signal_step": lambda rooms, job, by: rooms.control.steps.signal(job, "0", by, 10),
+    "cancel_step": lambda rooms, job, by: rooms.control.steps.cancel(job, "0", by),
+    "limit_step": lambda rooms, job, by: rooms.control.steps.limit(job, "0", by, 60.0),
+    "create_step": lambda rooms, job, by: rooms.control.steps.create(
         job, by, step_request(overlap=True)
     ),
     "set_trigger": lambda rooms, job, by: rooms.control.set_trigger(_trigger(job.job_id, by)),
@@ -107,7 +108,7 @@ _MAY: Final = {
 _JUDGED_ELSEWHERE: Final = {
     "abandon": "a caller's own key",
     "change_book": "sacctmgr",
-    "detach": "a caller's own descriptors",
+    "detach_step": "a caller's own descriptors",
     "finish_allocation": "a caller's own allocation",
     "forget_usage": "sacctmgr",
     "issue_token": "scontrol token",
@@ -121,12 +122,11 @@ _JUDGED_ELSEWHERE: Final = {
 _LOOKING: Final = {
     "active_jobs", "book", "cluster_name", "configuration", "cpu_frequency_khz", "crontab",
     "environment", "expected_starts", "find", "full_name", "group_id", "history", "home_of", "host",
-    "is_terminal",
     "last_allocations", "licenses", "names_directory",
     "nodes", "now", "owner_named", "partitions", "priorities_at", "priority_factors",
-    "priority_weights", "reason", "recent_jobs", "recorded_jobs", "samples",
-    "script", "shape", "standings", "statistics", "steps", "token_user", "transactions",
-    "triggers", "user_id",
+    "priority_weights", "reason", "recent_jobs", "recorded_jobs",
+    "script", "shape", "standings", "statistics", "token_user", "transactions",
+    "triggers", "user_id", "is_terminal_step", "of_step", "samples_step",
 }  # fmt: skip
 
 
@@ -149,6 +149,8 @@ def _with_people(rooms: Rooms) -> None:
 
 def test_every_method_of_the_controller_is_in_the_table():
     methods = {name for name, _ in inspect.getmembers(Control) if not name.startswith("_")}
+    steps = {name for name, _ in inspect.getmembers(StepCounter) if not name.startswith("_")}
+    methods |= {f"{name}_step" for name in steps}
     asked = _JOB.keys() - {"node trigger", "check_keeper", "check_host"}
     assert methods == _LOOKING | _JUDGED_ELSEWHERE.keys() | asked
 

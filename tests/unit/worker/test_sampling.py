@@ -36,8 +36,8 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_ones_own_processes_are_looked_at_in_place(make_rooms: Any, looks: Any) -> None:
     rooms: Rooms = make_rooms(follow_depth_max=0)
     looked, _ = looks
-    assert rooms.control.samples(rooms.running()) == {"batch": ()}
-    assert rooms.control.samples(rooms.submit(hold=True)) == {}
+    assert rooms.control.steps.samples(rooms.running()) == {"batch": ()}
+    assert rooms.control.steps.samples(rooms.submit(hold=True)) == {}
     assert looked == [()]
 
 

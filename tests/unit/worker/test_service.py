@@ -145,7 +145,7 @@ def test_a_step_that_was_told_to_end_is_told_to_who_heeds_that(rooms, service):
     heeding = UntilStepEnded(job.job_id, "0", heeds_ending=True)
     assert outcome(rooms, service, heeding) is None
     with rooms.queue.turn():
-        rooms.control.signal_step(job, "0", ALICE, 15)
+        rooms.control.steps.signal(job, "0", ALICE, 15)
     assert outcome(rooms, service, heeding).is_ending
     assert outcome(rooms, service, UntilStepEnded(job.job_id, "0")) is None
 

@@ -149,7 +149,7 @@ def test_a_script_may_begin_a_step_before_its_own_start_was_heard_of(rooms):
 def test_a_step_that_cannot_be_described_is_not_begun(rooms, job, monkeypatch):
     monkeypatch.setattr("stoker.worker.taskunits.step_variables", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError), rooms.queue.turn():
-        rooms.control.create_step(job, ALICE, step_request())
+        rooms.control.steps.create(job, ALICE, step_request())
     assert rooms.worker.steps.steps(job) == []
 
 
@@ -200,7 +200,8 @@ def test_an_output_is_a_terminal_or_none(rooms, job, descriptors, monkeypatch, i
     outputs = [(descriptors[0], each, descriptors[2]) for each in (terminal, descriptors[1])]
     handed = [Cloakroom().take(ALICE.user_id, each) for each in outputs]
     handles = [rooms.worker.steps.attach(Attach(job.job_id), each) for each in handed]
-    assert [rooms.control.is_terminal(handle) for handle in (*handles, 99)] == [True, False, False]
+    are_terminals = map(rooms.control.steps.is_terminal, (*handles, 99))
+    assert list(are_terminals) == [True, False, False]
     os.close(main)
     os.close(terminal)
 
@@ -305,10 +306,10 @@ def test_a_job_that_ends_takes_its_steps_along(rooms, job):
 def test_who_cancels_a_step_is_named(rooms, job):
     step = rooms.step(job)
     with rooms.queue.turn():
-        rooms.control.signal_step(job, "0", ALICE, 10)
+        rooms.control.steps.signal(job, "0", ALICE, 10)
     assert recorded(rooms, job)[0].ended_by == -1
     with rooms.queue.turn():
-        rooms.control.cancel_step(job, "0", ROOT)
+        rooms.control.steps.cancel(job, "0", ROOT)
     assert rooms.engine.asked("signal_unit") == [("1.0.0.0", 10), ("1.0.0.0", 9)]
     end_step(rooms, step, signal=9)
     assert recorded(rooms, job)[0].ended_by == ROOT.user_id
@@ -320,7 +321,7 @@ def test_who_signals_a_step_is_not_named_and_term_is_told_to_its_srun(
 ):
     rooms.step(job)
     with rooms.queue.turn():
-        rooms.control.signal_step(job, "0", ALICE, number)
+        rooms.control.steps.signal(job, "0", ALICE, number)
     (step,) = recorded(rooms, job)
     assert (step.ended_by, step.is_ending) == (-1, is_ending)
 
@@ -336,7 +337,7 @@ def test_a_step_whose_own_time_is_over_is_late_and_one_whose_jobs_is_was_cancell
 def test_a_steps_limit_may_change(rooms, job):
     rooms.step(job, ntasks=2)
     with rooms.queue.turn():
-        rooms.control.limit_step(job, "0", ALICE, 180.0)
+        rooms.control.steps.limit(job, "0", ALICE, 180.0)
     assert recorded(rooms, job)[0].time_limit_s == 180.0
     assert rooms.engine.asked("limit_unit") == [("1.0.0.0", 180.0), ("1.0.0.1", 180.0)]
 
@@ -359,7 +360,7 @@ def test_a_step_that_has_ended_takes_no_signal(rooms, job):
     step = rooms.step(job)
     end_step(rooms, step)
     with pytest.raises(UnknownJob, match=r"cannot find job 1\.0"), rooms.queue.turn():
-        rooms.control.signal_step(job, "0", ALICE, 9)
+        rooms.control.steps.signal(job, "0", ALICE, 9)
 
 
 # After a restart.

@@ -17,7 +17,7 @@ from stoker.core.errors import UnknownJob
 from stoker.core.models import BATCH, Job
 from stoker.core.units import JobRef, NotationError, parse_job_ref
 from stoker.worker.call import Answer
-from stoker.worker.controller import TaskSample
+from stoker.worker.stepdesk import TaskSample
 
 _HEADING = f"{'PID':<8} {'JOBID':<8} {'STEPID':<8} {'LOCALID':<7} GLOBALID"
 
@@ -64,10 +64,10 @@ def _listed(rows: Iterable[str]) -> Answer:
 
 def _rows(line: Line, job: Job, step_id: str, node: str) -> Iterator[str]:
     """Yield the rows of a job's processes, or of one step's."""
-    samples = line.controller.samples(job)
+    samples = line.controller.steps.samples(job)
     if step_id in ("", BATCH):
         yield from _rows_of_script(job, samples.get(BATCH, ()), node)
-    for step in reversed(line.controller.steps(job)):
+    for step in reversed(line.controller.steps.of(job)):
         if step.end_at or step_id not in ("", step.step_id):
             continue
         own: list[str] = []

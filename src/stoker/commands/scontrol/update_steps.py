@@ -53,14 +53,14 @@ def _limit(line: Line, job_id: int, step_id: str | None, text: str) -> None:
     """Set the limit of a step, or of all of a job's."""
     job = line.controller.find(JobRef(job_id))[0]
     for step in _open_steps(line, job, step_id):
-        line.controller.limit_step(job, step.step_id, line.call.owner, _time_limit(text, step))
+        line.controller.steps.limit(job, step.step_id, line.call.owner, _time_limit(text, step))
 
 
 def _open_steps(line: Line, job: Job, step_id: str | None) -> Sequence[Step]:
     """Return the steps that are meant and have not ended."""
     if job.state.has_ended or job.allocation is None:
         raise UnknownJob(str(job.job_id))
-    steps = [step for step in line.controller.steps(job) if not step.end_at]
+    steps = [step for step in line.controller.steps.of(job) if not step.end_at]
     if step_id is None:
         return steps
     if found := [step for step in steps if step.step_id == step_id]:
