@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from errno import EBADF
@@ -42,6 +41,7 @@ from stoker.worker.call import (
     WriteFile,
 )
 from stoker.worker.connection import Connection
+from stoker.worker.parking import Parking
 from stoker.worker.shares import Shares
 from stoker.worker.talk import CallTalk, RpcTalk, Service, Talk
 
@@ -66,14 +66,13 @@ class Conductor:
         turn_s: float,
     ) -> None:
         self._retry_at = 0.0
-        self._deadlines: dict[Talk, float] = {}
         self._service = service
         self._shares = shares
         self._clock = clock
         self._retry_s = retry_s
         self._turn_s = turn_s
         self._talks: dict[Connection, Talk] = {}
-        self._parked: defaultdict[int, set[Talk]] = defaultdict(set)
+        self._parking = Parking()
         self._woken: dict[Talk, None] = {}
         self._left: list[Talk] = []
         self._postponed: tuple[list[Talk], list[Talk]] = ([], [])
@@ -82,7 +81,7 @@ class Conductor:
     @property
     def next_at(self) -> float:
         """Return when something is to be taken up, on the monotonic clock; 0: nothing is."""
-        times = [self._retry_at, *self._deadlines.values()]
+        times = [self._retry_at, *self._parking.deadlines()]
         return min(filter(None, times), default=0.0)
 
     @property
@@ -94,13 +93,13 @@ class Conductor:
         """Whether a conversation is under way on *connection*."""
         return connection in self._talks
 
-    def is_awaited(self, job_id: int) -> bool:
-        """Whether anybody waits for this job; may be asked from any thread."""
-        return job_id in self._parked
+    def awaited(self, job_ids: Iterable[int]) -> list[int]:
+        """Return those of these jobs for which anybody waits; may be asked from any thread."""
+        return self._parking.awaited(job_ids)
 
     def wake(self, job_id: int) -> None:
         """Look again, in the next turn, at those who wait for this job."""
-        self._woken |= dict.fromkeys(self._parked.get(job_id, ()))
+        self._woken |= dict.fromkeys(self._parking.waiting_for(job_id))
 
     def leave(self, connection: Connection) -> None:
         """Clean up, in the next turn, what a client that went away has left."""
@@ -110,7 +109,7 @@ class Conductor:
 
     def take_up(self, now: float) -> None:
         """Take up what was put off, and those who have waited long enough, if it is time."""
-        self._woken |= dict.fromkeys(talk for talk, at in self._deadlines.items() if at <= now)
+        self._woken |= dict.fromkeys(self._parking.over(now))
         if not self._retry_at or now < self._retry_at:
             return
         self._retry_at = 0.0
@@ -125,8 +124,7 @@ class Conductor:
         for talk in [*self._talks.values(), *self._left]:
             talk.close()
         self._talks.clear()
-        self._parked.clear()
-        self._deadlines.clear()
+        self._parking.clear()
         return connections
 
     # --- A turn.
@@ -268,14 +266,14 @@ class Conductor:
                 self._drive(talk, partial(self._give_descriptors, talk, request))
             case b"S", RunProgram():
                 end = ProgramEnd(*decode_ending(frame.payload))
-                self._unpark(talk)
+                self._parking.take(talk)
                 self._drive(talk, lambda: talk.send(end))
             case b"S", (CopyFile() | WriteFile()) as request:
                 errno = decode_ending(frame.payload)[2]
                 self._drive(talk, partial(_say_written, talk, request, errno))
             case b"I", UntilEnded() | UntilStarted() | UntilStepFree() | UntilStepEnded():
                 signal = decode_number(frame.payload)
-                self._unpark(talk)
+                self._parking.take(talk)
                 self._drive(talk, lambda: talk.throw(Interrupted(signal)))
             case ((b"F" | b"D" | b"S"), _):
                 raise WireError(f"cannot take a frame of type {frame.kind!r}: nobody asked for it")
@@ -296,12 +294,12 @@ class Conductor:
         if not isinstance(talk.request, Until):
             return
         outcome = self._outcome_or_error(talk.request)
-        deadline = self._deadlines.get(talk)
+        deadline = self._parking.deadline_of(talk)
         if outcome is None and deadline is not None and deadline <= time.monotonic():
             outcome = Expired()
-        self._unpark(talk)
+        self._parking.take(talk)
         if outcome is None:
-            self._park(talk, self._service.awaited(talk.request), deadline)
+            self._parking.put(talk, self._service.awaited(talk.request), deadline)
             return
         self._touched[talk] = None
         if isinstance(outcome, Exception):
@@ -312,7 +310,7 @@ class Conductor:
     def _look_at_program(self, talk: Talk, request: RunProgram) -> None:
         """Have the caller signal its program, once, if the job is over with which it is to end."""
         if talk.awaited and self._service.is_ending(request.ends_with):
-            self._unpark(talk)
+            self._parking.take(talk)
             self._touched[talk] = None
             talk.signal_program(request.kill_signal)
 
@@ -356,10 +354,10 @@ class Conductor:
                 return outcome
             within_s = request.within_s
             deadline = None if within_s is None else time.monotonic() + within_s
-            self._park(talk, self._service.awaited(request), deadline)
+            self._parking.put(talk, self._service.awaited(request), deadline)
         talk.wait(request)
         if isinstance(request, RunProgram) and request.kill_signal:
-            self._park(talk, [request.ends_with], None)
+            self._parking.put(talk, [request.ends_with], None)
             self._look_at_program(talk, request)
         return _WAITS
 
@@ -374,24 +372,8 @@ class Conductor:
             return talk.throw(error)
         return talk.send(handle)
 
-    def _park(self, talk: Talk, job_ids: Iterable[int], deadline: float | None) -> None:
-        """Let the conversation be woken by changes of these jobs, or by its deadline."""
-        if deadline is not None:
-            self._deadlines[talk] = deadline
-        talk.awaited = tuple(job_ids)
-        for job_id in talk.awaited:
-            self._parked[job_id].add(talk)
-
-    def _unpark(self, talk: Talk) -> None:
-        for job_id in talk.awaited:
-            self._parked[job_id].discard(talk)
-            if not self._parked[job_id]:
-                del self._parked[job_id]
-        talk.awaited = ()
-        self._deadlines.pop(talk, None)
-
     def _forget(self, talk: Talk) -> None:
-        self._unpark(talk)
+        self._parking.take(talk)
         self._woken.pop(talk, None)
         if self._talks.get(talk.connection) is talk:
             del self._talks[talk.connection]

@@ -120,8 +120,7 @@ class Server:
         Call it when that is on record and the queue's lock is let go: who has looked before will
         have been parked by then, and nobody else needs to be woken.
         """
-        awaited = [job_id for job_id in job_ids if self._conductor.is_awaited(job_id)]
-        if awaited:
+        if awaited := self._conductor.awaited(job_ids):
             self._changed_ids.extend(awaited)
             self._wake()
 
