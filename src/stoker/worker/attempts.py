@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from os import urandom
 from typing import Final
 
-from stoker.core.models import Allocation, Job
+from stoker.core.models import BATCH, Allocation, Job
+from stoker.engines.base import group_key, unit_key
 
 _TOKEN_SIZE: Final = 8
 _TOKENS_DRAWN: Final = 128
@@ -19,6 +20,11 @@ def attempt_of(job: Job) -> Allocation:
     """Return what a job holds, or is about to hold; there is something."""
     assert job.allocation is not None, f"job {job.job_id} has no allocation"
     return job.allocation
+
+
+def batch_key(attempt: Allocation) -> str:
+    """Return the engine's key of what the attempt itself runs: its script, or its command."""
+    return unit_key(group_key(attempt.job_id, attempt.attempt), BATCH)
 
 
 def new_tokens() -> Iterator[str]:

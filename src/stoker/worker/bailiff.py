@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from stoker.core.enums import AllocationState
-from stoker.core.models import BATCH, Allocation, Job
-from stoker.engines.base import Ended, Engine, EngineEvent, Listener, Lost, UnitKey, group_key
+from stoker.core.models import Allocation, Job
+from stoker.engines.base import Ended, Engine, EngineEvent, Listener, Lost, group_key
+from stoker.worker.attempts import batch_key
 from stoker.worker.daemon import DaemonThread
 from stoker.worker.ledger import Ledger
 from stoker.worker.outcomes import why
@@ -147,7 +148,7 @@ class Bailiff(DaemonThread):
                 if step.startswith(f"{job.job_id}.{allocation.attempt}."):
                     yield Lost(step)
             return
-        key = str(UnitKey(job.job_id, allocation.attempt, BATCH))
+        key = batch_key(allocation)
         if allocation.state is AllocationState.RESERVED:
             # Whether it was begun nobody can tell who is to be believed.
             yield Lost(key)

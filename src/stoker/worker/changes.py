@@ -14,10 +14,10 @@ from signal import SIGCONT, SIGSTOP
 from stoker.core.enums import ONGOING, REQUEUES, Hold, JobState, Reason
 from stoker.core.errors import NotAllowed, UnknownJob
 from stoker.core.lifecycle import Event, next_state
-from stoker.core.models import BATCH, Job, Owner
+from stoker.core.models import Job, Owner
 from stoker.core.units import JobRef, TaskSet
-from stoker.engines.base import Engine, UnitKey, group_key
-from stoker.worker.attempts import count_pause
+from stoker.engines.base import Engine, group_key
+from stoker.worker.attempts import attempt_of, batch_key, count_pause
 from stoker.worker.ledger import Ledger
 from stoker.worker.outcomes import command_ended, on_request, why
 from stoker.worker.queue import Turn
@@ -207,8 +207,7 @@ class Changes:
         turn.touch(job)
         if job.state is JobState.PENDING and job.hold is not Hold.NONE:
             # It is reserved: if it can still be taken back, it waits held.
-            assert job.allocation is not None
-            key = str(UnitKey(job.job_id, job.allocation.attempt, BATCH))
+            key = batch_key(attempt_of(job))
             turn.afterwards(partial(self._engine.withdraw, [key]))
         else:
             job.reason = _HELD[job.hold]

@@ -18,10 +18,11 @@ from stoker.core.database import Database
 from stoker.core.enums import AllocationState
 from stoker.core.errors import StokerError
 from stoker.core.messages import Finding
-from stoker.core.models import BATCH, Job
+from stoker.core.models import Job
 from stoker.core.processes import ProcessIdentity
 from stoker.core.repository import Repository
-from stoker.engines.base import Engine, Evidence, UnitKey, parse_key
+from stoker.engines.base import Engine, Evidence, parse_key
+from stoker.worker.attempts import batch_key
 from stoker.worker.ledger import Ledger
 
 _CONTAINED = "each job has a control group: nothing of it outlives its end"
@@ -124,7 +125,7 @@ def _jobs(ledger: Ledger, evidence: Evidence) -> Iterator[str]:
         # One that was reserved in this very turn is launched at its end.
         if job.allocation is None or job.spec.interactive or job.job_id in _changed(ledger):
             continue
-        key = str(UnitKey(job.job_id, job.allocation.attempt, BATCH))
+        key = batch_key(job.allocation)
         if key not in known:
             yield f"job {job.job_id} is {_standing(job)}, but the engine does not know it"
 

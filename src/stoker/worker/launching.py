@@ -20,13 +20,12 @@ from stoker.engines.base import (
     Failed,
     Recipe,
     Unit,
-    UnitKey,
     Warn,
     group_key,
     unit_key,
 )
 from stoker.worker.admission import Admission
-from stoker.worker.attempts import attempt_of
+from stoker.worker.attempts import attempt_of, batch_key
 from stoker.worker.environment import TASK_PID, BatchVariables
 from stoker.worker.failpoints import hit
 from stoker.worker.queue import Turn
@@ -240,7 +239,7 @@ def _failure(job: Job, step: str, error: Exception) -> Failed:
     allocation = attempt_of(job)
     trouble = error if isinstance(error, OSError) else OSError()
     return Failed(
-        key=str(UnitKey(job.job_id, allocation.attempt, BATCH)),
+        key=batch_key(allocation),
         step=step,
         errno=trouble.errno or 0,
         message=trouble.strerror or str(error) or type(error).__name__,

@@ -15,8 +15,8 @@ from time import perf_counter
 from typing import Any, Final, NamedTuple
 
 from stoker.core.enums import JobState, Reason
-from stoker.core.models import BATCH, FOREVER, Job, NodeShare
-from stoker.engines.base import Engine, UnitKey
+from stoker.core.models import FOREVER, Job, NodeShare
+from stoker.engines.base import Engine
 from stoker.scheduling.forecast import forecast, foresee
 from stoker.scheduling.licenses import Licenses
 from stoker.scheduling.placement import place
@@ -25,6 +25,7 @@ from stoker.scheduling.policy import Order
 from stoker.scheduling.quotas import Quotas
 from stoker.scheduling.reservations import Fences
 from stoker.scheduling.snapshot import Allowance, Queue, Running, Shape, Snapshot, Waiting
+from stoker.worker.attempts import attempt_of, batch_key
 from stoker.worker.clockset import ClockWatch
 from stoker.worker.launching import Launcher
 from stoker.worker.ledger import Ledger
@@ -390,9 +391,4 @@ class ResourceScheduler:
             for job in overdue:
                 self.run_times.distrust(self._ledger.admission.shape(job))
             if overdue:
-                self._engine.withdraw([_key(job) for job in overdue])
-
-
-def _key(job: Job) -> str:
-    assert job.allocation is not None
-    return str(UnitKey(job.job_id, job.allocation.attempt, BATCH))
+                self._engine.withdraw([batch_key(attempt_of(job)) for job in overdue])

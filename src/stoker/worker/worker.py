@@ -16,16 +16,17 @@ from stoker.core.accountstore import AccountStore
 from stoker.core.errors import StoreError
 from stoker.core.hardware import Detected
 from stoker.core.machine import Machine
-from stoker.core.models import BATCH, Allocation, Job
+from stoker.core.models import Job
 from stoker.core.noticestore import NoticeStore
 from stoker.core.repository import Repository
 from stoker.core.reservationstore import ReservationStore
 from stoker.core.settings import Settings
 from stoker.core.usagestore import UsageStore
-from stoker.engines.base import Engine, Evidence, Lost, UnitKey, group_key, parse_key
+from stoker.engines.base import Engine, Evidence, Lost, group_key, parse_key
 from stoker.worker.accountrules import AccountRules
 from stoker.worker.accounts import AccountKeeper
 from stoker.worker.admission import Admission
+from stoker.worker.attempts import batch_key
 from stoker.worker.backups import BackupKeeper
 from stoker.worker.callers import CallerWatch
 from stoker.worker.changes import Changes
@@ -342,7 +343,7 @@ class Worker:
         Of what runs the engine has told, and what is to be done to that has been asked then.
         """
         assert job.allocation is not None, f"job {job.job_id} has no allocation"
-        if job.ending is not None and _batch_key(job.allocation) not in evidence.running:
+        if job.ending is not None and batch_key(job.allocation) not in evidence.running:
             group = group_key(job.job_id, job.allocation.attempt)
             self.engine.end(group, why(job.ending), self.settings.kill_wait_s)
 
@@ -371,12 +372,8 @@ def _is_owned(user_id: int, job: Job) -> bool:
 def _is_known(job: Job, evidence: Evidence) -> bool:
     if job.allocation is None:
         return False
-    key = _batch_key(job.allocation)
+    key = batch_key(job.allocation)
     return job.spec.interactive or key in evidence.running or key in evidence.queued
-
-
-def _batch_key(allocation: Allocation) -> str:
-    return str(UnitKey(allocation.job_id, allocation.attempt, BATCH))
 
 
 class _Turns(SchedulerDaemon):
