@@ -218,7 +218,7 @@ def test_killed_while_units_follow_one_another_none_runs_twice_and_all_are_heard
     tmp_path: Path, witness: Path, point: str
 ) -> None:
     """Their intents and ends are synced by another thread meanwhile."""
-    keys = [f"{number}.0.batch" for number in range(60)]
+    keys = [f"{number}.0.batch" for number in range(240)]
     environment = {
         **os.environ,
         "STOKER_TEST_MODE": "1",

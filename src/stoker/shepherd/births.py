@@ -83,8 +83,6 @@ class Births:
             self._herd.admit(unit)
             if not record:
                 self._journal.note_text(intent_record(unit))
-            if unit.lane is not None:
-                self._spawner.prepare(unit)
         if record:
             self._journal.note_text(record)
         self.arrivals += units

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from stoker.shepherd.orders import Order
+
 FRAME_MAX = 64 << 20
 UNSENT_MAX = 256 << 20
 DESCRIPTORS_MAX = 253
@@ -40,6 +42,7 @@ class Connection:
     Attributes:
         is_primary: Whether it is the stokerd that is told and may give orders.
         is_awaited: Whether somebody waits until it can take more.
+        orders: What it has asked for and nobody has carried out.
     """
 
     def __init__(self, peer: socket.socket) -> None:
@@ -48,6 +51,7 @@ class Connection:
         self.socket = peer
         self.is_primary = False
         self.is_awaited = False
+        self.orders: list[Order] = []
         self._received = bytearray()
         self._descriptors: list[int] = []
         self._were_cut = False
@@ -70,6 +74,8 @@ class Connection:
 
     def close(self) -> None:
         """Close the socket and whatever descriptors nobody has asked for."""
+        for order in self.orders:
+            order.drop()
         for descriptor in self._descriptors:
             os.close(descriptor)
         self._descriptors.clear()

@@ -14,10 +14,12 @@ import socket
 import struct
 from contextlib import suppress
 from errno import EMFILE, ENFILE, ENOBUFS, ENOMEM
+from functools import partial
 from time import monotonic
 
 from stoker.shepherd.connection import Connection, ProtocolError
 from stoker.shepherd.log import say
+from stoker.shepherd.orders import Order
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ class Loop:
         self._reports = reports
         self._requests = requests
         self._runners = runners
-        self._connections: set[Connection] = set()
+        self._connections: dict[int, Connection] = {}
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._unneeded_since = 0.0
@@ -95,7 +97,7 @@ class Loop:
 
     def close(self) -> None:
         """Let go of all that was waited for."""
-        for connection in list(self._connections):
+        for connection in list(self._connections.values()):
             self._drop(connection, "")
         self._epoll.close()
 
@@ -117,6 +119,9 @@ class Loop:
         wait_s: float | None = 0.0
         while True:
             ready = self._epoll.poll(wait_s)
+            for descriptor, events in ready:
+                if events & ~select.EPOLLOUT and descriptor in self._connections:
+                    self._hear(self._connections[descriptor])
             self._runners.stop()
             for descriptor, events in ready:
                 # A handler before this one may have let go of it.
@@ -236,7 +241,7 @@ class Loop:
         if connection.user_id not in self._masters or len(self._connections) >= _CONNECTIONS_MAX:
             connection.close()
             return
-        self._connections.add(connection)
+        self._connections[connection.fileno()] = connection
         self._watch(connection.fileno(), lambda events: self._converse(connection, events))
 
     def _look_away(self) -> None:
@@ -246,30 +251,37 @@ class Loop:
             monotonic() + _PAUSE_S, lambda: self._watch(self._listener.fileno(), self._accept)
         )
 
+    def _hear(self, connection: Connection) -> None:
+        """Take in what a peer says, and what of it concerns nobody who runs: runners go on."""
+        try:
+            for message, text, descriptors in connection.receive():
+                order = self._requests.begin(connection, message, text, descriptors)
+                connection.orders.append(order)
+        except ProtocolError as error:
+            connection.orders.append(Order(partial(self._drop, connection, str(error)), []))
+
     def _converse(self, connection: Connection, events: int) -> None:
         try:
             if events & select.EPOLLOUT:
                 connection.flush()
-            if events & ~select.EPOLLOUT:
-                for message, text, descriptors in connection.receive():
-                    self._requests.serve(connection, message, text, descriptors)
+            while connection.orders:
+                connection.orders.pop(0).carry_out()
         except ProtocolError as error:
             self._drop(connection, str(error))
 
     def _wait_for_takers(self) -> None:
         """Wait until peers can take what they have not taken."""
-        for connection in self._connections:
+        for connection in self._connections.values():
             if connection.has_unsent != connection.is_awaited:
                 connection.is_awaited = connection.has_unsent
                 wanted = select.EPOLLIN | (select.EPOLLOUT if connection.has_unsent else 0)
                 self._epoll.modify(connection.fileno(), wanted)
 
     def _drop(self, connection: Connection, why: str) -> None:
-        if connection not in self._connections:
+        if self._connections.pop(connection.fileno(), None) is None:
             return
         if why:
             say(f"dropped a connection: {why}")
-        self._connections.discard(connection)
         if self._reports.peer is connection:
             self._reports.peer = None
             self._reports.clear()

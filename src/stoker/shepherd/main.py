@@ -41,6 +41,8 @@ _LOCK_PAUSE_S = 0.01
 _BACKLOG = 64
 _GARBAGE_MAX = 20_000
 """Nothing that we make often is in a circle: to look for circles is a waste of time."""
+_SWITCH_S = 0.0002
+"""For how long a thread that reads orders may keep one from a step that starts somebody."""
 _GOING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _MASK_SIZE = 128
 """Bytes of a set of signals, in any C library."""
@@ -113,6 +115,7 @@ def _run(home: str, cgroup: str, ready_fd: int, kept: str, masters: set[int]) ->
     house.adopt(*journal.read(home_fd))
     gc.freeze()
     gc.set_threshold(_GARBAGE_MAX)
+    sys.setswitchinterval(_SWITCH_S)
     _tell(ready_fd, "1")
     say(f"looks after {home}; ends trees by {house.mode}")
     house.run(lock)

@@ -16,6 +16,9 @@ A unit names its descriptors by their numbers in the frame, and its recipe, whic
 has in common with others, by its place there. A recipe's own ``number`` tells it from others of the
 same connection, so that what was made of it serves again. An environment is sent once, before the
 first recipe that names it, and kept until stokerd says that it may be forgotten or is gone.
+
+What touches nothing that runs is done as soon as a message has come, while runners go on; the rest
+when they stand.
 """
 
 from __future__ import annotations
@@ -24,14 +27,16 @@ import json
 import os
 import time
 from contextlib import suppress
+from functools import partial
 
 from stoker.shepherd.connection import ProtocolError
+from stoker.shepherd.orders import Order
 from stoker.shepherd.spawn import environment_of
-from stoker.shepherd.units import QUEUED, RUNNING, Recipe, Unit
+from stoker.shepherd.units import QUEUED, RUNNING, Group, Recipe, Unit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from typing import Any
 
     from stoker.shepherd.births import Births
@@ -41,15 +46,15 @@ if TYPE_CHECKING:
     from stoker.shepherd.herd import Herd
     from stoker.shepherd.reports import Reports
     from stoker.shepherd.spawn import Spawner
-    from stoker.shepherd.units import Group
 
 VERSION = 2
 _ENVIRONMENTS_MAX = 4096
 _RECIPES_MAX = 256
+_NONSENSE = (KeyError, TypeError, ValueError, IndexError, OverflowError)
 
 
 class Requests:
-    """Serves messages.
+    """Does what messages ask for.
 
     Attributes:
         on_shutdown: Called when stokerd says that we may go.
@@ -76,6 +81,7 @@ class Requests:
         self._deaths = deaths
         self._recipes: dict[int, Recipe] = {}
         self._endings = endings
+        self._spawner = spawner
         self._environments = spawner.environments
         self._reports = reports
         self._status = status
@@ -85,8 +91,11 @@ class Requests:
             "status": self._tell_status,
             "survey": self._welcome,
         }
-        self._private: dict[str, Callable[[dict[str, Any]], None]] = {
+        self._first: dict[str, Callable[[dict[str, Any], str, list[int]], Callable[[], None]]] = {
+            "launch": self._begin_launch,
             "environments": self._keep_environments,
+        }
+        self._private: dict[str, Callable[[dict[str, Any]], None]] = {
             "withdraw": self._withdraw,
             "end": self._end,
             "end_unit": self._end_unit,
@@ -99,30 +108,42 @@ class Requests:
             "shutdown": lambda _: self.on_shutdown(),
         }
 
-    def serve(
+    def begin(
         self, connection: Connection, message: dict[str, Any], text: str, descriptors: list[int]
-    ) -> None:
-        """Do what a message says; *text* is how it said it.
+    ) -> Order:
+        """Do what touches nothing that runs; return what else a message asks for.
 
-        Raises:
-            ProtocolError: It says nothing that we understand, or may not say it.
+        Args:
+            connection: Who says it.
+            message: What it says.
+            text: How it said it.
+            descriptors: What came with it.
         """
         kind = message.get("type")
+        rest: Callable[[], None] = partial(self._serve, connection, message, text, descriptors)
         try:
-            if kind == "launch" and connection.is_primary:
-                self._launch(message, text, descriptors)
-            elif kind in self._open:
+            if kind in self._first and connection.is_primary:
+                rest = self._first[kind](message, text, descriptors)
+        except _NONSENSE as error:
+            rest = partial(_refuse, kind, error)
+        return Order(rest, descriptors)
+
+    def _serve(
+        self, connection: Connection, message: dict[str, Any], text: str, descriptors: list[int]
+    ) -> None:
+        kind = message.get("type")
+        try:
+            if kind in self._open:
                 self._open[kind](connection, message)
             elif kind in self._private and connection.is_primary:
                 self._private[kind](message)
+            elif kind in self._first and connection.is_primary:
+                # It was not when this was read: it has said hello since.
+                self._first[kind](message, text, descriptors)()
             else:
                 raise ProtocolError(f"it may not say {kind!r}")
-        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
-            raise ProtocolError(f"cannot make sense of {kind!r}: {error!r}") from None
-        finally:
-            for descriptor in descriptors:
-                if descriptor >= 0:
-                    os.close(descriptor)
+        except _NONSENSE as error:
+            _refuse(kind, error)
 
     # --- For anyone of our user.
 
@@ -152,28 +173,39 @@ class Requests:
 
     # --- For the one stokerd.
 
-    def _keep_environments(self, message: dict[str, Any]) -> None:
+    def _keep_environments(
+        self, message: dict[str, Any], _text: str, _descriptors: list[int]
+    ) -> Callable[[], None]:
         for key in message["forget"]:
             self._environments.pop(key, None)
         for key, text in message["contents"].items():
             self._environments[key] = environment_of(text)
         if len(self._environments) > _ENVIRONMENTS_MAX:
-            raise ProtocolError("it sends more environments than it forgets")
+            raise ValueError("it sends more environments than it forgets")
+        return lambda: None
 
-    def _launch(self, message: dict[str, Any], text: str, descriptors: list[int]) -> None:
+    def _begin_launch(
+        self, message: dict[str, Any], text: str, descriptors: list[int]
+    ) -> Callable[[], None]:
+        """Read the units of a launch, and make ready those that will follow others."""
         recipes = [self._recipe(order) for order in message["recipes"]]
+        units = [_read_unit(order, recipes, descriptors) for order in message["units"]]
+        for unit in units:
+            if unit.lane is not None:
+                self._spawner.prepare(unit)
+        return partial(self._launch, units, text)
+
+    def _launch(self, units: Collection[Unit], text: str) -> None:
         fresh: dict[str, Unit] = {}
-        known: list[Unit] = []
-        for order in message["units"]:
-            unit = self._herd.units.get(order["key"])
-            if unit is not None:
-                known.append(unit)
-            else:
-                fresh[order["key"]] = self._read_unit(order, recipes, descriptors)
-        for unit in known:
-            self._herd.tell_again(unit)
+        for unit in units:
+            if unit.key not in fresh and unit.key not in self._herd.units:
+                fresh[unit.key] = unit
+                continue
+            unit.close()
+            if unit.key not in fresh:
+                self._herd.tell_again(self._herd.units[unit.key])
         # Said of new ones alone, and in one line, it is a record as it stands.
-        is_record = len(fresh) == len(message["units"]) and "\n" not in text
+        is_record = len(fresh) == len(units) and "\n" not in text
         self._births.take_on(fresh.values(), f'["launch",{text}]' if is_record else "")
 
     def _recipe(self, order: dict[str, Any]) -> Recipe:
@@ -185,15 +217,6 @@ class Requests:
             content = self._environments.get(order["environment_key"])
             recipe = self._recipes[order["number"]] = Recipe(order, content)
         return recipe
-
-    def _read_unit(
-        self, order: dict[str, Any], recipes: list[Recipe], descriptors: list[int]
-    ) -> Unit:
-        unit = Unit(order, recipes[order["recipe"]], self._herd.group_of(str(order["group"])))
-        for number in order.get("descriptors", ()):
-            unit.descriptors.append(descriptors[number])
-            descriptors[number] = -1
-        return unit
 
     def _withdraw(self, message: dict[str, Any]) -> None:
         for key in message["keys"]:
@@ -248,6 +271,18 @@ class Requests:
 
     def _group(self, message: dict[str, Any]) -> Group | None:
         return self._herd.groups.get(message["group"])
+
+
+def _read_unit(order: dict[str, Any], recipes: list[Recipe], descriptors: list[int]) -> Unit:
+    unit = Unit(order, recipes[order["recipe"]], Group(str(order["group"])))
+    for number in order.get("descriptors", ()):
+        unit.descriptors.append(descriptors[number])
+        descriptors[number] = -1
+    return unit
+
+
+def _refuse(kind: Any, error: Exception) -> None:
+    raise ProtocolError(f"cannot make sense of {kind!r}: {error!r}") from None
 
 
 def _signal_number(message: dict[str, Any]) -> int:

@@ -42,22 +42,23 @@ class _Step:
         is_taken: Held by the runner in a step, or by the first thread, so that none is taken.
     """
 
-    __slots__ = ("_gate", "_word", "is_taken")
+    __slots__ = ("_runners", "is_taken")
 
-    def __init__(self, gate: _thread.LockType, word: _thread.LockType) -> None:
+    def __init__(self, runners: Runners) -> None:
         self.is_taken = _thread.allocate_lock()
-        self._gate = gate
-        self._word = word
+        self._runners = runners
 
     def __enter__(self) -> None:
         # Locks know no order: without the gate, a runner whose next step is due at once would take
         # its lock again before the first thread, which waits for it, is awake.
-        with self._gate:
+        with self._runners.gate:
             self.is_taken.acquire()
-        self._word.acquire()
+        self._runners.word.acquire()
 
-    def __exit__(self, *_: object) -> None:
-        self._word.release()
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, Exception):  # Before anybody else acts.
+            self._runners.defect = error
+        self._runners.word.release()
         self.is_taken.release()
 
 
@@ -65,7 +66,10 @@ class Runners:
     """All runners, and the word between them and the first thread.
 
     Attributes:
-        defect: What broke a step; whoever sees it begins anew.
+        gate: Who wants to act stands here first: a runner for a moment, the first thread until all
+            runners stand.
+        word: Who has it acts.
+        defect: What broke a step: what is in memory need not hold any more.
         wake_fd: Can be read when the first thread is to look at what has changed.
     """
 
@@ -87,8 +91,8 @@ class Runners:
         self._lanes = lanes
         self._reports = reports
         self._timers = timers
-        self._word = _thread.allocate_lock()
-        self._gate = _thread.allocate_lock()
+        self.word = _thread.allocate_lock()
+        self.gate = _thread.allocate_lock()
         self._steps: list[_Step] = []
         self._stopped: list[_Step] | None = None
         self._wakes_at = 0.0
@@ -106,12 +110,17 @@ class Runners:
         """Wait until all stand between two steps, so that the first thread may act.
 
         Where it breaks off, they stand until it begins again.
+
+        Raises:
+            Exception: A defect of ours broke a step.
         """
         if self._stopped is None:
-            self._gate.acquire()
+            self.gate.acquire()
             self._stopped = self._steps[:]
             for step in self._stopped:
                 step.is_taken.acquire()
+        if self.defect is not None:
+            raise self.defect
 
     def go_on(self, wakes_at: float) -> None:
         """Let them act again; the first thread sleeps until then, if it is not woken."""
@@ -120,23 +129,17 @@ class Runners:
         stopped, self._stopped = self._stopped or [], None
         for step in stopped:
             step.is_taken.release()
-        self._gate.release()
+        self.gate.release()
 
     def hear(self) -> None:
-        """Take in that we were woken.
-
-        Raises:
-            Exception: A defect of ours ended a step: what is in memory need not hold any more.
-        """
+        """Take in that we were woken."""
         os.eventfd_read(self.wake_fd)
-        if self.defect is not None:
-            raise self.defect
 
     def take(self, unit: Unit) -> bool:
         """Have a runner start with a unit and go on along its lane; return whether there is one."""
         if len(self._steps) >= _RUNNERS_MAX:
             return False
-        step = _Step(self._gate, self._word)
+        step = _Step(self)
         try:
             _thread.start_new_thread(self._run, (unit, step))
         except RuntimeError:
@@ -149,7 +152,7 @@ class Runners:
     # --- A runner.
 
     def _run(self, unit: Unit, step: _Step) -> None:
-        lane, hand = str(unit.lane), Hand(self._word)
+        lane, hand = str(unit.lane), Hand(self.word)
         running: Unit | None
         try:
             with step:
@@ -159,12 +162,14 @@ class Runners:
                 await_end(running.pid)
                 with step:
                     if self.defect is not None:
-                        return  # Whoever begins anew reaps it.
+                        self._leave(lane, step)  # Whoever begins anew reaps it.
+                        return
                     self._deaths.reap_one(running)
                     running = self._start(self._lanes.front(lane), lane, hand, step)
             self._wake_first()
         except Exception as defect:  # noqa: BLE001 - the top of a thread: the first one heeds it
             self.defect = defect
+            self._leave(lane, step)
             os.eventfd_write(self.wake_fd, 1)
 
     def _start(self, unit: Unit | None, lane: str, hand: Hand, step: _Step) -> Unit | None:
@@ -179,11 +184,14 @@ class Runners:
             unit = self._lanes.front(lane)
         else:
             unit = None
-            self._lanes.unfollow(lane)
-            self._steps.remove(step)
+            self._leave(lane, step)
         if self._reports.is_due() or self._timers.next_at < self._wakes_at:
             self._is_wanted = True
         return unit
+
+    def _leave(self, lane: str, step: _Step) -> None:
+        self._lanes.unfollow(lane)
+        self._steps.remove(step)
 
     def _wake_first(self) -> None:
         """Wake the first thread if it would sleep for too long, now that things have changed.
