@@ -406,6 +406,31 @@ def test_who_is_to_follow_is_withdrawn_or_runs_when_a_turn_breaks(
         assert events.ended(key).status_known
 
 
+@pytest.mark.parametrize("point", ["start", "reap"])
+def test_a_defect_in_one_lane_takes_no_end_from_another(tmp_path: Path, point: str) -> None:
+    environment = {
+        **os.environ,
+        "STOKER_TEST_MODE": "1",
+        "STOKER_FAILPOINTS": f"{point}=error:EIO@8",
+    }
+    slow, behind = "1.0.batch", "2.0.batch"
+    quick = [f"{number}.0.batch" for number in range(3, 15)]
+    with local_engine(tmp_path / "home", environment=environment) as (engine, events, _):
+        engine.launch(
+            [script(slow, "sleep 0.5; exit 9", lane="a"), script(behind, "exit 8", lane="a")], {}
+        )
+        events.started(slow)
+        engine.launch([script(key, "exit 7", lane="b") for key in quick], {})
+        end = events.ended(slow)
+        assert (end.exit_code, end.status_known) == (9, True)
+        for key in (behind, *quick):
+            events.wait(lambda key=key: any(map(_is_last, events.of(key))), f"the end of {key}")
+        known = [each for each in events.all if isinstance(each, Ended) and each.key in quick]
+        assert {(each.exit_code, each.status_known) for each in known} == {(7, True)}
+    log = (tmp_path / "home" / "log" / "shepherd.log").read_text()
+    assert log.count("a defect of ours") == 1, log
+
+
 def _is_last(event: object) -> bool:
     return isinstance(event, Ended | Withdrawn)
 
