@@ -9,11 +9,13 @@ left, write the end, tell. What it has not been told to forget, it keeps.
     main        arguments, the lock, signals, the socket: from nothing to a running loop
     privileges  giving up root, where it is root that has us serve a user
     loop        one turn: descriptors, children, timers, one sync, reports
-    requests    what stokerd asks; connection: frames and descriptors on the private socket
+    requests    what stokerd asks; orders: what is left to do about it; connection: frames and
+                descriptors on the private socket
     herd        all units and groups; units: what they are; telling: what is said of them, in JSON
     births      from an intent to a process; lanes: who follows whom; deaths: from there to an end
     runners     threads that go along lanes, and how they and the first one take turns
     spawn       makes processes, in native's way (posix_spawn) or forking's; hands: for which thread
+    programs    where programs are
     processes   what /proc says of processes; trees: who belongs to whom
     memory      looks at what jobs hold where no control group limits it
     endings     ends groups: TERM, KILL, until nothing is left; limits, timers: when it is time to

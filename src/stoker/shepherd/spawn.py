@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import os
 import resource
-import stat
 from contextlib import contextmanager, suppress
-from errno import EACCES, EAGAIN, EINVAL, EMFILE, ENFILE, ENOENT, ENOMEM, ENOTDIR
-from time import monotonic
+from errno import EAGAIN, EINVAL, EMFILE, ENFILE, ENOENT, ENOMEM
 
 from stoker.shepherd.failpoints import hit
 from stoker.shepherd.forking import fork_exec
 from stoker.shepherd.native import Environment, Spawning, arguments
 from stoker.shepherd.processes import TOKEN
+from stoker.shepherd.programs import Programs, is_program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,9 +39,6 @@ REFUGE = "/tmp"  # noqa: S108 - where Slurm runs a job whose directory is missin
 _OUTPUT = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
 _INPUT = os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
 _UMASK = 0o077
-_FOUND_S = 0.25
-"""How long we remember where a program was found."""
-_FOUND_MAX = 64
 _LIMITS = {
     name[len("RLIMIT_") :].lower(): number
     for name, number in vars(resource).items()
@@ -106,7 +102,7 @@ class Spawner:
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self._cpus = os.sched_getaffinity(0)
         self._own = {number: resource.getrlimit(number) for number in _LIMITS.values()}
-        self._found: dict[tuple[str, str], tuple[str, float]] = {}
+        self._programs = Programs()
         self._cwd = "/"
         self._umask = _UMASK
         os.chdir("/")
@@ -247,10 +243,11 @@ class Spawner:
         tells_pid: bool,
     ) -> int:
         recipe, ready = unit.recipe.order, unit.recipe.preparation
-        program = self._locate(recipe, ready, order.get("environment", {}))
+        program: str = ready.program
         cpus, nice = order.get("cpus"), int(recipe["nice"])
         own_pid = recipe["pid_variable"] if tells_pid else None
         try:
+            program = self._locate(recipe, ready, order.get("environment", {}))
             self._bind(hand, cpus)
             hit("spawn")
             if ready.own or nice or own_pid:
@@ -322,24 +319,10 @@ class Spawner:
         program = ready.program
         if "/" in program or not recipe["search_path"]:
             return program
-        if recipe["search_cwd"] and _is_program(program):
+        if recipe["search_cwd"] and is_program(program):
             return program
         path = own["PATH"] if "PATH" in own else ready.environment.variables.get("PATH")
-        return program if path is None else self._find(program, path)
-
-    def _find(self, program: str, path: str) -> str:
-        """Return where the program is; what was found is good for a moment, as thousands follow."""
-        now = monotonic()
-        found, until = self._found.get((program, path), ("", 0.0))
-        if now < until:
-            return found
-        if len(self._found) >= _FOUND_MAX:
-            self._found.clear()
-        found = _find(program, path)
-        # What a relative directory leads to is another matter in every directory.
-        if all(directory.startswith("/") for directory in path.split(":")):
-            self._found[program, path] = found, now + _FOUND_S
-        return found
+        return program if path is None else self._programs.find(program, path)
 
     def _bind(self, hand: Hand, cpus: Sequence[int] | None) -> None:
         """Bind to the cores that are there; a core that went offline is no reason not to run."""
@@ -388,27 +371,3 @@ def _least(*limits: int) -> int:
     """Return the smallest limit; -1 is none."""
     finite = [limit for limit in limits if limit >= 0]
     return min(finite, default=resource.RLIM_INFINITY)
-
-
-def _is_program(path: str) -> bool:
-    try:
-        return stat.S_ISREG(os.stat(path).st_mode) and os.access(path, os.X_OK)
-    except OSError:
-        return False
-
-
-def _find(program: str, path: str) -> str:
-    """Return where the program is, as execvp(3) would find it."""
-    trouble = ENOENT
-    for directory in path.split(":"):
-        candidate = f"{directory or '.'}/{program}"
-        try:
-            mode = os.stat(candidate).st_mode
-        except OSError as error:
-            if error.errno not in (ENOENT, ENOTDIR):
-                trouble = EACCES
-            continue
-        if stat.S_ISREG(mode) and os.access(candidate, os.X_OK):
-            return candidate
-        trouble = EACCES
-    raise SpawnError("exec", trouble, program)

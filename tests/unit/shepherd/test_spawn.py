@@ -37,24 +37,6 @@ def test_want_of_the_machine_is_told_from_what_is_wrong_with_a_unit(number: int)
     assert SpawnError("exec", errno.ENOENT).step == "exec"
 
 
-def test_a_program_is_found_as_execvp_finds_it(tmp_path: Path) -> None:
-    first, second = tmp_path / "first", tmp_path / "second"
-    for directory in (first, second):
-        directory.mkdir()
-    (first / "tool").write_text("")
-    (first / "tool").chmod(0o644)
-    (second / "tool").write_text("")
-    (second / "tool").chmod(0o755)
-    path = f"/no/such:{first}:{second}"
-    assert spawn._find("tool", path) == f"{second}/tool"
-    with pytest.raises(SpawnError) as refused:
-        spawn._find("tool", str(first))
-    assert refused.value.errno == errno.EACCES
-    with pytest.raises(SpawnError) as missing:
-        spawn._find("nothing", path)
-    assert missing.value.errno == errno.ENOENT
-
-
 @pytest.mark.parametrize(
     ("limits", "least"), [((-1, 5), 5), ((3, 5), 3), ((-1, -1), resource.RLIM_INFINITY), ((0,), 0)]
 )
