@@ -157,6 +157,18 @@ def test_saving_again_records_the_present_state(repository):
     assert repository.active_jobs() == []
 
 
+@pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 50])
+def test_however_many_are_recorded_at_once_each_comes_back_as_it_is(repository, count):
+    jobs = [make(number, array_task_id=number) for number in range(1, count + 1)]
+    save(repository, *jobs, allocations=[make_allocation(job.job_id) for job in jobs])
+    for job in jobs:
+        job.state, job.end_at, job.exit_code = JobState.FAILED, 200.0, job.job_id
+    more = make(count + 1)
+    save(repository, *jobs, more)
+    assert repository.jobs(range(1, count + 2)) == [*jobs, more]
+    assert ids(repository.attempts(ids(jobs))) == ids(jobs)
+
+
 def test_an_attempt_comes_back_with_its_usage(repository):
     ended = make_allocation(
         1,

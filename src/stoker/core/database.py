@@ -13,8 +13,9 @@ to the same tables.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +26,9 @@ from sqlalchemy.exc import ArgumentError
 from stoker.core.errors import StoreAway, StoreError
 from stoker.core.schema import SCHEMA_VERSION
 from stoker.core.storesqlite import SqliteStore
+
+_ROWS_AT_ONCE = 16
+"""Rows that are inserted by one statement; each has its price, and lets go of the interpreter."""
 
 _READERS_KEPT_MAX = 4
 """Connections that wait for a reader: opening one costs more than most reads."""
@@ -282,25 +286,31 @@ class Database:
             raise
 
 
-def execute_many(
-    connection: Connection, statement: str, rows: Sequence[tuple[object, ...]]
+def insert_many(
+    connection: Connection,
+    statement_for: Callable[[int], str],
+    rows: Sequence[tuple[object, ...]],
 ) -> None:
-    """Execute a statement in the driver's own words for every row, inside a `transaction`.
+    """Insert rows, of which no two have the same key, inside a `transaction`.
 
     The driver is asked directly: SQLAlchemy's account of each statement would cost more than the
-    statement.
+    statement. *statement_for* gives one in the driver's own words for so many rows.
     """
     driver: Any = connection.connection.driver_connection
-    if len(rows) == 1:
-        driver.execute(statement, rows[0])
-    else:
-        driver.cursor().executemany(statement, rows)
+    whole = len(rows) - len(rows) % _ROWS_AT_ONCE
+    for start in range(0, whole, _ROWS_AT_ONCE):
+        some = chain.from_iterable(rows[start : start + _ROWS_AT_ONCE])
+        driver.execute(statement_for(_ROWS_AT_ONCE), tuple(some))
+    if len(rows) - whole == 1:
+        driver.execute(statement_for(1), rows[whole])
+    elif len(rows) > whole:
+        driver.cursor().executemany(statement_for(1), rows[whole:])
 
 
 def fetch(
     connection: Connection, statement: str, parameters: Sequence[object] = ()
 ) -> Sequence[Sequence[Any]]:
-    """Return all rows of a query in the driver's own words, as plain tuples; see `execute_many`."""
+    """Return all rows of a query in the driver's own words, as plain tuples; see `insert_many`."""
     driver: Any = connection.connection.driver_connection
     rows: Sequence[Sequence[Any]] = driver.execute(statement, parameters).fetchall()
     return rows

@@ -9,7 +9,7 @@ otherwise.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import inf
 from operator import attrgetter
 from typing import Any, TypeAlias
@@ -19,7 +19,7 @@ from sqlalchemy import Column, Connection, Table, and_, func, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import ColumnElement
 
-from stoker.core.database import Database, execute_many, fetch
+from stoker.core.database import Database, fetch, insert_many
 from stoker.core.enums import AllocationState
 from stoker.core.historyfilter import IDS_MAX, HistoryFilter, history_condition, history_parts
 from stoker.core.models import Allocation, Job, JobSpec, Step
@@ -314,31 +314,36 @@ def _select_among(column: Column[Any], count: int, also: str, dialect_name: str)
 def _write(
     connection: Connection, table: Table, keys: tuple[str, ...], rows: list[tuple[Any, ...]]
 ) -> None:
-    if rows:
-        statement = _upsert(table, keys, connection.dialect.name)
-        execute_many(connection, statement, rows)
+    insert_many(connection, partial(_upsert, table, keys, connection.dialect.name), rows)
 
 
 def _add(connection: Connection, table: Table, rows: list[tuple[Any, ...]]) -> None:
-    if rows:
-        execute_many(connection, _insert_or_keep(table, connection.dialect.name), rows)
+    insert_many(connection, partial(_insert_or_keep, table, connection.dialect.name), rows)
 
 
 @lru_cache
-def _upsert(table: Table, keys: tuple[str, ...], dialect_name: str) -> str:
+def _upsert(table: Table, keys: tuple[str, ...], dialect_name: str, count: int) -> str:
     insert, dialect = _insert_of(dialect_name)
     statement = insert(table)
     changed = {c.name: statement.excluded[c.name] for c in table.c if c.name not in keys}
     compiled = statement.on_conflict_do_update(index_elements=keys, set_=changed).compile(
         dialect=dialect
     )
-    return str(compiled)
+    return _of_rows(count, str(compiled))
 
 
 @lru_cache
-def _insert_or_keep(table: Table, dialect_name: str) -> str:
+def _insert_or_keep(table: Table, dialect_name: str, count: int) -> str:
     insert, dialect = _insert_of(dialect_name)
-    return str(insert(table).on_conflict_do_nothing().compile(dialect=dialect))
+    statement = str(insert(table).on_conflict_do_nothing().compile(dialect=dialect))
+    return _of_rows(count, statement)
+
+
+def _of_rows(count: int, insert: str) -> str:
+    """Return the INSERT of one row, which says what to do on conflict, as one of several."""
+    head, values, tail = insert.partition(" VALUES ")
+    row, conflict, action = tail.partition(" ON CONFLICT ")
+    return "".join((head, values, ", ".join([row] * count), conflict, action))
 
 
 def _insert_of(dialect_name: str) -> tuple[Any, Any]:
