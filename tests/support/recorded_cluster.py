@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from stoker.core.accounts import Book, first_book
 from stoker.core.enums import AllocationState, Hold, JobState
 from stoker.core.models import (
     NO_TASK,
@@ -55,6 +56,12 @@ class RecordedCluster:
     def nodes(self) -> Sequence[NodeStatus]:
         nodes = [Node(f"node{number + 1}", number, 8, 16000) for number in range(2)]
         return [NodeStatus(node, "IDLE", 0, 0) for node in nodes]
+
+    def group_id(self, name: str) -> int | None:
+        return {"alice": ALICE.group_id, "bob": BOB.group_id, "root": 0}.get(name)
+
+    def book(self) -> Book:
+        return first_book()
 
     def user_id(self, name: str) -> int | None:
         return {"alice": 2001, "bob": 2002, "root": 0}.get(name)

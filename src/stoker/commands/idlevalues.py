@@ -69,6 +69,20 @@ def _gres_flags(wishes: Wishes, value: str) -> None:
         wishes.refuse("gres-flags")
 
 
+def _het_group(wishes: Wishes, value: str) -> None:
+    """Take the number of a job's only component for what it is."""
+    numbers = re.split("[,-]", value)
+    if not all(each.isdecimal() and each.isascii() for each in numbers):
+        wishes.fail(
+            f"error: _parse_single_range: Invalid range: `{value}'\n"
+            f"srun: error: Invalid --het-group value: {value}"
+        )
+    if highest := max(int(each[:9]) for each in numbers):
+        wishes.fail(
+            f"error: Requested het-group offset exceeds highest hetjob index ({highest} > 0)"
+        )
+
+
 def _power(wishes: Wishes, value: str) -> None:
     if value.lower() != "level":
         wishes.notes.append(f"error: Ignoring unrecognized power option ({value})")
@@ -110,6 +124,7 @@ IDLE_READERS: Final[Mapping[str, Callable[[Wishes, str], None]]] = {
     "gpu-bind": _gpu_binding,
     "gpu-freq": _gpu_frequency,
     "gres-flags": _gres_flags,
+    "het-group": _het_group,
     "mem-bind": _memory_binding,
     "no-kill": _no_kill,
     "power": _power,

@@ -51,9 +51,11 @@ def _row(
     )
 
 
-def _idle(programs: str, name: str, argument: str, text: str) -> _Row:
+def _idle(
+    programs: str, name: str, argument: str, text: str, *, aliases: tuple[str, ...] = ()
+) -> _Row:
     """Return a row of what one machine has no use for; it is read, checked and let go."""
-    return _row(programs, name, argument, text, meaning="meaningless")
+    return _row(programs, name, argument, text, meaning="meaningless", aliases=aliases)
 
 
 def _refused(programs: str, name: str, argument: str, text: str) -> _Row:
@@ -116,6 +118,9 @@ _ROWS: Final = (
     _row("bsa", "gpus-per-task", "[TYPE:]COUNT", "GPUs for each task"),
     _row("bsa", "gres", "LIST", "generic resources on each node, as in gpu:2"),
     _idle("bsa", "gres-flags", "TYPE", "how resources and CPUs go together"),
+    _idle(
+        "s", "het-group", "LIST", "components of a job: here it has one", aliases=("pack-group",)
+    ),
     _idle("bsa", "hint", "TYPE", "what kind of work it is, for binding"),
     _row("bsa", "-H hold", "", "keep the job from starting until it is released"),
     _row("b", "ignore-pbs", "", "do not read #PBS and #BSUB lines"),
@@ -165,6 +170,7 @@ _ROWS: Final = (
     _row("b", "parsable", "", "print only the job's number"),
     _row("bsa", "-p partition", "NAMES", "partition to run in, or several of which one takes it"),
     _idle("bsa", "power", "FLAGS", "power management"),
+    _idle("s", "-E preserve-env", "", "keep the job's SLURM_NTASKS: a step tells its own"),
     _row("bsa", "prefer", "LIST", "features that nodes had better have: here none has any"),
     _row("bsa", "priority", "VALUE", "the job's priority: for operators, of others 0 holds it"),
     _idle("bsa", "profile", "VALUE", "what to sample into HDF5"),

@@ -213,13 +213,15 @@ def _selection(question: _Question) -> Selection:
         refs=refs,
         window=_window(question, has_jobs=bool(refs), has_states=bool(states)),
         states=states,
-        groups=frozenset(question.list_of("group")),
+        groups=_groups(question),
         accounts=frozenset(question.list_of("accounts")),
-        qos=frozenset(question.list_of("qos")),
+        qos=_qualities(question),
         wckeys=frozenset(question.list_of("wckeys")),
         nodes=_nodes(question),
-        cpu_count=_range(asked.last("ncpus"), "cpus"),
-        node_count=_range(asked.last("nnodes"), "nodes"),
+        cpu_count=_range(asked.last("ncpus"), "cpu"),
+        node_count=_range(asked.last("nnodes"), "node"),
+        constraints=tuple(question.list_of("constraints")),
+        flags=_flags(question),
         limit_min=_limits(question),
         every_run=asked.has("duplicates"),
     )
@@ -278,12 +280,39 @@ def _nodes(question: _Question) -> frozenset[str]:
         raise Refusal(f"sacct: error: Invalid node list: {text}\n") from None
 
 
+def _groups(question: _Question) -> frozenset[str]:
+    for word in question.list_of("group"):
+        if question.controller.group_id(word) is None:
+            raise Refusal(f"sacct: error: Invalid group id: {word}\n")
+    return frozenset(question.list_of("group"))
+
+
+def _qualities(question: _Question) -> frozenset[str]:
+    known = question.controller.book().qos
+    for word in question.list_of("qos"):
+        if word not in known:
+            raise Refusal(
+                f"sacct: error: You gave a bad qos '{word}'. Valid QOS's are {','.join(known)}\n"
+                "sacct: fatal: problem processing qos list\n"
+            )
+    return frozenset(question.list_of("qos"))
+
+
+def _flags(question: _Question) -> frozenset[str]:
+    """Return who is to have started the jobs; here it is always the main scheduler."""
+    found = [word.lower() for word in question.list_of("flags")]
+    for word, lower in zip(question.list_of("flags"), found, strict=True):
+        if lower not in ("schedmain", "schedbackfill", "schedsubmit"):
+            raise Refusal(f"sacct: error: str_2_job_flags: Invalid job flag {word}\n")
+    return frozenset(found)
+
+
 def _range(text: str | None, what: str) -> Range | None:
     if text is None:
         return None
     low, dash, high = text.partition("-")
     if not low.isdecimal() or (dash and not high.isdecimal()):
-        raise Refusal(f"sacct: error: Invalid range of {what}: {text}\n")
+        raise Refusal(f'sacct: error: Invalid numeric value "{text}" for requested {what} range.\n')
     return Range(int(low), int(high or low))
 
 

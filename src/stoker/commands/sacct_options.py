@@ -24,6 +24,7 @@ OPTIONS = (
         value="LIST",
         aliases=("cluster",),
     ),
+    Option("constraints", "C", "required", "show jobs that asked for these features", value="LIST"),
     Option("delimiter", "", "required", "set fields apart by this text", value="TEXT"),
     Option("duplicates", "D", help="show every run of a requeued job"),
     Option("endtime", "E", "required", "show jobs that lived before this time", value="TIME"),
@@ -32,6 +33,7 @@ OPTIONS = (
     Option(
         "file", "f", "required", "read that log file: the records are in a database", "meaningless"
     ),
+    Option("flags", "F", "required", "show jobs that were started so", value="SchedMain,..."),
     Option("format", "o", "required", "show these fields", value="FIELD[%WIDTH],..."),
     Option("group", "g", "required", "show jobs of these groups", value="LIST", aliases=("gid",)),
     Option("helpformat", "e", help="list the fields"),
@@ -57,6 +59,7 @@ OPTIONS = (
     Option("truncate", "T", help="cut times to the window"),
     Option("units", "", "required", "print memory in this unit", value="K|M|G|T|P"),
     Option("uid", "u", "required", "show the jobs of these users", value="LIST", aliases=("user",)),
+    Option("use-local-uid", "", "none", "names of users are those of this machine", "meaningless"),
     Option("verbose", "v", "none", "say more", "meaningless"),
     Option("wckeys", "W", "required", "show jobs of these workload keys", value="LIST"),
     Option("whole-hetjob", "", "optional", "all parts of heterogeneous jobs", "meaningless"),

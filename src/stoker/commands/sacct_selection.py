@@ -58,6 +58,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     cpu_count: Range | None = None
     node_count: Range | None = None
     limit_min: Range | None = None
+    constraints: tuple[str, ...] = ()
+    flags: frozenset[str] = frozenset()
     every_run: bool = False
 
     def runs(self, runs: Iterable[Run]) -> list[Run]:
@@ -102,6 +104,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
             and (not self.nodes or not self.nodes.isdisjoint(line.held.nodes))
             and (self.cpu_count is None or line.cpus in self.cpu_count)
             and (self.node_count is None or len(line.held.nodes) in self.node_count)
+            and all(word in spec.features for word in self.constraints)
+            and (not self.flags or (line.has_run and "schedmain" in self.flags))
             and (self.limit_min is None or _limit_min(line) in self.limit_min)
         )
 

@@ -50,7 +50,7 @@ _ELSEWHERE: Final = {
 
 OPTIONS: Final = (
     Option("clear", help="remove triggers"),
-    Option("clusters", "M", "required", "this cluster's name", "meaningless", "NAMES"),
+    Option("cluster", "M", "required", "this cluster's name", value="NAME", aliases=("clusters",)),
     Option("down", "d", help="when a node is taken down"),
     Option("drained", "D", help="when a node is drained"),
     Option("fail", "F", help="when a node is set to fail"),
@@ -128,7 +128,7 @@ def strigger(call: Call, controller: Controller) -> Answer:
 
 
 def _answer(call: Call, parsed: Parsed, controller: Controller) -> Answer:
-    cluster_heading("strigger", parsed.last("clusters"), controller)
+    cluster_heading("strigger", parsed.last("cluster"), controller)
     job_id, user = _job_id(parsed), _user(parsed, controller)
     modes = [mode for mode in _MODES if parsed.has(mode)]
     if len(modes) != 1:

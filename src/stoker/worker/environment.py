@@ -210,6 +210,7 @@ def step_variables(
         "SLURM_GTIDS": ",".join(map(str, neighbours)),
         "SLURM_LAUNCH_NODE_IPADDR": "127.0.0.1",
         "SLURM_LOCALID": str(neighbours.index(task)),
+        "SLURM_NNODES": str(len(step.nodes)),
         "SLURM_NODEID": str(node_id),
         "SLURM_NPROCS": str(step.ntasks),
         "SLURM_NTASKS": str(step.ntasks),

@@ -212,11 +212,24 @@ def test_scripts_and_environments_of_others_are_as_if_they_were_not_there(option
     assert ask(option, "-j", "3", owner=BOB).out == ""
 
 
+def test_jobs_are_chosen_by_features_and_by_who_started_them() -> None:
+    everything = lines("-X", "-o", "jobid", "-a", "-S", "00:00", "--use-local-uid")
+    assert lines("-X", "-o", "jobid", "-a", "-S", "00:00", "-C", "big") == []
+    started = lines("-X", "-o", "jobid", "-a", "-S", "00:00", "-F", "SchedMain,SchedBackfill")
+    assert started
+    assert {*started} <= {*everything}
+    assert lines("-X", "-o", "jobid", "-a", "-S", "00:00", "--flags=SchedBackfill") == []
+
+
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
         (("-M", "mars"), "'mars' can't be reached now"),
-        (("-I", "x"), "Invalid range of cpus: x"),
+        (("-I", "x"), 'Invalid numeric value "x" for requested cpu range.'),
+        (("-i", "1-x"), 'Invalid numeric value "1-x" for requested node range.'),
+        (("-g", "alice,nosuch"), "Invalid group id: nosuch"),
+        (("-q", "nosuch"), "You gave a bad qos 'nosuch'. Valid QOS's are normal"),
+        (("-F", "SchedMain,Odd"), "str_2_job_flags: Invalid job flag Odd"),
         (("-k", "soon"), "Invalid time limit specification: soon"),
         (("-N", "node[2"), ""),
     ],

@@ -153,6 +153,26 @@ def test_is_silent_when_all_goes_well() -> None:
     assert controller.called("finish_allocation") == [(1, 0, 0)]
 
 
+@pytest.mark.parametrize("words", ["--het-group=0", "--pack-group=0", "-E", "--preserve-env"])
+def test_what_a_job_of_one_component_needs_not_is_let_go(words: str) -> None:
+    heard, _ = ran(words, "true")
+    assert (heard.err, heard.code) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("1", "Requested het-group offset exceeds highest hetjob index (1 > 0)"),
+        ("0-2", "Requested het-group offset exceeds highest hetjob index (2 > 0)"),
+        ("x", "_parse_single_range: Invalid range: `x'\nsrun: error: Invalid --het-group value: x"),
+        ("", "_parse_single_range: Invalid range: `'\nsrun: error: Invalid --het-group value: "),
+    ],
+)
+def test_components_that_a_job_has_not_are_refused(value: str, said: str) -> None:
+    heard, _ = ran(f"--het-group={value}", "true")
+    assert (heard.err, heard.code) == (f"srun: error: {said}\n", 1)
+
+
 def test_asks_for_the_step_that_was_meant() -> None:
     _, controller = ran(
         "-n2",

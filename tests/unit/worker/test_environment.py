@@ -80,6 +80,29 @@ def test_a_batch_script_finds_what_it_found_under_slurm(case: dict[str, Any]) ->
     assert {line for line in shown if not UNKNOWN_HERE.match(line)} == wanted
 
 
+def test_a_step_on_one_node_of_its_jobs_counts_that_one() -> None:
+    job = FakeController().add(1, spec={"name": "sh", "ntasks": 4, "interactive": True})
+    shares = tuple(NodeShare(node.name, (0, 1), 1000) for node in MACHINE.nodes[:2])
+    own = shares[0].node
+    step = Step(
+        1, 0, "0", "sh", JobState.RUNNING, 0.0, ntasks=2, cpus=2, nodes=(own,), tasks_per_node=(2,)
+    )
+    found = step_variables(
+        job,
+        Allocation(1, 0, shares, "token", 0.0),
+        shape(tasks=4),
+        step,
+        1,
+        machine=MACHINE,
+        cluster_name="test",
+        host="vm",
+        home="/home/alice/stoker",
+        umask=0o022,
+    )
+    assert (found["SLURM_NNODES"], found["SLURM_JOB_NUM_NODES"]) == ("1", "2")
+    assert (found["SLURM_STEP_NUM_NODES"], found["SLURM_STEP_NODELIST"]) == ("1", own)
+
+
 STEPS = {
     "srun-v-plain": ((1,), (1,), None),
     "srun-v-n2": ((2,), (2,), None),

@@ -25,6 +25,7 @@ OPTIONS: Final = (
     Option("account", "A", "required", "jobs charged to these accounts", value="NAMES"),
     Option("all", "a", help="jobs of hidden partitions too", meaning="meaningless"),
     Option("array", "r", help="a line for each task of an array"),
+    Option("array-unique", help="waiting tasks of an array in one line", meaning="meaningless"),
     Option("federation", help="jobs of the federation", meaning="meaningless"),
     Option("Format", "O", "required", "columns by name: NAME[:[.]WIDTH[SUFFIX]],...", value="TEXT"),
     Option("format", "o", "required", "columns by letter: %[.][WIDTH]LETTER...", value="TEXT"),
