@@ -16,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from stoker.commands.errors import code_of, exit_status, strerror
+from stoker.commands.headings import UnknownCluster, cluster_heading
 from stoker.commands.options import (
     HELP,
     USAGE,
@@ -117,6 +118,17 @@ class _Order(msgspec.Struct):
     nodes: frozenset[str]
 
     @property
+    def is_by_filters(self) -> bool:
+        """Whether jobs are looked at before anything is done to them: by filters, or to ask."""
+        return self.asks or any(self.filters.has(name) for name in _FILTERS)
+
+    @property
+    def misses_jobs(self) -> bool:
+        """Whether an id that nobody knows is an error, as where Slurm looks the jobs up first."""
+        is_signal = self.filters.has("signal") or self.scope == "leader"
+        return self.is_by_filters or (is_signal and not self.filters.has("ctld"))
+
+    @property
     def ends_jobs(self) -> bool:
         """Whether jobs are cancelled, not only signalled."""
         return self.signal == SIGKILL and self.scope != "leader"
@@ -127,12 +139,13 @@ def scancel(call: Call, controller: Controller) -> Conversation:
     try:
         parsed = parse("scancel", OPTIONS, call.argv)
         notes = _take_environment(call, parsed)
+        cluster_heading("scancel", parsed.last("clusters"), controller)
         order = _order(call, controller, parsed)
-    except EarlyAnswer as early:
+    except (EarlyAnswer, UnknownCluster) as early:
         return early.answer
     told = _Told(call, controller, order)
     told.err = notes
-    if not order.asks and not any(parsed.has(name) for name in _FILTERS):
+    if not order.is_by_filters:
         for ref in order.refs:
             told.act(ref)
     else:
@@ -191,6 +204,9 @@ class _Told:
 
     def _say_failure(self, ref: JobRef, error: StokerError) -> None:
         code = code_of(error)
+        if self.order.misses_jobs and code == "ESLURM_INVALID_JOB_ID" and not self._knows(ref):
+            self.miss(ref)
+            return
         if not ref.step and code in ("ESLURM_ALREADY_DONE", "ESLURM_INVALID_JOB_ID"):
             if self.order.verbose:
                 self._say(f"job id {ref}", code)
@@ -199,6 +215,17 @@ class _Told:
             code = "ESLURM_USER_ID_MISSING"
         self._say(f"job step id {ref.job_id}" if ref.step else f"job id {ref}", code)
         self.code = max(self.code, exit_status(code))
+
+    def miss(self, ref: JobRef) -> None:
+        """Say that there is no such job."""
+        self.code = max(self.code, 1)
+        if not self.order.filters.has("quiet"):
+            self._say(
+                f"job step id {ref}" if ref.step else f"job id {ref}", "ESLURM_INVALID_JOB_ID"
+            )
+
+    def _knows(self, ref: JobRef) -> bool:
+        return bool(_found(self.controller, msgspec.structs.replace(ref, step="")))
 
     def _say(self, what: str, code: str) -> None:
         self.err += f"scancel: error: Kill job error on {what}: {strerror(code)}\n"
@@ -305,6 +332,9 @@ def _ref(word: str) -> JobRef:
 def _act_on_chosen(told: _Told) -> Generator[Request, Any, None]:
     """Act on those jobs that the filters let through and, with ``-i``, the caller agrees to."""
     said = StandardInput()
+    for ref in told.order.refs:
+        if not _found(told.controller, msgspec.structs.replace(ref, step="")):
+            told.miss(ref)
     for ref, job in list(_chosen(told.order, told.controller)):
         if told.order.asks:
             what = f"step_id={ref}" if ref.step else f"job_id={ref}"

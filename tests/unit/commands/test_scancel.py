@@ -58,6 +58,44 @@ def recorded_job(case: Mapping[str, Any], controller: FakeController) -> None:
             controller.start(controller.add(job_id, spec=spec))
 
 
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        ("-b 99999", "job id 99999"),
+        ("-i 99999", "job id 99999"),
+        ("-i --ctld 99999", "job id 99999"),
+        ("-s USR1 99999", "job id 99999"),
+        ("-f -s USR1 99999", "job id 99999"),
+        ("-n x 99999", "job id 99999"),
+        ("-t PD 99999", "job id 99999"),
+        ("-b 99999.0", "job step id 99999.0"),
+        ("-i 99999_1", "job id 99999_1"),
+    ],
+)
+def test_an_unknown_id_is_an_error_where_jobs_are_looked_up_first(words: str, what: str) -> None:
+    controller = FakeController()
+    heard = scancelled(controller, *words.split())
+    said = f"scancel: error: Kill job error on {what}: Invalid job id specified\n"
+    assert (heard.out, heard.err, heard.code) == ("", said, 1)
+    quiet = scancelled(controller, "-Q", *words.split())
+    assert (quiet.out, quiet.err, quiet.code) == ("", "", 1)
+
+
+@pytest.mark.parametrize("words", ["99999", "-f 99999", "--ctld 99999", "-Q 99999 99998"])
+def test_an_unknown_id_is_nothing_where_it_is_only_cancelled(words: str) -> None:
+    heard = scancelled(FakeController(), *words.split())
+    assert (heard.out, heard.err, heard.code) == ("", "", 0)
+
+
+def test_another_clusters_jobs_are_not_cancelled_here() -> None:
+    controller = FakeController()
+    controller.start(controller.add(1))
+    heard = scancelled(controller, "-M", "elsewhere", "1")
+    assert heard.err.startswith("scancel: error: No cluster 'elsewhere' known by database.\n")
+    assert heard.code == 1
+    assert not controller.called("cancel")
+
+
 @pytest.mark.parametrize("case", parameters(filter(is_replayed, cases("scancel"))))
 def test_says_what_slurm_said(case: dict[str, Any]) -> None:
     controller = FakeController()
