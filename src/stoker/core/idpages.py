@@ -31,7 +31,7 @@ def id_pages(database: Database, wanted: HistoryFilter, size: int = PAGE) -> Ite
     """Yield the ids of the jobs that *wanted* describes; each step is one query."""
     if wanted.job_ids or wanted.array_job_ids:
         return _named(database, wanted, size)
-    users = wanted.user_ids or (None,)
+    users = dict.fromkeys(wanted.user_ids) or (None,)
     return chain.from_iterable(_of_user(database, wanted, user, size) for user in users)
 
 
@@ -51,13 +51,14 @@ def are_more_than(database: Database, wanted: HistoryFilter, most: int) -> bool:
 
 def _named(database: Database, wanted: HistoryFilter, size: int) -> Iterator[list[int]]:
     rest = msgspec.structs.replace(wanted, job_ids=(), array_job_ids=())
+    job_ids = tuple(dict.fromkeys(wanted.job_ids))
     found: set[int] = set()
-    for start in range(0, len(wanted.job_ids), PAGE):
-        some = wanted.job_ids[start : start + PAGE]
+    for start in range(0, len(job_ids), PAGE):
+        some = job_ids[start : start + PAGE]
         page, _ = _page(database, rest, [jobs.c.job_id.in_(some)], [jobs.c.job_id], PAGE)
         found.update(page)
         yield page
-    for array_id in wanted.array_job_ids:
+    for array_id in dict.fromkeys(wanted.array_job_ids):
         where = [jobs.c.array_job_id > 0, jobs.c.array_job_id == array_id]
         for page in _by_id(database, rest, where, size):
             yield [job_id for job_id in page if job_id not in found]
