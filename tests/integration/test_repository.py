@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stoker.core.database import Database
 from stoker.core.enums import AllocationState, Hold, JobState, Reason
 from stoker.core.historyfilter import HistoryFilter
-from stoker.core.idpages import are_more_than, ended_pages, id_pages
+from stoker.core.idpages import are_more_than, ended_pages, ended_tasks, id_pages
 from stoker.core.models import (
     NO_TASK,
     Allocation,
@@ -385,6 +385,14 @@ def test_those_that_ended_since_come_in_the_order_of_their_ends(past):
         assert list(chain(*ended_pages(past.database, 120.0, size))) == [1, 2]
         assert list(chain(*ended_pages(past.database, 120.5, size))) == [2]
         assert list(chain(*ended_pages(past.database, 500.0, size))) == []
+
+
+def test_of_arrays_those_tasks_are_known_that_ended_and_were_numbered_since(past):
+    ended = {"state": JobState.COMPLETED, "end_at": 400.0, "array_job_id": 4}
+    save(past, make(6, array_task_id=2, **ended), make(7, array_task_id=3, **ended))
+    assert sorted(ended_tasks(past.database, (4,), 0)) == [6, 7]
+    assert ended_tasks(past.database, (1, 4), 6) == [7]
+    assert ended_tasks(past.database, (1,), 0) == []
 
 
 def test_what_would_take_long_to_count_counts_as_many(past):

@@ -7,7 +7,7 @@ have not come first, and nobody comes twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import chain, islice
 from typing import Any, Final
 
@@ -38,6 +38,14 @@ def id_pages(database: Database, wanted: HistoryFilter, size: int = PAGE) -> Ite
 def ended_pages(database: Database, since: float, size: int = PAGE) -> Iterator[list[int]]:
     """Yield the ids of the jobs that ended at or after *since*, in the order of their ends."""
     return _ended(database, HistoryFilter(start_at=since), [], size)
+
+
+def ended_tasks(database: Database, array_job_ids: Collection[int], above: int) -> list[int]:
+    """Return the ids, *above* another, of tasks of these few arrays that have ended."""
+    named = [jobs.c.array_job_id > 0, jobs.c.array_job_id.in_(array_job_ids)]
+    query = select(jobs.c.job_id).where(*named, jobs.c.job_id > above, jobs.c.end_at > 0)
+    with database.reader() as connection:
+        return list(connection.execute(query).scalars())
 
 
 def are_more_than(database: Database, wanted: HistoryFilter, most: int) -> bool:

@@ -10,7 +10,9 @@ twice.
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Final, TypeVar
 
 from stoker.core.historyfilter import HistoryFilter
@@ -60,7 +62,7 @@ class Looking:
         if not with_recent:
             return self._in_turns(map(read, _active(table)))
         past = RecentPast(self._repository, self._recent_since())
-        return self._in_turns(map(read, _by_id(table, past)))
+        return self._in_turns(map(read, _by_id(self._queue, past)))
 
     def foresee(self) -> Iterator[Mapping[int, float]]:
         """Yield when who will start, bit by bit."""
@@ -124,58 +126,69 @@ def _few(pages: Iterable[Sequence[int]]) -> Iterator[Sequence[int]]:
 
 
 def _active(table: JobTable) -> Iterator[Sequence[Job]]:
-    job_ids = list(table.jobs)
+    job_ids, array_ids = list(table.jobs), table.array_ids()
     arrays: set[int] = set()
     for start in range(0, len(job_ids), _JOBS_PER_LOOK):
         yield list(_records(table, job_ids[start : start + _JOBS_PER_LOOK], arrays))
+    # The record that stood for all their tasks may have ended before its turn came.
+    missed = sorted(array_ids - arrays)
+    for start in range(0, len(missed), _JOBS_PER_LOOK):
+        some = missed[start : start + _JOBS_PER_LOOK]
+        yield [job for array_id in some for job in table.array(array_id)]
 
 
-def _by_id(table: JobTable, past: RecentPast) -> Iterator[Sequence[Job]]:
+def _by_id(queue: JobQueue, past: RecentPast) -> Iterator[Sequence[Job]]:
     """Yield active jobs and those that ended, some at a time, by id."""
-    pages = [sorted(table.jobs)]
+    newest = queue.newest_id
+    pages = [sorted(queue.table.jobs)]
     for page in past.pages():
         pages.append(sorted(page))
         yield ()
-    yet = _Yet(table, past)
-    for some in _portions(heapq.merge(*pages)):
+    yet = _Yet(queue, past, newest)
+    for some in _portions(takewhile(newest.__ge__, heapq.merge(*pages))):
+        yield yet.take(some)
+    newer = {job_id for page in pages for job_id in page[bisect_right(page, newest) :]}
+    for some in _portions(sorted(newer | yet.newer)):
         yield yet.take(some)
 
 
 class _Yet:
     """Which records have not been seen yet, when they are asked for by id, the least first."""
 
-    def __init__(self, table: JobTable, past: RecentPast) -> None:
-        self._table = table
+    def __init__(self, queue: JobQueue, past: RecentPast, newest: int) -> None:
+        """*newest* is the last id that was given when the first was asked for."""
+        self.newer: set[int] = set()
+        """Tasks that got numbers of their own since, and had ended when their arrays came."""
+        self._queue = queue
         self._past = past
+        self._newest = newest
         self._arrays: set[int] = set()
         self._tasks: set[int] = set()
         """Those that came with their arrays."""
 
     def take(self, job_ids: Sequence[int]) -> list[Job]:
         """Return those of these, and what has to come with them."""
-        found: dict[int, Job] = {}
-        gone: list[int] = []
-        for job_id in job_ids:
-            if job_id in self._tasks:
-                continue
-            job = self._table.get(job_id)
-            if job is None:
-                gone.append(job_id)
-            else:
-                found |= {each.job_id: each for each in self._with_array(job)}
-        if gone:
+        table = self._queue.table
+        wanted = [job_id for job_id in job_ids if job_id not in self._tasks]
+        found = {job_id: job for job_id in wanted if (job := table.get(job_id)) is not None}
+        if gone := [job_id for job_id in wanted if job_id not in found]:
             found |= {job.job_id: job for job in self._past.jobs(gone)}
+        tasks = {job.job_id: job for job in self._with_arrays(sorted(found.items()))}
+        self._tasks.update(tasks)
+        found |= tasks
         return [found[job_id] for job_id in sorted(found)]
 
-    def _with_array(self, job: Job) -> Sequence[Job]:
-        if not job.array_job_id or job.array_job_id in self._arrays:
-            return (job,)
-        self._arrays.add(job.array_job_id)
-        records = [
-            each for each in self._table.array(job.array_job_id) if each.job_id >= job.job_id
-        ]
-        self._tasks.update(each.job_id for each in records)
-        return records
+    def _with_arrays(self, found: Iterable[tuple[int, Job]]) -> list[Job]:
+        """Return what there is beyond the first that comes of an array; note what there was."""
+        firsts: dict[int, int] = {}
+        for job_id, job in found:
+            if job.array_job_id and job.array_job_id not in self._arrays:
+                firsts.setdefault(job.array_job_id, job_id)
+        self._arrays.update(firsts)
+        if firsts and self._queue.newest_id > self._newest:
+            self.newer.update(self._past.tasks(firsts, above=self._newest))
+        tasks = ((first, self._queue.table.array(array)) for array, first in firsts.items())
+        return [job for first, records in tasks for job in records if job.job_id > first]
 
 
 def _portions(job_ids: Iterable[int]) -> Iterator[list[int]]:

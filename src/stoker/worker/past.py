@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from stoker.core.idpages import ended_pages
+from stoker.core.idpages import ended_pages, ended_tasks
 from stoker.core.models import Allocation, Job, Step
 from stoker.core.repository import Repository
 from stoker.worker.history import Record
@@ -37,6 +37,10 @@ class RecentPast:
     def jobs(self, job_ids: Sequence[int]) -> list[Job]:
         """Return those of these jobs that have ended, by id."""
         return _known(job for job in self._repository.jobs(job_ids) if job.end_at)
+
+    def tasks(self, array_job_ids: Collection[int], above: int) -> list[int]:
+        """Return the ids, *above* another, of tasks of these arrays that have ended."""
+        return ended_tasks(self._repository.database, array_job_ids, above)
 
 
 def records_of(repository: Repository, jobs: Sequence[Job]) -> list[Record]:

@@ -230,6 +230,11 @@ class JobQueue:
         if turn.news:
             self.on_news(turn.news)
 
+    @property
+    def newest_id(self) -> int:
+        """Return the job id that was given last."""
+        return self._next_job_id - 1
+
     def give_id(self, turn: Turn) -> int:
         """Return the next job id; ids grow and are never given twice."""
         job_id = self._next_job_id

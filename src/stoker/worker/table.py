@@ -194,6 +194,10 @@ class JobTable:
         if self.submitted is not None:
             self.submitted.remove(job)
 
+    def array_ids(self) -> set[int]:
+        """Return the arrays of which not all records have ended."""
+        return set(self._arrays)
+
     def array(self, array_job_id: int) -> list[Job]:
         """Return the records of an array that have not ended, by id."""
         return [self.jobs[each] for each in sorted(self._arrays.get(array_job_id, ()))]

@@ -43,9 +43,26 @@ def recorded(records) -> list[int]:
     return job_ids(each.job for each in records)
 
 
+def ids_and_tasks(jobs) -> list[tuple[int, int]]:
+    return [(job.job_id, task) for job in jobs for task in tasks([job])]
+
+
+def first_of(looks):
+    """Return what is seen first, once what is looked for has been found."""
+    return next(filter(None, looks))
+
+
 def end(works: Works, *doomed: int) -> None:
     for job_id in doomed:
         works.ask("cancel", job_id)
+
+
+def end_of(works: Works, *running: int) -> None:
+    """End jobs that run, or are about to."""
+    for job_id in running:
+        works.run(job_id)
+        works.engine.finish(f"{job_id}.0.batch")
+    works.engine.deliver()
 
 
 def test_every_job_is_seen_once_and_nobody_is_kept_waiting_meanwhile(works, lookout):
@@ -79,6 +96,18 @@ def test_no_task_of_an_array_is_missed_or_seen_twice_though_it_starts_meanwhile(
     assert works.worker.queue.table.is_active(array)
 
 
+def test_tasks_are_seen_though_the_record_that_stood_for_them_ends_meanwhile(works, lookout):
+    for _ in range(40):
+        works.submit(hold=True)
+    array = works.submit(array="0-2").job_id
+    looks = lookout.look_through(tasks)
+    seen = next(looks)
+    works.schedule()
+    end_of(works, array)  # It has become that of the last task.
+    seen += [task for some in looks for task in some]
+    assert sorted(task for task in seen if task != NO_TASK) == [0, 1]
+
+
 # With those that ended a short while ago.
 
 
@@ -97,9 +126,7 @@ def test_those_that_ended_come_as_well_by_id_and_a_turn_fits_in_between(works, l
 def test_who_ends_meanwhile_is_seen_once(works, lookout):
     ids = [works.submit(hold=True).job_id for _ in range(40)]
     looks = lookout.look_through(states, with_recent=True)
-    seen = next(looks)
-    while not seen:
-        seen = next(looks)
+    seen = first_of(looks)
     end(works, ids[0], ids[-1])
     seen += [each for some in looks for each in some]
     assert [job_id for job_id, _ in seen] == ids
@@ -122,15 +149,29 @@ def test_an_arrays_tasks_are_seen_once_though_they_start_and_end_meanwhile(works
     works.schedule()
     started = job_ids(works.worker.queue.table.array(array))
     looks = lookout.look_through(tasks, with_recent=True)
-    seen = next(looks)
-    while not seen:
-        seen = next(looks)
-    for job_id in started[1:]:
-        end(works, job_id)
-    works.engine.deliver()
+    seen = first_of(looks)
+    end_of(works, *started[1:])
     works.schedule()
     seen += [task for some in looks for task in some if task != NO_TASK]
     assert sorted(task for task in seen if task != NO_TASK) == list(range(10))
+
+
+@pytest.mark.parametrize("ended", [(0,), (2,), (0, 2), (0, 1, 2)])
+def test_tasks_that_start_and_end_meanwhile_are_seen_once_with_those_that_run(
+    works, lookout, ended
+):
+    for _ in range(40):
+        works.submit(hold=True)
+    array = works.submit(array="0-2").job_id
+    works.submit(hold=True)
+    looks = lookout.look_through(ids_and_tasks, with_recent=True)
+    seen = first_of(looks)
+    works.schedule()
+    records = {job.array_task_id: job.job_id for job in works.worker.queue.table.array(array)}
+    end_of(works, *(records[task] for task in ended))
+    seen += [each for some in looks for each in some]
+    assert sorted(task for _, task in seen if task != NO_TASK) == [0, 1, 2]
+    assert {task: job_id for job_id, task in seen if task != NO_TASK} == records
 
 
 def test_how_many_there_are_is_known_beforehand(works, lookout):
