@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _DEAD_MAX = 64
+_WAIT_S_MAX = 86400.0
+"""For no longer do we wait at a time: epoll_wait(2) counts milliseconds in an int, for 24 days."""
 WHEN, _CALL = 0, 2
 """Places in an entry."""
 
@@ -62,8 +64,10 @@ class Timers:
         return self._heap[0][WHEN] if self._heap else float("inf")
 
     def wait_s(self) -> float | None:
-        """Return the time until the next callback, or None if there is none."""
+        """Return how long to wait for the next callback at most, or None if there is none."""
         while self._heap and self._heap[0][_CALL] is None:
             heappop(self._heap)
             self._dead -= 1
-        return max(0.0, self._heap[0][WHEN] - monotonic()) if self._heap else None
+        if not self._heap:
+            return None
+        return min(max(0.0, self._heap[0][WHEN] - monotonic()), _WAIT_S_MAX)

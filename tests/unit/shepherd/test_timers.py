@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import select
+import socket
 from time import monotonic
 
 from stoker.shepherd.timers import Timers
@@ -32,6 +34,14 @@ def test_a_callback_may_set_the_next_one() -> None:
     timers.at(monotonic() - 1, lambda: timers.at(monotonic() - 1, lambda: called.append(1)))
     timers.run()
     assert called == [1]
+
+
+def test_what_is_due_in_a_month_can_be_waited_for() -> None:
+    timers = Timers()
+    timers.at(monotonic() + 30 * 86400, lambda: None)
+    with select.epoll() as epoll, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
+        epoll.register(ready, select.EPOLLOUT)
+        assert epoll.poll(timers.wait_s())
 
 
 def test_thousands_of_cancelled_limits_take_no_room() -> None:
