@@ -41,7 +41,7 @@ from stoker.commands.submission import (
 from stoker.commands.wishes import Wishes
 from stoker.core.enums import JobState
 from stoker.core.errors import InvalidSpec, StokerError
-from stoker.core.models import Job
+from stoker.core.models import Job, Owner
 from stoker.worker.call import Answer, Call, Conversation, ReadFile, Request, Say, UntilEnded
 from stoker.worker.controller import Controller
 
@@ -82,13 +82,25 @@ def _submission(call: Call, controller: Controller) -> Conversation:
     yield from read_node_file(wishes)
     yield from read_buffer_file(wishes)
     export_file = yield from _export_file(wishes)
-    submission = submission_of(call, wishes, program, export_file)
-    submission = msgspec.structs.replace(submission, owner=owner)
+    submission = submission_of(
+        _as_by(owner, call, wishes, controller), wishes, program, export_file
+    )
     check_demands(submission, wishes.layout, controller)
     if "test-only" in wishes.shown:
         return tested(wishes, submission, controller)
     job = controller.submit(submission)
     return (yield from _told(wishes, job, controller))
+
+
+def _as_by(owner: Owner, call: Call, wishes: Wishes, controller: Controller) -> Call:
+    """Return the call as if the job's owner had made it, with what a login would tell them."""
+    if owner == call.owner:
+        return call
+    environment = dict(call.environment)
+    if is_partial(wishes.export) or wishes.user_environment:
+        name = owner.user_name
+        environment |= {"HOME": controller.home_of(name) or "/", "USER": name, "LOGNAME": name}
+    return msgspec.structs.replace(call, owner=owner, environment=environment)
 
 
 def _program(call: Call, parsed: Parsed) -> Generator[ReadFile, bytes, Program]:

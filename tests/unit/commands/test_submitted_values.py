@@ -428,6 +428,18 @@ def test_root_submits_jobs_of_those_whom_a_shared_stoker_serves(words):
     assert controller.submissions[-1].owner == ALICE
 
 
+@pytest.mark.parametrize("words", ["--export=NONE", "--get-user-env", "--export=A"])
+def test_mail_about_a_job_that_root_submits_and_a_login_in_it_are_its_users(words):
+    controller = FakeController(MACHINE)
+    argv = ("--uid=alice", "--mail-type=END", words, "--wrap=true")
+    root = {"HOME": "/root", "USER": "root", "LOGNAME": "root", "A": "1"}
+    call = call_of("sbatch", *argv, owner=ROOT, environment=root)
+    assert converse(sbatch(call, controller)).code == 0
+    submission = controller.submissions[-1]
+    assert submission.spec.mail_user == "alice"
+    assert {"HOME=/home/alice", "USER=alice", "LOGNAME=alice"} <= {*submission.environment}
+
+
 @pytest.mark.parametrize("program", [srun, salloc])
 def test_what_runs_in_a_terminal_is_its_users_alone(program):
     controller = FakeController(MACHINE)
