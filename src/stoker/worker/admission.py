@@ -91,12 +91,14 @@ class Admission:
     def _partitions_of(self, spec: JobSpec) -> list[Partition]:
         if not spec.partition:
             return [self.default_partition]
-        names = spec.partition.split(",")
-        if found := [self.partitions[name] for name in names if name in self.partitions]:
+        if found := self._known(spec.partition):
             return found
         raise InvalidSpec(
             f"invalid partition specified: {spec.partition}", "ESLURM_INVALID_PARTITION_NAME"
         )
+
+    def _known(self, names: str) -> list[Partition]:
+        return [self.partitions[name] for name in names.split(",") if name in self.partitions]
 
     def check_partitions(self, spec: JobSpec) -> None:
         """Refuse partitions that there are not.
@@ -113,16 +115,18 @@ class Admission:
     def choose_partition(self, job: Job) -> None:
         """Put a waiting job that names several partitions into that where it would start first.
 
-        Source: slurmctld tries them by their tier, and starts the job in the first that takes it.
+        It stays where it is if none of them is left. Source: slurmctld tries them by their tier,
+        and starts the job in the first that takes it.
         """
         if not job.has_choice:
             return
-        chosen = sorted(self._partitions_of(job.spec), key=lambda each: -each.priority_tier)
+        chosen = sorted(self._known(job.spec.partition), key=lambda each: -each.priority_tier)
         for partition in chosen:
             job.partition = partition.name
             if partition.state not in _CLOSED and self.obstacle(job) is None:
                 return
-        job.partition = chosen[0].name
+        if chosen:
+            job.partition = chosen[0].name
 
     def time_limit_s(self, spec: JobSpec, partition: Partition, user: str = "") -> float | None:
         """Return the job's limit, or None if there is none.

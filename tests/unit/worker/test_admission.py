@@ -214,6 +214,13 @@ def test_a_partition_that_closes_gives_its_jobs_to_the_others_that_they_name(adm
     assert job.partition == "short"
 
 
+def test_a_job_of_partitions_that_are_gone_since_a_restart_waits_where_it_was(admission):
+    job = several("gone,lost")
+    job.partition = "lost"
+    admission.choose_partition(job)
+    assert (job.partition, admission.obstacle(job)) == ("lost", Reason.PARTITION_INACTIVE)
+
+
 def test_a_list_with_a_partition_that_is_not_there_is_refused_by_its_name(admission):
     admission.check_partitions(JobSpec(name="work", partition="short,"))
     with pytest.raises(InvalidSpec, match="nosuch"):
