@@ -64,21 +64,19 @@ class Lanes:
 
     # --- Who follows a lane.
 
-    def follow(self, name: str) -> None:
-        """Leave it to the caller to take who is in front of a lane, one after the other."""
-        self._lanes[name].is_followed = True
+    def follow(self, name: str) -> Lane:
+        """Leave it to the caller to take who is in front of a lane, one after the other.
 
-    def front(self, name: str) -> Unit | None:
-        """Return who is to be spawned now in a lane that is followed, if there is somebody."""
-        lane = self._lanes.get(name)
-        unit = lane.busy if lane is not None else None
-        return unit if unit is not None and unit.state == QUEUED else None
+        When all have left it, what is returned stays empty: who comes later under that name stands
+        in another lane, which somebody else may follow.
+        """
+        lane = self._lanes[name]
+        lane.is_followed = True
+        return lane
 
-    def unfollow(self, name: str) -> None:
+    def unfollow(self, lane: Lane) -> None:
         """Have who is next in a lane readied for everybody again; nobody is in front just now."""
-        lane = self._lanes.get(name)
-        if lane is not None:
-            lane.is_followed = False
+        lane.is_followed = False
 
     @property
     def has_followers(self) -> bool:

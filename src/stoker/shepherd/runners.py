@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from stoker.shepherd.reports import Reports
     from stoker.shepherd.timers import Timers
     from stoker.shepherd.trees import Trees
-    from stoker.shepherd.units import Unit
+    from stoker.shepherd.units import Lane, Unit
 
 _RUNNERS_MAX = 256
 
@@ -137,59 +137,58 @@ class Runners:
 
     def take(self, unit: Unit) -> bool:
         """Have a runner start with a unit and go on along its lane; return whether there is one."""
+        assert unit.lane is not None, "who stands in no lane has nobody behind"
         if len(self._steps) >= _RUNNERS_MAX:
             return False
-        step = _Step(self)
+        lane, step = self._lanes.follow(unit.lane), _Step(self)
         try:
-            _thread.start_new_thread(self._run, (unit, step))
+            _thread.start_new_thread(self._run, (lane, step))
         except RuntimeError:
+            self._lanes.unfollow(lane)
             return False
-        assert unit.lane is not None, "who stands in no lane has nobody behind"
-        self._lanes.follow(unit.lane)
         self._steps.append(step)
         return True
 
     # --- A runner.
 
-    def _run(self, unit: Unit, step: _Step) -> None:
-        lane, hand = str(unit.lane), Hand(self.word)
-        running: Unit | None
+    def _run(self, lane: Lane, step: _Step) -> None:
+        hand = Hand(self.word)
+        running: Unit | None = None
         try:
-            with step:
-                running = self._start(unit, lane, hand, step)
-            while running is not None:
-                self._wake_first()
-                await_end(running.pid)
+            while True:
                 with step:
                     if self.defect is not None:
-                        self._leave(lane, step)  # Whoever begins anew reaps it.
+                        self._leave(lane, step)  # Whoever begins anew reaps who has run.
                         return
-                    self._deaths.reap_one(running)
-                    running = self._start(self._lanes.front(lane), lane, hand, step)
-            self._wake_first()
+                    if running is not None:
+                        self._deaths.reap_one(running)
+                    running = self._start(lane, hand, step)
+                self._wake_first()
+                if running is None:
+                    return
+                await_end(running.pid)
         except Exception as defect:  # noqa: BLE001 - the top of a thread: the first one heeds it
             self.defect = defect
-            self._leave(lane, step)
             os.eventfd_write(self.wake_fd, 1)
+            if step in self._steps:
+                self._leave(lane, step)
 
-    def _start(self, unit: Unit | None, lane: str, hand: Hand, step: _Step) -> Unit | None:
-        """Start who is in front, or the next if that fails; return who runs.
+    def _start(self, lane: Lane, hand: Hand, step: _Step) -> Unit | None:
+        """Start who is in front now, or the next if that fails; return who runs.
 
         If nobody does, the lane is left.
         """
-        while unit is not None:
+        while (unit := lane.front) is not None:
             self._births.start(unit, hand)
             if unit.state == RUNNING:
                 break
-            unit = self._lanes.front(lane)
         else:
-            unit = None
             self._leave(lane, step)
         if self._reports.is_due() or self._timers.next_at < self._wakes_at:
             self._is_wanted = True
         return unit
 
-    def _leave(self, lane: str, step: _Step) -> None:
+    def _leave(self, lane: Lane, step: _Step) -> None:
         self._lanes.unfollow(lane)
         self._steps.remove(step)
 

@@ -70,4 +70,5 @@ class Timers:
             self._dead -= 1
         if not self._heap:
             return None
-        return min(max(0.0, self._heap[0][WHEN] - monotonic()), _WAIT_S_MAX)
+        wait_s: float = self._heap[0][WHEN] - monotonic()
+        return min(max(0.0, wait_s), _WAIT_S_MAX)

@@ -293,3 +293,8 @@ class Lane:
         self.busy: Unit | None = None
         self.has_moved = self.is_followed = False
         self.waiting: deque[Unit] = deque()
+
+    @property
+    def front(self) -> Unit | None:
+        """Who is to be spawned now, if there is somebody."""
+        return self.busy if self.busy is not None and self.busy.state == QUEUED else None

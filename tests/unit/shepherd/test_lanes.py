@@ -33,17 +33,17 @@ def test_of_a_lane_that_is_followed_nobody_is_readied_for_others() -> None:
     for each in (first, second, third):
         lanes.join(each)
     assert lanes.ready.popleft() is first
-    lanes.follow("l")
+    lane = lanes.follow("l")
     first.state = RUNNING
-    assert lanes.front("l") is None
+    assert lane.front is None
     lanes.leave(first)
-    assert lanes.front("l") is second
+    assert lane.front is second
     second.state, third.state = RUNNING, ENDED
     lanes.leave(second)
-    assert lanes.front("l") is None
+    assert lane.front is None
     assert not lanes.ready
-    lanes.unfollow("l")
     lanes.join(last)
+    assert lane.front is None, "it stands in a lane of the same name"
     assert list(lanes.ready) == [last]
 
 
