@@ -202,7 +202,7 @@ class Rpc:
         while awaited := set(awaited_ids(found)) - heard:
             ended = yield UntilEnded(tuple(sorted(awaited)))
             heard |= awaited
-            if _are_all_over(ended, awaited):
+            if _are_all_over(ended, awaited) and not _may_part(found, awaited):
                 found = named_by(refs, _over(found, ended))
                 break
             found = self._records.jobs_of_each(refs)
@@ -272,6 +272,12 @@ def _are_all_over(jobs: Sequence[Job], awaited: set[int]) -> bool:
     """Whether *jobs* are all that the ids name, and have ended: then nobody went back."""
     named = {job.job_id for job in jobs} | {job.array_job_id for job in jobs}
     return awaited <= named and all(job.state.has_ended for job in jobs)
+
+
+def _may_part(found: Mapping[JobRef, Sequence[Job]], awaited: set[int]) -> bool:
+    """Whether tasks are awaited by their common record, which one of them keeps in the end."""
+    jobs = (job for named in found.values() for job in named)
+    return any(job.array is not None and job.array_job_id not in awaited for job in jobs)
 
 
 def _over(found: Mapping[JobRef, Sequence[Job]], ended: Sequence[Job]) -> list[Job]:

@@ -300,6 +300,18 @@ def test_the_answer_has_what_had_ended_before_and_what_has_ended_since_each_once
     assert _answer(waiting, ended) == ["COMPLETED", "COMPLETED", "TIMEOUT", "FAILED"]
 
 
+def test_a_task_that_got_a_number_of_its_own_meanwhile_is_awaited_by_that(desk):
+    desk.controller.add(7, array_job_id=7, array_task_id=0, state=JobState.RUNNING)
+    desk.controller.add(12, array_job_id=7, array=TaskSet([5, 6]))
+    waiting = desk.begin("wait", JobsRequest(("7_5",)))
+    assert next(waiting).job_ids == (12,)
+    task = desk.controller.add(20, array_job_id=7, array_task_id=5, state=JobState.RUNNING)
+    last = desk.controller.add(12, array_job_id=7, array_task_id=6, state=JobState.COMPLETED)
+    assert waiting.send([last]).job_ids == (20,)
+    task.state = JobState.FAILED
+    assert _answer(waiting, [task]) == ["FAILED"]
+
+
 def _answer(waiting, ended=()) -> list[str]:
     with pytest.raises(StopIteration) as stop:
         waiting.send(ended)
