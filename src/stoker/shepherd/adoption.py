@@ -76,7 +76,11 @@ class Adoption:
         is_same_boot = boot_id == self._boot_id
         for story in stories.values():
             intent = story.intent
-            unit = Unit(intent, Recipe(intent), self._herd.group_of(intent["group"]))
+            try:
+                unit = Unit(intent, Recipe(intent), self._herd.group_of(intent["group"]))
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                self.damage.append(f"an intent says nothing ({error}): {intent!r}")
+                continue
             self._herd.admit(unit)
             self._judge(unit, story, is_same_boot=is_same_boot)
         for key, (paused_s, paused_at) in pauses.items():

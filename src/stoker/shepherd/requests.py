@@ -28,15 +28,24 @@ import os
 import time
 from contextlib import suppress
 from functools import partial
+from operator import index
 
 from stoker.shepherd.connection import ProtocolError
 from stoker.shepherd.orders import Order
 from stoker.shepherd.spawn import environment_of
-from stoker.shepherd.units import QUEUED, RUNNING, Group, Recipe, Unit
+from stoker.shepherd.units import (
+    QUEUED,
+    RUNNING,
+    Group,
+    Recipe,
+    Unit,
+    seconds,
+    signal_number,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
     from typing import Any
 
     from stoker.shepherd.births import Births
@@ -50,7 +59,8 @@ if TYPE_CHECKING:
 VERSION = 2
 _ENVIRONMENTS_MAX = 4096
 _RECIPES_MAX = 256
-_NONSENSE = (KeyError, TypeError, ValueError, IndexError, OverflowError)
+_NONSENSE = (AttributeError, TypeError, ValueError, LookupError, OverflowError)
+"""What is raised by a message of which nothing can be made."""
 
 
 class Requests:
@@ -189,13 +199,15 @@ class Requests:
     ) -> Callable[[], None]:
         """Read the units of a launch, and make ready those that will follow others."""
         recipes = [self._recipe(order) for order in message["recipes"]]
-        units = [_read_unit(order, recipes, descriptors) for order in message["units"]]
+        units = [_read_unit(order, recipes, len(descriptors)) for order in message["units"]]
         for unit in units:
             if unit.lane is not None:
                 self._spawner.prepare(unit)
-        return partial(self._launch, units, text)
+        return partial(self._launch, units, text, descriptors)
 
-    def _launch(self, units: Collection[Unit], text: str) -> None:
+    def _launch(self, units: Collection[Unit], text: str, descriptors: list[int]) -> None:
+        if descriptors:
+            _hand_over(units, descriptors)
         fresh: dict[str, Unit] = {}
         for unit in units:
             if unit.key not in fresh and unit.key not in self._herd.units:
@@ -231,7 +243,7 @@ class Requests:
 
     def _end(self, message: dict[str, Any]) -> None:
         if group := self._group(message):
-            self._deaths.end(group, str(message["why"]), float(message["kill_wait_s"]))
+            self._deaths.end(group, str(message["why"]), seconds(message["kill_wait_s"]))
 
     def _end_unit(self, message: dict[str, Any]) -> None:
         unit = self._herd.units.get(message["key"])
@@ -239,16 +251,17 @@ class Requests:
             self._deaths.withdraw(unit)
             self._deaths.settle(unit.group)
         elif unit is not None and unit.state == RUNNING:
-            self._endings.end_unit(unit, str(message["why"]), float(message["kill_wait_s"]))
+            self._endings.end_unit(unit, str(message["why"]), seconds(message["kill_wait_s"]))
 
     def _signal(self, message: dict[str, Any]) -> None:
         if group := self._group(message):
-            self._endings.signal(group, _signal_number(message), str(message["scope"]))
+            number = signal_number(message["number"])
+            self._endings.signal(group, number, str(message["scope"]))
 
     def _signal_unit(self, message: dict[str, Any]) -> None:
         unit = self._herd.units.get(message["key"])
         if unit is not None and unit.state == RUNNING:
-            self._endings.signal_unit(unit, _signal_number(message))
+            self._endings.signal_unit(unit, signal_number(message["number"]))
 
     def _suspend(self, message: dict[str, Any]) -> None:
         if group := self._group(message):
@@ -259,7 +272,7 @@ class Requests:
             self._endings.resume(group)
 
     def _limit(self, message: dict[str, Any]) -> None:
-        limit_s = None if message["time_limit_s"] is None else float(message["time_limit_s"])
+        limit_s = None if message["time_limit_s"] is None else seconds(message["time_limit_s"])
         unit = self._herd.units.get(message["group"])
         if group := self._group(message):
             self._herd.limit(group, limit_s)
@@ -273,20 +286,22 @@ class Requests:
         return self._herd.groups.get(message["group"])
 
 
-def _read_unit(order: dict[str, Any], recipes: list[Recipe], descriptors: list[int]) -> Unit:
-    unit = Unit(order, recipes[order["recipe"]], Group(str(order["group"])))
-    for number in order.get("descriptors", ()):
-        unit.descriptors.append(descriptors[number])
-        descriptors[number] = -1
+def _read_unit(order: dict[str, Any], recipes: list[Recipe], descriptors: int) -> Unit:
+    """Return a unit; *descriptors* is how many came with the message."""
+    unit = Unit(order, recipes[order["recipe"]], Group(order["group"]))
+    if any(not 0 <= index(number) < descriptors for number in order.get("descriptors", ())):
+        raise IndexError("it names descriptors that did not come")
     return unit
+
+
+def _hand_over(units: Iterable[Unit], descriptors: list[int]) -> None:
+    """Give units the descriptors that they name: nobody else closes them now."""
+    for unit in units:
+        assert unit.order is not None, f"{unit.key} was spawned before"
+        for number in unit.order.get("descriptors", ()):
+            unit.descriptors.append(descriptors[number])
+            descriptors[number] = -1
 
 
 def _refuse(kind: Any, error: Exception) -> None:
     raise ProtocolError(f"cannot make sense of {kind!r}: {error!r}") from None
-
-
-def _signal_number(message: dict[str, Any]) -> int:
-    number = int(message["number"])
-    if not 0 <= number <= 64:
-        raise ValueError(number)
-    return number

@@ -9,10 +9,18 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
+from math import isfinite
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    _Read = TypeVar("_Read")
+
+_SIGNAL_MAX = 64
+_TEXTS = (str, str, str, str)
+_WARNING = ("before_end_s", "signal", "leader_only")
 
 QUEUED, RUNNING, DEAD, ENDED = "queued", "running", "dead", "ended"
 
@@ -141,19 +149,18 @@ class Recipe:
         """Read a recipe of a launch message, or an intent.
 
         Raises:
-            KeyError, TypeError, ValueError: It is none.
+            AttributeError, KeyError, TypeError, ValueError: It is none.
         """
         self.order = order
         self.content = content
         self.leads = bool(order["leads"])
-        self.kill_wait_s = float(order["kill_wait_s"])
-        limit = order["time_limit_s"]
-        self.limit_s = None if limit is None else float(limit)
+        self.kill_wait_s = seconds(order["kill_wait_s"])
+        self.limit_s = _unless_none(seconds, order["time_limit_s"])
         self.warnings = _warnings(order["warnings"])
-        self.notices: dict[str, Any] = dict(order["notices"])
-        self.memory_mib: int | None = order["memory_mib"]
-        every_s = order.get("memory_check_s")
-        self.memory_check_s = None if every_s is None else float(every_s)
+        notices: dict[str, str | None] = order["notices"]
+        self.notices = {why: str(text) for why, text in notices.items() if text is not None}
+        self.memory_mib = _unless_none(int, order["memory_mib"])
+        self.memory_check_s = _unless_none(seconds, order.get("memory_check_s"))
         self.preparation: Any = None
 
 
@@ -212,10 +219,13 @@ class Unit:
         self.environment: Any = None
         self.recipe = recipe
         self.group = group
-        self.key = str(order["key"])
-        self.quoted_key = json.dumps(self.key)
-        self.token = str(order["token"])
+        self.key: str = order["key"]
+        self.token: str = order["token"]
         self.lane: str | None = order.get("lane")
+        lane = "" if self.lane is None else self.lane
+        if (type(self.key), type(self.token), type(group.key), type(lane)) != _TEXTS:
+            raise TypeError("what names a unit or its place is no text")
+        self.quoted_key = json.dumps(self.key)
         self.limit_s = recipe.limit_s
         self.warnings = recipe.warnings[:]
         stderr = order.get("stderr") or order.get("stdout")
@@ -245,7 +255,7 @@ class Unit:
 
     def notice(self, why: str | None) -> str:
         """Return what its output is told when it is ended for that reason; "" for nothing."""
-        text: str = (self.recipe.notices.get(why) if why else None) or ""
+        text = self.recipe.notices.get(why, "") if why else ""
         text = text.replace("{job}", self.key.partition(".")[0])
         return text.replace("{number}", str(self.group.excess))
 
@@ -268,14 +278,41 @@ class Unit:
         }
 
 
+def seconds(value: Any) -> float:
+    """Return a time that a message states.
+
+    Raises:
+        TypeError, ValueError: It is none.
+    """
+    found = float(value)
+    if not isfinite(found):
+        raise ValueError(f"{found} seconds come to no end")
+    return found
+
+
+def signal_number(value: Any) -> int:
+    """Return the number of a signal that a message states.
+
+    Raises:
+        TypeError, ValueError: It is none.
+    """
+    number = int(value)
+    if not 0 <= number <= _SIGNAL_MAX:
+        raise ValueError(f"there is no signal {number}")
+    return number
+
+
+def _unless_none(read: Callable[[Any], _Read], value: Any) -> _Read | None:
+    return None if value is None else read(value)
+
+
 def _warnings(entries: list[Any]) -> list[list[Any]]:
     """Read warnings as stokerd (objects) or the journal (lists) writes them."""
-    found = [
-        entry
-        if isinstance(entry, list)
-        else [float(entry["before_end_s"]), int(entry["signal"]), bool(entry["leader_only"])]
-        for entry in entries
-    ]
+    found = []
+    for entry in entries:
+        is_list = isinstance(entry, list)
+        before_s, number, leader_only = entry if is_list else map(entry.__getitem__, _WARNING)
+        found.append([seconds(before_s), signal_number(number), bool(leader_only)])
     return sorted(found, reverse=True)
 
 
