@@ -67,12 +67,12 @@ def _report(controller: Controller, asked: Parsed, zone: tzinfo) -> Iterator[str
     now, found = controller.now(), controller.statistics()
     states = [job.state for job in controller.active_jobs()]
     pending = states.count(JobState.PENDING)
-    yield from (_STARS, f"sdiag output at {_stamp(now, zone)}")
-    yield from (f"Data since      {_stamp(found.since, zone)}", _STARS)
+    yield from (_STARS, f"sdiag output at {stamp(now, zone)}")
+    yield from (f"Data since      {stamp(found.since, zone)}", _STARS)
     yield from ("Server thread count:  1", "Agent queue size:     0", "Agent count:          0")
     yield from ("Agent thread count:   0", "DBD Agent queue size: 0", "")
     yield from _jobs(found)
-    yield from ("", f"Job states ts:  {_stamp(now, zone)}")
+    yield from ("", f"Job states ts:  {stamp(now, zone)}")
     running = sum(state in ONGOING for state in states)
     yield from (f"Jobs pending:   {pending}", f"Jobs running:   {running}")
     yield from ("", "Main schedule statistics (microseconds):")
@@ -116,7 +116,7 @@ def _backfill(found: Statistics, waiting: int, zone: tzinfo) -> Iterator[str]:
     yield f"Total backfilled jobs (since last stats cycle start): {found.backfilled}"
     yield "Total backfilled heterogeneous job components: 0"
     yield f"Total cycles: {cycles.count}"
-    yield f"Last cycle when: {_stamp(cycles.last_at, zone) if cycles.count else 'N/A'}"
+    yield f"Last cycle when: {stamp(cycles.last_at, zone) if cycles.count else 'N/A'}"
     yield f"Last cycle: {cycles.last_us}"
     yield f"Max cycle:  {cycles.max_us}"
     if cycles.count:
@@ -140,13 +140,13 @@ def _by_message(found: Statistics, asked: Parsed) -> Iterator[str]:
         for program, calls in found.by_program.items()
     ]
     for name, number, calls in sorted(rows, key=lambda row: _order(asked, row[1], row[2])):
-        yield f"\t{name:<40}({number:>5}) {_figures(calls)}"
+        yield f"\t{name:<40}({number:>5}) {figures_of(calls)}"
 
 
 def _by_user(found: Statistics, asked: Parsed) -> Iterator[str]:
     rows = [(owner.user_name, owner.user_id, calls) for owner, calls in found.by_user.items()]
     for name, number, calls in sorted(rows, key=lambda row: _order(asked, row[1], row[2])):
-        yield f"\t{name:<16}({number:>8}) {_figures(calls)}"
+        yield f"\t{name:<16}({number:>8}) {figures_of(calls)}"
 
 
 _ORDERS: Final[Mapping[str, Callable[[int, Calls], int]]] = {
@@ -164,10 +164,12 @@ def _order(asked: Parsed, number: int, calls: Calls) -> tuple[int, int]:
     return -calls.count, number
 
 
-def _figures(calls: Calls) -> str:
+def figures_of(calls: Calls) -> str:
+    """Return how many calls there were, and how long they took."""
     return f"count:{calls.count:<6} ave_time:{calls.mean_us:<6} total_time:{calls.total_us}"
 
 
-def _stamp(at: float, zone: tzinfo) -> str:
+def stamp(at: float, zone: tzinfo) -> str:
+    """Return a point in time in words, and as a number."""
     text = datetime.fromtimestamp(int(at), zone).strftime("%a %b %d %H:%M:%S %Y")
     return f"{text} ({int(at)})"

@@ -9,12 +9,11 @@ Source: sacctmgr(1) "show stats"; the layout as recorded.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, tzinfo
 from typing import Final
 
 from stoker.commands.sacctmgr.desk import Desk
+from stoker.commands.sdiag import figures_of, stamp
 from stoker.core.units import zone_of
-from stoker.worker.statistics import Calls
 
 _STARS: Final = "*" * 67
 _MESSAGES: Final[Mapping[str, tuple[str, int]]] = {
@@ -34,23 +33,14 @@ def _lines(desk: Desk) -> Iterator[str]:
     zone = zone_of(desk.call.environment.get("TZ", ""))
     found = desk.controller.statistics()
     yield _STARS
-    yield f"sacctmgr show stats output at {_stamp(desk.controller.now(), zone)}"
-    yield f"Data since                    {_stamp(found.since, zone)}"
+    yield f"sacctmgr show stats output at {stamp(desk.controller.now(), zone)}"
+    yield f"Data since                    {stamp(found.since, zone)}"
     yield from ("All statistics are in microseconds", _STARS)
     yield from ("", "Remote Procedure Call statistics by message type")
     asked = [(calls, name) for name, calls in found.by_program.items() if name in _MESSAGES]
     for calls, program in sorted(asked, key=lambda each: -each[0].count):
         name, number = _MESSAGES[program]
-        yield f"\t{name:<25}({number:>5}) {_figures(calls)}"
+        yield f"\t{name:<25}({number:>5}) {figures_of(calls)}"
     yield from ("", "Remote Procedure Call statistics by user")
     for owner, calls in sorted(found.by_user.items(), key=lambda each: -each[1].count):
-        yield f"\t{owner.user_name:<20}({owner.user_id:>10}) {_figures(calls)}"
-
-
-def _figures(calls: Calls) -> str:
-    return f"count:{calls.count:<6} ave_time:{calls.mean_us:<6} total_time:{calls.total_us}"
-
-
-def _stamp(at: float, zone: tzinfo) -> str:
-    text = datetime.fromtimestamp(int(at), zone).strftime("%a %b %d %H:%M:%S %Y")
-    return f"{text} ({int(at)})"
+        yield f"\t{owner.user_name:<20}({owner.user_id:>10}) {figures_of(calls)}"
