@@ -63,12 +63,14 @@ def begin_anew(kept: Sequence[int]) -> None:
         OSError: We go on as we are.
     """
     numbers = list(map(str, kept))
-    for number in kept:
-        fcntl.fcntl(number, fcntl.F_SETFD, 0)
     # What a test had fail has failed.
     variables = {name: value for name, value in os.environ.items() if name != "STOKER_FAILPOINTS"}
     arguments = [*_without(sys.orig_argv, "--ready-fd", OPTION), OPTION, ",".join(numbers)]
-    os.execve(sys.executable, arguments, variables)  # noqa: S606 - it is ourselves
+    _set_flags(kept, 0)
+    try:
+        os.execve(sys.executable, arguments, variables)  # noqa: S606 - it is ourselves
+    finally:  # Here we still are.
+        _set_flags(kept, fcntl.FD_CLOEXEC)
 
 
 def _without(words: list[str], *options: str) -> list[str]:
@@ -84,6 +86,10 @@ def _without(words: list[str], *options: str) -> list[str]:
 def kept_descriptors(value: str) -> list[int]:
     """Return the descriptors that our option's *value* hands on; no job is to inherit them."""
     numbers = list(map(int, value.split(",")))
-    for number in numbers:
-        fcntl.fcntl(number, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+    _set_flags(numbers, fcntl.FD_CLOEXEC)
     return numbers
+
+
+def _set_flags(descriptors: Iterable[int], flags: int) -> None:
+    for descriptor in descriptors:
+        fcntl.fcntl(descriptor, fcntl.F_SETFD, flags)

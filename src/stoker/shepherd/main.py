@@ -247,6 +247,9 @@ class _House:
                 return self.loop.run()
             except Exception as defect:  # noqa: BLE001 - the top of a turn: jobs depend on our going on
                 say(f"a defect of ours, which ended a turn: {trace_of(defect)}")
+            # It may have come while they went on: what one of them has made or reaped and not yet
+            # noted would be lost with it.
+            self.runners.halt()
             anew.write_down(self.herd.units.values(), self.journal)
             is_often = time.time() - self._started_at < 2 * anew.PAUSE_S_MAX
             time.sleep(anew.PAUSE_S_MAX if is_often else anew.PAUSE_S)

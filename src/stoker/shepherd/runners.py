@@ -107,20 +107,22 @@ class Runners:
         return bool(self._steps)
 
     def stop(self) -> None:
-        """Wait until all stand between two steps, so that the first thread may act.
-
-        Where it breaks off, they stand until it begins again.
+        """Have all stand, so that the first thread may act.
 
         Raises:
             Exception: A defect of ours broke a step.
         """
+        self.halt()
+        if self.defect is not None:
+            raise self.defect
+
+    def halt(self) -> None:
+        """Wait until all stand between two steps, if they do not yet; they stand until `go_on`."""
         if self._stopped is None:
             self.gate.acquire()
             self._stopped = self._steps[:]
             for step in self._stopped:
                 step.is_taken.acquire()
-        if self.defect is not None:
-            raise self.defect
 
     def go_on(self, wakes_at: float) -> None:
         """Let them act again; the first thread sleeps until then, if it is not woken."""
