@@ -2,7 +2,8 @@
 
 A page is one query through an index that looks at a bounded number of rows; what does not fit is
 left out of it, so that pages may be short, or empty. Between two pages jobs may end: those that
-have not come first, and nobody comes twice.
+have not come first, and nobody comes twice. Only who had ended and is requeued meanwhile may be
+missed, or come again when it ends again.
 """
 
 from __future__ import annotations
