@@ -124,6 +124,9 @@ def read_draft(call: Call, script: bytes) -> Submission:
             check_script(script)
             take_directives(wishes, script, "script", foreign=not parsed.has("ignore-pbs"))
         take_all(wishes, parsed.values)
+        for option in ("uid", "gid"):
+            if option in wishes.shown:
+                wishes.fail(f"error: cannot use --{option} here: call sbatch")
         if script:
             program = Program(name="sbatch", script=script, argv=tuple(parsed.operands))
         elif parsed.operands:

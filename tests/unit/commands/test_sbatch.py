@@ -24,7 +24,7 @@ from stoker.core.units import format_elapsed, format_memory
 from stoker.worker.call import Interrupted, ReadFile, Say, UntilEnded
 from stoker.worker.requests import Submission
 from support.commandlines import random_words
-from support.controller import MACHINE, FakeController, Heard, call_of, converse
+from support.controller import MACHINE, ROOT, FakeController, Heard, call_of, converse
 from support.recordings import cases, parameters
 
 UNLIKE = {
@@ -387,6 +387,21 @@ def test_a_wrong_draft_is_refused_with_one_sentence(
 ) -> None:
     with pytest.raises(InvalidSpec, match=sentence):
         read_draft(call_of("sbatch", *argv), script)
+
+
+@pytest.mark.parametrize(
+    ("argv", "script"),
+    [
+        (["--uid=alice", "true"], b""),
+        (["--gid=staff", "true"], b""),
+        ([], b"#!/bin/sh\n#SBATCH --uid=alice\n"),
+    ],
+)
+def test_roots_draft_of_a_job_that_is_another_users_is_not_taken_for_roots(
+    argv: list[str], script: bytes
+) -> None:
+    with pytest.raises(InvalidSpec, match=r"^cannot use --.id here: call sbatch$"):
+        read_draft(call_of("sbatch", *argv, owner=ROOT), script)
 
 
 @given(st.lists(random_words(joboptions.SBATCH), max_size=6), st.binary(max_size=120))
