@@ -55,6 +55,7 @@ class Connection:
         self._received = bytearray()
         self._descriptors: list[int] = []
         self._were_cut = False
+        self._is_open = True
         self._unsent = bytearray()
 
     def fileno(self) -> int:
@@ -81,13 +82,12 @@ class Connection:
         self._descriptors.clear()
         self.socket.close()
 
-    def receive(self) -> Iterator[tuple[dict[str, Any], str, list[int]]]:
+    def messages(self) -> Iterator[tuple[dict[str, Any], str, list[int]]]:
         """Yield the messages that have come in whole, each with its text and its descriptors.
 
         Raises:
-            ProtocolError: The peer broke off, or sent what cannot be read.
+            ProtocolError: The peer broke off after them, or sent what cannot be read.
         """
-        is_open = self._fill()
         start = 0
         while (end := self._frame_end(start)) > 0:
             message, text = _decode(self._received[start + _HEAD.size : end])
@@ -96,17 +96,21 @@ class Connection:
         del self._received[:start]
         if not self._received and self._descriptors:
             raise ProtocolError("descriptors came with no frame that names them")
-        if not is_open:
+        if not self._is_open:
             raise ProtocolError("")
 
-    def _fill(self) -> bool:
-        """Read what there is; return whether the peer may send more."""
+    def read(self) -> None:
+        """Read what there is.
+
+        Raises:
+            ProtocolError: The peer broke off, or sent too much.
+        """
         try:
             data, ancillary, flags, _ = self.socket.recvmsg(
                 _READ_SIZE, _ROOM, socket.MSG_CMSG_CLOEXEC
             )
         except BlockingIOError:
-            return True
+            return
         except OSError as error:
             raise ProtocolError(str(error)) from None
         for level, kind, content in ancillary:
@@ -118,7 +122,7 @@ class Connection:
         if len(self._descriptors) > 4 * DESCRIPTORS_MAX:
             raise ProtocolError("too many descriptors came")
         self._received += data
-        return bool(data)
+        self._is_open = bool(data)
 
     def _frame_end(self, start: int) -> int:
         """Return where the frame that begins at *start* ends, or 0 if more must come."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from stoker.shepherd.reports import Reports
     from stoker.shepherd.requests import Requests
     from stoker.shepherd.runners import Runners
+    from stoker.shepherd.spawn import Spawner
     from stoker.shepherd.timers import Timers
     from stoker.shepherd.units import Unit
 
@@ -61,6 +62,7 @@ class Loop:
         wake_fd: int,
         herd: Herd,
         journal: Journal,
+        spawner: Spawner,
         births: Births,
         deaths: Deaths,
         endings: Endings,
@@ -77,6 +79,7 @@ class Loop:
         self._wake_fd = wake_fd
         self._herd = herd
         self._journal = journal
+        self._spawner = spawner
         self._births = births
         self._deaths = deaths
         self._endings = endings
@@ -254,7 +257,9 @@ class Loop:
     def _hear(self, connection: Connection) -> None:
         """Take in what a peer says, and what of it concerns nobody who runs: runners go on."""
         try:
-            for message, text, descriptors in connection.receive():
+            with self._spawner.are_lowered:
+                connection.read()
+            for message, text, descriptors in connection.messages():
                 order = self._requests.begin(connection, message, text, descriptors)
                 connection.orders.append(order)
         except ProtocolError as error:

@@ -188,6 +188,7 @@ class _House:
             wake_fd=wake_fd,
             herd=self.herd,
             journal=self.journal,
+            spawner=self.spawner,
             births=births,
             deaths=self.deaths,
             endings=self.endings,

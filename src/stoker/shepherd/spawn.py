@@ -10,6 +10,7 @@ child itself: then it is forked, which costs more.
 
 from __future__ import annotations
 
+import _thread
 import os
 import resource
 from contextlib import contextmanager, suppress
@@ -92,11 +93,14 @@ class Spawner:
 
     Attributes:
         environments: Contents by key, as stokerd sent them.
+        are_lowered: Held while limits of a child's are set on all of us, and by the first thread
+            when it takes in descriptors beside runners: there may be too many for such a limit.
     """
 
     def __init__(self) -> None:
         """Take the shepherd as it is now for what is put back."""
         self.environments: dict[str, dict[str, str]] = {}
+        self.are_lowered = _thread.allocate_lock()
         self._spawning = Spawning()
         self._on_their_way: list[Hand] = []
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
@@ -255,7 +259,8 @@ class Spawner:
             array = unit.environment
             if array is None:
                 array = ready.environment.array(_variables_of(unit))
-            if ready.soft or hand.is_first:
+            # On its way it still counts as waiting: who settles its group would take it back.
+            if ready.soft or hand.is_first or len(unit.group.units) > 1:
                 with self._limited(ready.soft):
                     return self._spawning.spawn(program, ready.argv, array, streams)
             return self._spawn_beside_others(hand, program, ready, array, streams)
@@ -277,20 +282,23 @@ class Spawner:
         """Make a process that has something to do to itself."""
         environment = ready.environment.mapping(_variables_of(unit))
         argv = unit.recipe.order["argv"]
-        with self._limited(ready.soft):
-            return fork_exec(program, argv, environment, streams, ready.own, nice, own_pid)
+        self.await_others()
+        # It can set them all by itself, and we need descriptors of our own to make it.
+        limits = ready.soft | ready.own
+        return fork_exec(program, argv, environment, streams, limits, nice, own_pid)
 
     @contextmanager
     def _limited(self, limits: Mapping[int, Limit]) -> Iterator[None]:
         """Set limits on ourselves for a moment; all threads have them, so nobody else may spawn."""
         self.await_others()
-        try:
-            for number, limit in limits.items():
-                resource.setrlimit(number, limit)
-            yield
-        finally:
-            for number in limits:
-                resource.setrlimit(number, self._own[number])
+        with self.are_lowered:
+            try:
+                for number, limit in limits.items():
+                    resource.setrlimit(number, limit)
+                yield
+            finally:
+                for number in limits:
+                    resource.setrlimit(number, self._own[number])
 
     def _spawn_beside_others(
         self,

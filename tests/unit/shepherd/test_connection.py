@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,11 @@ from stoker.shepherd.connection import FRAME_MAX, Connection, ProtocolError
 def frame(message: object) -> bytes:
     body = json.dumps(message).encode()
     return struct.pack("!I", len(body)) + body
+
+
+def received(connection: Connection) -> Iterator[tuple[dict[str, Any], str, list[int]]]:
+    connection.read()
+    return connection.messages()
 
 
 @pytest.fixture
@@ -34,7 +40,7 @@ def test_messages_come_whole_however_they_were_cut(ends) -> None:
     found = []
     for byte in data:
         peer.sendall(bytes([byte]))
-        found += [message for message, _, _ in connection.receive()]
+        found += [message for message, _, _ in received(connection)]
     assert found == [{"type": "a"}, {"type": "b", "text": "\udcff"}]
 
 
@@ -43,7 +49,7 @@ def test_descriptors_belong_to_the_frame_that_names_them(ends) -> None:
     reading, writing = os.pipe()
     socket.send_fds(peer, [frame({"descriptors": 2})], [reading, writing])
     peer.sendall(frame({"type": "next"}))
-    messages = list(connection.receive()) + list(connection.receive())
+    messages = list(received(connection)) + list(received(connection))
     (_, _, (got_reading, got_writing)), (_, _, none) = messages
     assert none == []
     os.write(got_writing, b"x")
@@ -68,7 +74,7 @@ def test_what_is_no_frame_is_refused(ends, data: bytes) -> None:
     connection, peer = ends
     peer.sendall(data)
     with pytest.raises(ProtocolError):
-        list(connection.receive())
+        list(received(connection))
 
 
 @given(st.binary(max_size=200))
@@ -80,7 +86,7 @@ def test_no_bytes_raise_anything_else(data: bytes) -> None:
         theirs.shutdown(socket.SHUT_WR)
         with contextlib.suppress(ProtocolError):
             for _ in range(2 + len(data)):
-                list(connection.receive())
+                list(received(connection))
     connection.close()
 
 

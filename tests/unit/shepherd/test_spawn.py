@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import _thread
 import errno
 import os
 import resource
@@ -98,4 +99,55 @@ def test_without_a_path_of_its_own_a_unit_finds_no_program_by_its_name() -> None
         spawner.spawn(unit, Hand(), tells_pid=False)
     assert (refused.value.step, refused.value.errno) == ("exec", errno.ENOENT)
     unit.close()
+    spawner.close()
+
+
+def with_limits(unit: Unit, **rlimits: tuple[int, int]) -> Unit:
+    unit.recipe.order["rlimits"] = rlimits
+    return unit
+
+
+def test_who_takes_in_descriptors_is_told_from_a_child_that_may_have_few(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spawner, limits = Spawner(), []
+
+    def make(*_: object) -> int:
+        limits.append((resource.getrlimit(resource.RLIMIT_NOFILE), spawner.are_lowered.locked()))
+        return 1
+
+    monkeypatch.setattr(spawner._spawning, "spawn", make)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    spawner.spawn(with_limits(unit_in_a_lane(), nofile=(99, -1)), Hand(), tells_pid=False)
+    assert limits == [((99, before[1]), True)]
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
+    assert not spawner.are_lowered.locked()
+    spawner.close()
+
+
+def test_a_child_may_have_fewer_descriptors_than_we_have_open() -> None:
+    spawner = Spawner()
+    ours = [os.open(os.devnull, os.O_RDONLY) for _ in range(16)]
+    unit = with_limits(unit_in_a_lane(), nofile=(16, -1))
+    unit.recipe.order["pid_variable"] = "SLURM_TASK_PID"
+    pid = spawner.spawn(unit, Hand(), tells_pid=True)
+    assert os.waitpid(pid, 0)[1] == 0
+    for descriptor in ours:
+        os.close(descriptor)
+    unit.close()
+    spawner.close()
+
+
+@pytest.mark.parametrize(("others", "is_left"), [(0, True), (1, False)])
+def test_while_one_of_a_group_of_several_is_on_its_way_nobody_else_acts(
+    monkeypatch: pytest.MonkeyPatch, others: int, is_left: bool
+) -> None:
+    """Who settles the group would take back whoever in it has not been started."""
+    spawner, word, seen = Spawner(), _thread.allocate_lock(), []
+    unit = unit_in_a_lane()
+    unit.group.units = dict.fromkeys(map(str, range(1 + others)), unit)
+    monkeypatch.setattr(spawner._spawning, "spawn", lambda *_: seen.append(word.locked()) or 1)
+    with word:
+        spawner.spawn(unit, Hand(word), tells_pid=False)
+    assert seen == [not is_left]
     spawner.close()
