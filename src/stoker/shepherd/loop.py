@@ -20,10 +20,12 @@ from time import monotonic
 from stoker.shepherd.connection import Connection, ProtocolError
 from stoker.shepherd.log import say
 from stoker.shepherd.orders import Order
+from stoker.shepherd.timers import WHEN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from stoker.shepherd.births import Births
     from stoker.shepherd.deaths import Deaths
@@ -91,6 +93,7 @@ class Loop:
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._unneeded_since = 0.0
+        self._signal_timer: list[Any] | None = None
         self._watch(listener.fileno(), self._accept)
         self._watch(wake_fd, self._take_signals)
         self._watch(runners.wake_fd, lambda _: runners.hear())
@@ -146,6 +149,7 @@ class Loop:
         if not self._journal.is_committing:
             self._put_on_record()
         self._births.start_ready()
+        self._expect_signals()
         if self._reports.is_due():
             self._reports.flush()
         self._wait_for_takers()
@@ -213,17 +217,28 @@ class Loop:
             told = os.read(self._wake_fd, 32 * _SIGNAL.size)
         self.reap_is_due = self.reap_is_due or bool(told)
         is_watched = self._wake_fd in self._handlers
+        self._signal_timer = None
         if told and self._runners:
             if is_watched:
                 self._unwatch(self._wake_fd)
-            pause_s = _REAP_PAUSE_S if self._deaths.expects_any else _REAP_PAUSE_S_MAX
-            self._timers.at(monotonic() + pause_s, self._take_signals)
+            self._signal_timer = self._timers.at(
+                monotonic() + _REAP_PAUSE_S_MAX, self._take_signals
+            )
         elif not is_watched:
             self._watch(self._wake_fd, self._take_signals)
         if any(number != signal.SIGCHLD for (number,) in _SIGNAL.iter_unpack(told)):
             self.wants_to_go = True
             if not self._is_idle:
                 say("asked to go; jobs are running: will go when they have ended")
+
+    def _expect_signals(self) -> None:
+        """Take in sooner what the kernel signals if the first thread has a child that may end."""
+        if self._signal_timer is None or not self._deaths.expects_any:
+            return
+        soon = monotonic() + _REAP_PAUSE_S
+        if self._signal_timer[WHEN] > soon:
+            self._timers.cancel(self._signal_timer)
+            self._signal_timer = self._timers.at(soon, self._take_signals)
 
     def _lose_sight(self, unit: Unit) -> None:
         self._unwatch(unit.pidfd)
