@@ -40,6 +40,7 @@ class Cgroups:
         """
         self.base = ""
         self.has_memory = False
+        self._way_back = -1
         self._spare: list[str] = []
         self._count = 0
         if stated == OFF:
@@ -56,8 +57,9 @@ class Cgroups:
         for directory in (base, f"{base}/shepherd"):
             with suppress(FileExistsError):
                 os.mkdir(directory)
-        _write(f"{base}/shepherd/cgroup.procs", "0")
         os.stat(f"{base}/shepherd/cgroup.kill")
+        self._way_back = os.open(f"{base}/shepherd/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+        self.leave()
         with suppress(OSError):
             _write(f"{base}/cgroup.subtree_control", "+memory")
             self.has_memory = True
@@ -92,14 +94,19 @@ class Cgroups:
         for name in self._spare:
             _remove(f"{self.base}/{name}")
         self._spare.clear()
+        if self._way_back >= 0:
+            os.close(self._way_back)
 
     def enter(self, name: str) -> None:
         """Move ourselves in, so that the next child is born there."""
         _write(f"{self.base}/{name}/cgroup.procs", "0")
 
     def leave(self) -> None:
-        """Move ourselves back."""
-        _write(f"{self.base}/shepherd/cgroup.procs", "0")
+        """Move ourselves back; that needs no new descriptor, of which there may be none.
+
+        Who stayed would be killed with the group.
+        """
+        os.pwrite(self._way_back, b"0", 0)
 
     def limit_memory(self, name: str, mib: int) -> None:
         """Have the kernel end whoever exceeds that much memory, all of the group together."""

@@ -339,7 +339,9 @@ class Spawner:
         try:
             os.sched_setaffinity(0, self._cpus if cpus is None else cpus)
         except OSError:
-            os.sched_setaffinity(0, self._cpus)
+            # Nor is it one that none of ours is left: the kernel has bound us to some.
+            with suppress(OSError):
+                os.sched_setaffinity(0, self._cpus)
         hand.cpus = cpus
 
     def _plan_limits(self, wanted: dict[str, Any]) -> tuple[dict[int, Limit], dict[int, Limit]]:

@@ -151,3 +151,16 @@ def test_while_one_of_a_group_of_several_is_on_its_way_nobody_else_acts(
         spawner.spawn(unit, Hand(word), tells_pid=False)
     assert seen == [not is_left]
     spawner.close()
+
+
+def test_cores_that_are_there_no_more_are_no_reason_not_to_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    spawner = Spawner()
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    pid = spawner.spawn(unit_in_a_lane(cpus=[0]), Hand(), tells_pid=False)
+    assert os.waitpid(pid, 0)[1] == 0
+    spawner.close()
