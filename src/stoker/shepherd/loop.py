@@ -20,7 +20,9 @@ from time import monotonic
 from stoker.shepherd.connection import Connection, ProtocolError
 from stoker.shepherd.log import say
 from stoker.shepherd.orders import Order
+from stoker.shepherd.processes import open_process
 from stoker.shepherd.timers import WHEN
+from stoker.shepherd.units import RUNNING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,13 +110,17 @@ class Loop:
         self._epoll.close()
 
     def watch_unit(self, unit: Unit) -> None:
-        """Have the end of an adopted process noticed."""
-        try:
-            unit.pidfd = os.pidfd_open(unit.pid)
-        except OSError:
-            self._deaths.lose_sight(unit)
+        """Have the end of an adopted process noticed, as soon as there is a descriptor for it."""
+        if unit.state != RUNNING:
             return
-        self._watch(unit.pidfd, lambda _: self._lose_sight(unit))
+        try:
+            unit.pidfd = open_process(unit.pid, unit.ticks)
+        except ProcessLookupError:
+            self._deaths.lose_sight(unit)
+        except OSError:
+            self._timers.at(monotonic() + _PAUSE_S, partial(self.watch_unit, unit))
+        else:
+            self._watch(unit.pidfd, lambda _: self._lose_sight(unit))
 
     def run(self) -> None:
         """Turn until there is no reason to stay.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import suppress
+from errno import ESRCH
 from time import CLOCK_BOOTTIME, clock_gettime_ns, monotonic, sleep
 
 TYPE_CHECKING = False
@@ -148,13 +149,29 @@ def send(process: Process, number: int, own_pid: int) -> None:
         if process.parent == own_pid:
             os.kill(process.pid, number)
             return
-        descriptor = os.pidfd_open(process.pid)
+        descriptor = open_process(process.pid, process.ticks)
         try:
-            present = look(process.pid)
-            if present is not None and present.ticks == process.ticks:
-                signal.pidfd_send_signal(descriptor, number)
+            signal.pidfd_send_signal(descriptor, number)
         finally:
             os.close(descriptor)
+
+
+def open_process(pid: int, ticks: int) -> int:
+    """Return a descriptor of that very process.
+
+    Raises:
+        ProcessLookupError: It has gone; its pid may be a stranger's now.
+        OSError: There is no descriptor to be had.
+    """
+    descriptor = os.pidfd_open(pid)
+    try:
+        present = look(pid)
+        if present is None or present.ticks != ticks:
+            raise ProcessLookupError(ESRCH, os.strerror(ESRCH))
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 class Children:
