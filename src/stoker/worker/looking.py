@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Final, TypeVar
 
+import msgspec
+
 from stoker.core.historyfilter import HistoryFilter
 from stoker.core.idpages import are_more_than, id_pages
 from stoker.core.models import Job
@@ -73,8 +75,16 @@ class Looking:
         return are_more_than(self._repository.database, filter_of(query), most)
 
     def look_up(self, query: HistoryQuery, read: Callable[[Sequence[Record]], T]) -> Iterator[T]:
-        """Yield what *read* makes of what *query* describes, some at a time."""
-        return self._look_into(id_pages(self._repository.database, filter_of(query)), read)
+        """Yield what *read* makes of what *query* describes, some at a time.
+
+        Who comes meanwhile is left out: they may be more than are read.
+        """
+        wanted = filter_of(query)
+        if not query.refs:
+            now = self._queue.now()
+            until = now if wanted.end_at is None else min(wanted.end_at, now)
+            wanted = msgspec.structs.replace(wanted, end_at=until)
+        return self._look_into(id_pages(self._repository.database, wanted), read)
 
     def look_into(
         self, job_ids: Sequence[int], read: Callable[[Sequence[Record]], T]

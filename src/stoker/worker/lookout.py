@@ -47,7 +47,8 @@ class Lookout(Protocol):
     def look_up(self, query: HistoryQuery, read: Callable[[Sequence[Record]], T]) -> Iterator[T]:
         """Yield what *read* makes of the records that *query* describes, some at a time.
 
-        They come roughly in the order of their ends, those that have not ended first.
+        They come roughly in the order of their ends, those that have not ended first. Jobs that
+        come meanwhile are left out.
         """
         ...
 

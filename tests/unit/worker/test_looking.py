@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
+from stoker.core.idpages import id_pages
 from stoker.core.models import NO_TASK
 from stoker.worker.history import HistoryQuery
 from stoker.worker.lookout import Lookout
@@ -226,6 +228,21 @@ def test_the_past_is_looked_into_a_little_at_a_time(works, lookout):
     assert [each for some in lookout.look_up(nobody, recorded) for each in some] == []
     assert [lookout.are_recorded(mine, most) for most in (69, 10_000)] == [True, False]
     assert not lookout.are_recorded(nobody, 0)
+
+
+@pytest.mark.parametrize("ends_in_s", [None, 86_400.0])
+def test_a_look_into_the_past_does_not_run_after_those_who_come_meanwhile(
+    works, lookout, monkeypatch, ends_in_s
+):
+    monkeypatch.setattr("stoker.worker.looking.id_pages", partial(id_pages, size=10))
+    ids = [works.submit(hold=True).job_id for _ in range(30)]
+    query = HistoryQuery(end_at=ends_in_s and works.clock() + ends_in_s)
+    seen = []
+    for some in lookout.look_up(query, recorded):
+        works.clock.pass_by(1.0)
+        works.submit(hold=True)
+        seen += some
+    assert seen == ids
 
 
 def test_an_array_is_looked_up_by_its_id(works, lookout):
