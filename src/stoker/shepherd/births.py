@@ -169,7 +169,8 @@ class Births:
         tells_pid = not self._lanes.is_in_a_row(unit)
         if not unit.group.cgroup:
             return self._spawner.spawn(unit, hand, tells_pid=tells_pid)
-        # All threads go into the control group, and come back.
+        # All threads go into the control group, and come back: nobody may act meanwhile, so that
+        # whichever thread this is, it keeps the word, as the first one would.
         self._spawner.await_others()
         self._cgroups.enter(unit.group.cgroup)
         try:

@@ -9,8 +9,13 @@ of it while the process that it makes comes to its exec, and while it waits for 
 The first thread acts when every runner stands between two steps, so that for it nothing is ever
 half done; a step is an end, and the next spawn.
 
-Always holds: a runner reaps inside a step, so that what was reaped is known; and it has reaped all
-that it has made when it leaves its lane.
+Always holds: a runner reaps inside a step, so that what was reaped is known; a lane has one runner
+at most, so that whom it has let on its way is nobody else's; and it has reaped all that it has made
+when it leaves its lane, unless a step broke: then who begins anew does.
+
+Locks are taken in this order: the gate, a step's own, the word. While a process comes to its exec
+its runner lets go of the word alone, so that other runners act, but not the first thread. All that
+this one does beside runners is to read what peers say (`Requests.begin`).
 """
 
 from __future__ import annotations
@@ -84,6 +89,8 @@ class Runners:
         trees: Trees,
     ) -> None:
         """Take over lanes in which *births* finds several, where *trees* can tell us apart."""
+        self.gate = _thread.allocate_lock()
+        self.word = _thread.allocate_lock()
         self.defect: Exception | None = None
         self.wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._births = births
@@ -91,8 +98,6 @@ class Runners:
         self._lanes = lanes
         self._reports = reports
         self._timers = timers
-        self.word = _thread.allocate_lock()
-        self.gate = _thread.allocate_lock()
         self._steps: list[_Step] = []
         self._stopped: list[_Step] | None = None
         self._wakes_at = 0.0

@@ -166,6 +166,8 @@ class Spawner:
 
         Many that come together are done in a fraction of the time that each would take between two
         others' processes. What is wrong with one is said when it is spawned.
+
+        Runners may go on meanwhile: none of them has a unit whose recipe was not made ready here.
         """
         with suppress(SpawnError, *_NONSENSE):
             ready = self._make_ready(unit.recipe)

@@ -320,6 +320,8 @@ class Lane:
     """Units that run strictly one after the other.
 
     Attributes:
+        busy: Who is in front: about to be spawned, running, or not gone with all that it left.
+        waiting: Who stands behind.
         has_moved: Whether one of them has ended.
         is_followed: Whether a thread of its own goes from one to the next.
     """
