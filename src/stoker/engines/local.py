@@ -46,7 +46,7 @@ _AGAIN_S = 1.0
 _PAUSES_S = (0.0, 0.1, 0.5, 1.0, 5.0)
 _SILENCES_MAX = 3
 """How often in a row a shepherd may say nothing, for ten seconds each time."""
-_STEADY_S = 2.0
+_STEADY_S = 0.5
 """A connection that lasted for less counts as a failed one: the next is not made at once."""
 
 _T = TypeVar("_T")
