@@ -56,7 +56,7 @@ def fork_exec(
                 _become(program, argv, environment, streams, limits, nice)
             except OSError as error:
                 os.write(writing, b"%d" % (error.errno or EINVAL))
-            except (TypeError, ValueError, MemoryError):
+            except (TypeError, ValueError, OverflowError, MemoryError):
                 os.write(writing, b"%d" % EINVAL)
             finally:
                 os._exit(_EXIT_CODE)

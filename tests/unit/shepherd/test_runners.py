@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import os
+import select
 from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -13,7 +15,7 @@ from stoker.shepherd.hands import Hand
 from stoker.shepherd.lanes import Lanes
 from stoker.shepherd.runners import Runners
 from stoker.shepherd.units import ENDED, QUEUED, RUNNING
-from support.engine import until
+from support.engine import LIMIT_S, until
 
 
 class Stage:
@@ -22,6 +24,7 @@ class Stage:
     def __init__(self) -> None:
         self.lanes = Lanes()
         self.started: list[Any] = []
+        self.fails_with: Exception | None = None
         everything: dict[str, Any] = {
             "births": SimpleNamespace(start=self._start, on_line=None),
             "deaths": SimpleNamespace(reap_one=self._reap_one),
@@ -45,6 +48,8 @@ class Stage:
             self.lanes.leave(unit)
 
     def _start(self, unit: Any, _: Hand) -> None:
+        if self.fails_with is not None:
+            raise self.fails_with
         self.started.append(unit)
         assert unit.state == QUEUED, "it was withdrawn, or was started before"
         unit.pid = os.posix_spawn("/bin/true", ["true"], {})
@@ -90,3 +95,44 @@ def test_a_runner_whose_lane_was_emptied_leaves_the_next_of_that_name_to_another
     until(lambda: not stage.runners, "the runners to have gone")
     stage.runners.stop()
     assert stage.started == fresh
+
+
+def test_without_a_thread_the_lane_is_left_to_the_first_one(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_thread, "start_new_thread", refuse)
+    first, second = stage.units(2)
+    assert not stage.runners.take(stage.lanes.ready.popleft())
+    assert not stage.runners
+    stage.withdraw(first)
+    assert list(stage.lanes.ready) == [second]
+    stage.withdraw(second)
+
+
+def test_after_a_defect_nobody_starts_or_reaps_any_more(stage: Stage) -> None:
+    first, second = stage.units(2)
+    assert stage.runners.take(stage.lanes.ready.popleft())
+    defect = stage.runners.defect = ArithmeticError()
+    stage.runners.go_on(float("inf"))
+    until(lambda: not stage.runners, "the runner to have gone")
+    with pytest.raises(ArithmeticError) as raised:
+        stage.runners.stop()
+    assert raised.value is defect
+    assert not stage.started
+    assert [first.state, second.state] == [QUEUED] * 2
+    stage.runners.defect = None
+
+
+def test_who_breaks_a_step_tells_the_first_thread_before_anybody_acts(stage: Stage) -> None:
+    stage.units(2)
+    assert stage.runners.take(stage.lanes.ready.popleft())
+    stage.fails_with = ZeroDivisionError()
+    stage.runners.go_on(float("inf"))
+    assert select.select([stage.runners.wake_fd], [], [], LIMIT_S)[0]
+    with pytest.raises(ZeroDivisionError):
+        stage.runners.stop()
+    until(lambda: not stage.runners, "the runner to have gone")
+    stage.runners.defect = None

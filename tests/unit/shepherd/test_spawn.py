@@ -164,3 +164,14 @@ def test_cores_that_are_there_no_more_are_no_reason_not_to_run(
     pid = spawner.spawn(unit_in_a_lane(cpus=[0]), Hand(), tells_pid=False)
     assert os.waitpid(pid, 0)[1] == 0
     spawner.close()
+
+
+def test_a_niceness_beyond_all_numbers_is_said_to_be_none() -> None:
+    spawner = Spawner()
+    unit = unit_in_a_lane()
+    unit.recipe.order["nice"] = 1 << 40
+    with pytest.raises(SpawnError) as refused:
+        spawner.spawn(unit, Hand(), tells_pid=False)
+    assert (refused.value.step, refused.value.errno) == ("exec", errno.EINVAL)
+    unit.close()
+    spawner.close()
