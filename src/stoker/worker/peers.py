@@ -24,8 +24,9 @@ V = TypeVar("V")
 _CREDENTIALS = struct.Struct("iII")
 _KEPT_S: Final = 60.0
 _KEPT_MAX: Final = 1024
-_DIGITS_MAX: Final = 9
-"""Digits of an id that is looked up."""
+_DIGITS_MAX: Final = 10
+_ID_MAX: Final = 2**32 - 2
+"""The largest id that the kernel knows: one more stands for none."""
 
 
 class Remembered(Generic[K, V]):
@@ -102,7 +103,8 @@ def _number(text: str) -> int:
     Raises:
         ValueError: It is none.
     """
-    if len(text) > _DIGITS_MAX or not text.isascii() or not text.isdecimal():
+    is_number = len(text) <= _DIGITS_MAX and text.isascii() and text.isdecimal()
+    if not is_number or int(text) > _ID_MAX:
         raise ValueError(text)
     return int(text)
 

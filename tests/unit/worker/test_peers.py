@@ -67,8 +67,21 @@ def test_a_group_is_found_by_name_or_by_number():
         "",
         "-1",
         "3999999999",
+        "4294967296",
         "\N{SUPERSCRIPT TWO}",
         "9" * 5000,
     )
     assert [peers.group_id(name) for name in unknown] == [None] * len(unknown)
     assert [peers.owner_named(name) for name in unknown] == [None] * len(unknown)
+
+
+def test_ids_have_as_many_digits_as_the_kernel_lets_them(monkeypatch):
+    """Directories give numbers from the thousands of millions."""
+    user = pwd.struct_passwd(("ada", "x", 1_893_456_789, 4_294_967_294, "", "/", "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwuid", {user.pw_uid: user}.__getitem__)
+    group = grp.struct_group(("far", "x", user.pw_gid, []))
+    monkeypatch.setattr(grp, "getgrgid", {group.gr_gid: group}.__getitem__)
+    owner = peers.owner_named("1893456789")
+    assert owner is not None
+    assert owner.user_name == "ada"
+    assert peers.group_id("4294967294") == user.pw_gid
