@@ -278,7 +278,7 @@ class Loop:
     def _hear(self, connection: Connection) -> None:
         """Take in what a peer says, and what of it concerns nobody who runs: runners go on."""
         try:
-            with self._spawner.are_lowered:
+            with self._spawner.limits_are_lowered:
                 connection.read()
             for message, text, descriptors in connection.messages():
                 order = self._requests.begin(connection, message, text, descriptors)

@@ -101,7 +101,7 @@ class Requests:
             "status": self._tell_status,
             "survey": self._welcome,
         }
-        self._first: dict[str, Callable[[dict[str, Any], str, list[int]], Callable[[], None]]] = {
+        self._at_once: dict[str, Callable[[dict[str, Any], str, list[int]], Callable[[], None]]] = {
             "launch": self._begin_launch,
             "environments": self._keep_environments,
         }
@@ -132,8 +132,8 @@ class Requests:
         kind = message.get("type")
         rest: Callable[[], None] = partial(self._serve, connection, message, text, descriptors)
         try:
-            if kind in self._first and connection.is_primary:
-                rest = self._first[kind](message, text, descriptors)
+            if kind in self._at_once and connection.is_primary:
+                rest = self._at_once[kind](message, text, descriptors)
         except _NONSENSE as error:
             rest = partial(_refuse, kind, error)
         return Order(rest, descriptors)
@@ -147,9 +147,9 @@ class Requests:
                 self._open[kind](connection, message)
             elif kind in self._private and connection.is_primary:
                 self._private[kind](message)
-            elif kind in self._first and connection.is_primary:
+            elif kind in self._at_once and connection.is_primary:
                 # It was not when this was read: it has said hello since.
-                self._first[kind](message, text, descriptors)()
+                self._at_once[kind](message, text, descriptors)()
             else:
                 raise ProtocolError(f"it may not say {kind!r}")
         except _NONSENSE as error:

@@ -93,14 +93,14 @@ class Spawner:
 
     Attributes:
         environments: Contents by key, as stokerd sent them.
-        are_lowered: Held while limits of a child's are set on all of us, and by the first thread
-            when it takes in descriptors beside runners: there may be too many for such a limit.
+        limits_are_lowered: Held while limits of a child's are set on all of us, and by the first
+            thread when it takes in descriptors beside runners: they may be too many for such a one.
     """
 
     def __init__(self) -> None:
         """Take the shepherd as it is now for what is put back."""
         self.environments: dict[str, dict[str, str]] = {}
-        self.are_lowered = _thread.allocate_lock()
+        self.limits_are_lowered = _thread.allocate_lock()
         self._spawning = Spawning()
         self._on_their_way: list[Hand] = []
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
@@ -293,7 +293,7 @@ class Spawner:
     def _limited(self, limits: Mapping[int, Limit]) -> Iterator[None]:
         """Set limits on ourselves for a moment; all threads have them, so nobody else may spawn."""
         self.await_others()
-        with self.are_lowered:
+        with self.limits_are_lowered:
             try:
                 for number, limit in limits.items():
                     resource.setrlimit(number, limit)

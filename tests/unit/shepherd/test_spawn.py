@@ -113,7 +113,9 @@ def test_who_takes_in_descriptors_is_told_from_a_child_that_may_have_few(
     spawner, limits = Spawner(), []
 
     def make(*_: object) -> int:
-        limits.append((resource.getrlimit(resource.RLIMIT_NOFILE), spawner.are_lowered.locked()))
+        limits.append(
+            (resource.getrlimit(resource.RLIMIT_NOFILE), spawner.limits_are_lowered.locked())
+        )
         return 1
 
     monkeypatch.setattr(spawner._spawning, "spawn", make)
@@ -121,7 +123,7 @@ def test_who_takes_in_descriptors_is_told_from_a_child_that_may_have_few(
     spawner.spawn(with_limits(unit_in_a_lane(), nofile=(99, -1)), Hand(), tells_pid=False)
     assert limits == [((99, before[1]), True)]
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
-    assert not spawner.are_lowered.locked()
+    assert not spawner.limits_are_lowered.locked()
     spawner.close()
 
 
