@@ -16,6 +16,7 @@ from contextlib import suppress
 from time import monotonic
 
 from stoker.shepherd.processes import send
+from stoker.shepherd.spawn import SHORTAGE
 from stoker.shepherd.units import RUNNING, Ending
 
 TYPE_CHECKING = False
@@ -54,6 +55,7 @@ class Endings:
         self._cgroups = cgroups
         self._timers = timers
         self._own_group = os.getpgrp()
+        self._again_at = 0.0
 
     # --- What is asked for.
 
@@ -136,7 +138,21 @@ class Endings:
         )
 
     def act(self) -> None:
-        """Tell those that are to end, and kill those whose time to obey is over."""
+        """Tell those that are to end, and kill those whose time to obey is over.
+
+        Without a descriptor to look at processes with, it is tried again in a while.
+        """
+        try:
+            self._act()
+        except OSError as error:
+            if error.errno not in SHORTAGE:
+                raise
+            now = monotonic()
+            if now >= self._again_at:
+                self._again_at = now + _PAUSE_S_MAX
+                self._timers.at(self._again_at, lambda: None)
+
+    def _act(self) -> None:
         now = monotonic()
         killing = [each for each in self.active.values() if now >= each.kill_at]
         telling = [each for each in self.active.values() if each.is_new and now < each.kill_at]
