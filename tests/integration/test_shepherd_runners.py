@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -191,3 +192,30 @@ def test_a_shepherd_that_is_asked_to_go_lets_its_lanes_come_to_their_end(tmp_pat
         events.started(keys[1])
         os.kill(engine.status()["pid"], signal.SIGTERM)
         assert [events.ended(key).exit_code for key in keys] == [0] * LENGTH
+
+
+def test_each_has_the_descriptors_it_asked_for_whoever_is_on_the_way_beside_it(
+    at_work: tuple[LocalEngine, Events], tmp_path: Path
+) -> None:
+    """A shell's limit is mostly lower than the daemon's: many ask for the same, which is not ours."""
+    engine, events = at_work
+    ours, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    below = [1, 1, 2, 0]
+    lanes = [
+        [
+            script(
+                key,
+                "ulimit -S -n",
+                lane=str(lane),
+                stdout=str(tmp_path / key),
+                rlimits={"nofile": (ours - each, -1)} if each else {},
+            )
+            for key in keys_of(lane)
+        ]
+        for lane, each in enumerate(below)
+    ]
+    engine.launch(in_turn(lanes), {})
+    for lane, each in enumerate(below):
+        for key in keys_of(lane):
+            assert events.ended(key).exit_code == 0
+            assert lines(tmp_path / key) == [str(ours - each)], f"of lane {lane}, {key}"

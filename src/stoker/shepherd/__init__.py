@@ -15,6 +15,7 @@ left, write the end, tell. What it has not been told to forget, it keeps.
     births      from an intent to a process; lanes: who follows whom; deaths: from there to an end
     runners     threads that go along lanes, and how they and the first one take turns
     spawn       makes processes, in native's way (posix_spawn) or forking's; hands: for which thread
+    rlimits     limits of a child that all of us have for a moment
     programs    where programs are
     processes   what /proc says of processes; trees: who belongs to whom
     memory      looks at what jobs hold where no control group limits it

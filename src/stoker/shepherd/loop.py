@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from stoker.shepherd.journal import Journal
     from stoker.shepherd.reports import Reports
     from stoker.shepherd.requests import Requests
+    from stoker.shepherd.rlimits import Rlimits
     from stoker.shepherd.runners import Runners
-    from stoker.shepherd.spawn import Spawner
     from stoker.shepherd.timers import Timers
     from stoker.shepherd.units import Unit
 
@@ -66,7 +66,7 @@ class Loop:
         wake_fd: int,
         herd: Herd,
         journal: Journal,
-        spawner: Spawner,
+        rlimits: Rlimits,
         births: Births,
         deaths: Deaths,
         endings: Endings,
@@ -83,7 +83,7 @@ class Loop:
         self._wake_fd = wake_fd
         self._herd = herd
         self._journal = journal
-        self._spawner = spawner
+        self._rlimits = rlimits
         self._births = births
         self._deaths = deaths
         self._endings = endings
@@ -131,10 +131,15 @@ class Loop:
         wait_s: float | None = 0.0
         while True:
             ready = self._epoll.poll(wait_s)
-            for descriptor, events in ready:
-                if events & ~select.EPOLLOUT and descriptor in self._connections:
-                    self._hear(self._connections[descriptor])
+            speaking = [
+                self._connections[descriptor]
+                for descriptor, events in ready
+                if events & ~select.EPOLLOUT and descriptor in self._connections
+            ]
+            unheard = [each for each in speaking if not self._hear(each)]
             self._runners.stop()
+            for connection in unheard:
+                self._hear(connection)
             for descriptor, events in ready:
                 # A handler before this one may have let go of it.
                 if handler := self._handlers.get(descriptor):
@@ -275,16 +280,26 @@ class Loop:
             monotonic() + _PAUSE_S, lambda: self._watch(self._listener.fileno(), self._accept)
         )
 
-    def _hear(self, connection: Connection) -> None:
-        """Take in what a peer says, and what of it concerns nobody who runs: runners go on."""
+    def _hear(self, connection: Connection) -> bool:
+        """Take in what a peer says, and do what of it concerns nobody who runs: runners go on.
+
+        Returns:
+            Whether it could be read; else it can when runners stand.
+        """
+        lowering = self._rlimits.are_lowered
+        if not lowering.acquire(blocking=False):
+            return False
         try:
-            with self._spawner.limits_are_lowered:
+            try:
                 connection.read()
+            finally:
+                lowering.release()
             for message, text, descriptors in connection.messages():
                 order = self._requests.begin(connection, message, text, descriptors)
                 connection.orders.append(order)
         except ProtocolError as error:
             connection.orders.append(Order(partial(self._drop, connection, str(error)), []))
+        return True
 
     def _converse(self, connection: Connection, events: int) -> None:
         try:

@@ -188,7 +188,7 @@ class _House:
             wake_fd=wake_fd,
             herd=self.herd,
             journal=self.journal,
-            spawner=self.spawner,
+            rlimits=self.spawner.rlimits,
             births=births,
             deaths=self.deaths,
             endings=self.endings,

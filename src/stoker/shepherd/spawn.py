@@ -10,9 +10,7 @@ child itself: then it is forked, which costs more.
 
 from __future__ import annotations
 
-import _thread
 import os
-import resource
 from contextlib import contextmanager, suppress
 from errno import EAGAIN, EINVAL, EMFILE, ENFILE, ENOENT, ENOMEM
 
@@ -21,17 +19,17 @@ from stoker.shepherd.forking import fork_exec
 from stoker.shepherd.native import Environment, Spawning, arguments
 from stoker.shepherd.processes import TOKEN
 from stoker.shepherd.programs import Programs, is_program
+from stoker.shepherd.rlimits import Rlimits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from typing import Any, TypeAlias
+    from typing import Any
 
     from stoker.shepherd.hands import Hand
     from stoker.shepherd.native import Array
+    from stoker.shepherd.rlimits import Limit
     from stoker.shepherd.units import Recipe, Unit
-
-    Limit: TypeAlias = tuple[int, int]
 
 SHORTAGE = frozenset({EAGAIN, ENOMEM, EMFILE, ENFILE})
 """The machine's trouble, not the unit's: it may well start later."""
@@ -40,15 +38,8 @@ REFUGE = "/tmp"  # noqa: S108 - where Slurm runs a job whose directory is missin
 _OUTPUT = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
 _INPUT = os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
 _UMASK = 0o077
-_LIMITS = {
-    name[len("RLIMIT_") :].lower(): number
-    for name, number in vars(resource).items()
-    if name.startswith("RLIMIT_") and name != "RLIMIT_OFILE"
-}
 _NONSENSE = (AttributeError, TypeError, ValueError, LookupError, OverflowError)
 """What is raised by an order of which nothing can be made."""
-_HINDERING = frozenset({"as", "cpu", "data", "nproc", "rss"})
-"""Limits that would hinder the shepherd while it spawns, or kill it."""
 
 
 class SpawnError(Exception):
@@ -93,19 +84,17 @@ class Spawner:
 
     Attributes:
         environments: Contents by key, as stokerd sent them.
-        limits_are_lowered: Held while limits of a child's are set on all of us, and by the first
-            thread when it takes in descriptors beside runners: they may be too many for such a one.
+        rlimits: What limits all of us have.
     """
 
     def __init__(self) -> None:
         """Take the shepherd as it is now for what is put back."""
         self.environments: dict[str, dict[str, str]] = {}
-        self.limits_are_lowered = _thread.allocate_lock()
+        self.rlimits = Rlimits(self.await_others)
         self._spawning = Spawning()
         self._on_their_way: list[Hand] = []
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self._cpus = os.sched_getaffinity(0)
-        self._own = {number: resource.getrlimit(number) for number in _LIMITS.values()}
         self._programs = Programs()
         self._cwd = "/"
         self._umask = _UMASK
@@ -175,7 +164,7 @@ class Spawner:
 
     def _make_ready(self, recipe: Recipe) -> Preparation:
         if recipe.preparation is None:
-            limits = self._plan_limits(recipe.order["rlimits"])
+            limits = self.rlimits.plan(recipe.order["rlimits"])
             recipe.preparation = Preparation(recipe, limits)
         ready: Preparation = recipe.preparation
         return ready
@@ -262,7 +251,11 @@ class Spawner:
             if array is None:
                 array = ready.environment.array(_variables_of(unit))
             # On its way it still counts as waiting: who settles its group would take it back.
-            if ready.soft or hand.is_first or len(unit.group.units) > 1:
+            if (
+                hand.is_first
+                or len(unit.group.units) > 1
+                or not self.rlimits.leave_room(ready.soft, self._null)
+            ):
                 with self._limited(ready.soft):
                     return self._spawning.spawn(program, ready.argv, array, streams)
             return self._spawn_beside_others(hand, program, ready, array, streams)
@@ -285,22 +278,20 @@ class Spawner:
         environment = ready.environment.mapping(_variables_of(unit))
         argv = unit.recipe.order["argv"]
         self.await_others()
+        self.rlimits.have({})
         # It can set them all by itself, and we need descriptors of our own to make it.
         limits = ready.soft | ready.own
         return fork_exec(program, argv, environment, streams, limits, nice, own_pid)
 
     @contextmanager
     def _limited(self, limits: Mapping[int, Limit]) -> Iterator[None]:
-        """Set limits on ourselves for a moment; all threads have them, so nobody else may spawn."""
+        """Set limits on ourselves for a moment in which nobody else acts."""
         self.await_others()
-        with self.limits_are_lowered:
-            try:
-                for number, limit in limits.items():
-                    resource.setrlimit(number, limit)
-                yield
-            finally:
-                for number in limits:
-                    resource.setrlimit(number, self._own[number])
+        try:
+            self.rlimits.have(limits)
+            yield
+        finally:
+            self.rlimits.have({})
 
     def _spawn_beside_others(
         self,
@@ -312,6 +303,7 @@ class Spawner:
     ) -> int:
         """Make a process and let others act until it has executed."""
         assert hand.word is not None, "the first hand has no word to let go of"
+        self.rlimits.have(ready.soft)
         hand.is_on_its_way.acquire()
         self._on_their_way.append(hand)
         hand.word.release()
@@ -321,6 +313,8 @@ class Spawner:
             hand.is_on_its_way.release()
             hand.word.acquire()
             self._on_their_way.remove(hand)
+            if not self._on_their_way:
+                self.rlimits.have({})
 
     def _locate(
         self, recipe: dict[str, Any], ready: Preparation, own: dict[str, str | None]
@@ -346,22 +340,6 @@ class Spawner:
                 os.sched_setaffinity(0, self._cpus)
         hand.cpus = cpus
 
-    def _plan_limits(self, wanted: dict[str, Any]) -> tuple[dict[int, Limit], dict[int, Limit]]:
-        """Return the limits to set on ourselves for a moment, and those of the child alone."""
-        soft: dict[int, Limit] = {}
-        own: dict[int, Limit] = {}
-        for name, (want_soft, want_hard) in wanted.items():
-            number = _LIMITS.get(name)
-            if number is None:
-                continue
-            ours = self._own[number]
-            limit = (_least(want_soft, want_hard, ours[1]), _least(want_hard, ours[1]))
-            if limit[1] != ours[1] or (name in _HINDERING and limit[0] != ours[0]):
-                own[number] = limit
-            elif limit[0] != ours[0]:
-                soft[number] = limit
-        return soft, own
-
 
 def _variables_of(unit: Unit) -> dict[str, str | None]:
     """Return the variables that are a unit's own."""
@@ -377,9 +355,3 @@ def environment_of(text: str) -> dict[str, str]:
         if name and is_variable:
             found.setdefault(name, value)
     return found
-
-
-def _least(*limits: int) -> int:
-    """Return the smallest limit; -1 is none."""
-    finite = [limit for limit in limits if limit >= 0]
-    return min(finite, default=resource.RLIM_INFINITY)

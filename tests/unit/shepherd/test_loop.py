@@ -44,7 +44,7 @@ class Stage:
             "wake_fd": self.signals,
             "herd": SimpleNamespace(groups={"1.0": None}, units={}),
             "journal": SimpleNamespace(done_fd=self.done_fd, is_committing=True),
-            "spawner": None,
+            "rlimits": None,
             "births": SimpleNamespace(start_ready=lambda: None),
             "deaths": self.deaths,
             "endings": SimpleNamespace(active={}),

@@ -4,15 +4,18 @@ import _thread
 import errno
 import os
 import resource
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from stoker.shepherd import spawn
+from stoker.shepherd import rlimits
 from stoker.shepherd.hands import Hand
 from stoker.shepherd.spawn import Spawner, SpawnError, environment_of
 from stoker.shepherd.units import Group, Recipe, Unit
+from support.engine import LIMIT_S
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +45,7 @@ def test_want_of_the_machine_is_told_from_what_is_wrong_with_a_unit(number: int)
     ("limits", "least"), [((-1, 5), 5), ((3, 5), 3), ((-1, -1), resource.RLIM_INFINITY), ((0,), 0)]
 )
 def test_of_limits_the_smallest_counts_and_minus_one_is_none(limits, least) -> None:
-    assert spawn._least(*limits) == least
+    assert rlimits._least(*limits) == least
 
 
 def unit_in_a_lane(*argv: str, **own: object) -> Unit:
@@ -102,8 +105,8 @@ def test_without_a_path_of_its_own_a_unit_finds_no_program_by_its_name() -> None
     spawner.close()
 
 
-def with_limits(unit: Unit, **rlimits: tuple[int, int]) -> Unit:
-    unit.recipe.order["rlimits"] = rlimits
+def with_limits(unit: Unit, **rlimits: tuple[Any, int] | None) -> Unit:
+    unit.recipe.order["rlimits"] = {name: pair for name, pair in rlimits.items() if pair}
     return unit
 
 
@@ -114,7 +117,7 @@ def test_who_takes_in_descriptors_is_told_from_a_child_that_may_have_few(
 
     def make(*_: object) -> int:
         limits.append(
-            (resource.getrlimit(resource.RLIMIT_NOFILE), spawner.limits_are_lowered.locked())
+            (resource.getrlimit(resource.RLIMIT_NOFILE), spawner.rlimits.are_lowered.locked())
         )
         return 1
 
@@ -123,7 +126,7 @@ def test_who_takes_in_descriptors_is_told_from_a_child_that_may_have_few(
     spawner.spawn(with_limits(unit_in_a_lane(), nofile=(99, -1)), Hand(), tells_pid=False)
     assert limits == [((99, before[1]), True)]
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
-    assert not spawner.limits_are_lowered.locked()
+    assert not spawner.rlimits.are_lowered.locked()
     spawner.close()
 
 
@@ -176,4 +179,61 @@ def test_a_niceness_beyond_all_numbers_is_said_to_be_none() -> None:
         spawner.spawn(unit, Hand(), tells_pid=False)
     assert (refused.value.step, refused.value.errno) == ("exec", errno.EINVAL)
     unit.close()
+    spawner.close()
+
+
+class OnTheirWay:
+    """Two hands that spawn a unit each, with a limit of its own below ours."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *below: int) -> None:
+        self.spawner, self.word = Spawner(), _thread.allocate_lock()
+        self.ours = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.limits: list[int] = []
+        self.meets: list[bool] = []
+        self._meeting = threading.Barrier(2)
+        monkeypatch.setattr(self.spawner._spawning, "spawn", self._make)
+        threads = [threading.Thread(target=self._spawn, args=(each,)) for each in below]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(LIMIT_S)
+        self.spawner.close()
+
+    def _spawn(self, below: int) -> None:
+        unit = with_limits(unit_in_a_lane(), nofile=(self.ours[0] - below, -1) if below else None)
+        with self.word:
+            self.spawner.spawn(unit, Hand(self.word), tells_pid=False)
+
+    def _make(self, *_: object) -> int:
+        self.limits.append(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        try:
+            self._meeting.wait(0.5)
+        except threading.BrokenBarrierError:
+            self.meets.append(False)
+        else:
+            self.meets.append(True)
+        return 1
+
+
+@pytest.mark.parametrize(
+    ("below", "meets"), [((1, 1), True), ((0, 0), True), ((1, 2), False), ((0, 1), False)]
+)
+def test_two_are_on_their_way_at_once_if_they_want_the_same_limits(
+    monkeypatch: pytest.MonkeyPatch, below: tuple[int, int], meets: bool
+) -> None:
+    two = OnTheirWay(monkeypatch, *below)
+    assert sorted(two.limits) == sorted(two.ours[0] - each for each in below)
+    assert two.meets == [meets] * 2
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == two.ours
+    assert not two.spawner.rlimits.are_lowered.locked()
+
+
+def test_a_limit_that_cannot_be_set_leaves_ours_as_they_were() -> None:
+    spawner, word = Spawner(), _thread.allocate_lock()
+    ours = resource.getrlimit(resource.RLIMIT_CORE)
+    unit = with_limits(unit_in_a_lane(), core=("much", -1))
+    with word, pytest.raises(SpawnError):
+        spawner.spawn(unit, Hand(word), tells_pid=False)
+    assert resource.getrlimit(resource.RLIMIT_CORE) == ours
+    assert not spawner.rlimits.are_lowered.locked()
     spawner.close()
