@@ -197,7 +197,7 @@ def test_a_shepherd_that_is_asked_to_go_lets_its_lanes_come_to_their_end(tmp_pat
 def test_each_has_the_descriptors_it_asked_for_whoever_is_on_the_way_beside_it(
     at_work: tuple[LocalEngine, Events], tmp_path: Path
 ) -> None:
-    """A shell's limit is mostly lower than the daemon's: many ask for the same, which is not ours."""
+    """Many ask for the same, which is not ours: a shell's limit is mostly below the daemon's."""
     engine, events = at_work
     ours, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     below = [1, 1, 2, 0]

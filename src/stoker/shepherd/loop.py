@@ -131,15 +131,10 @@ class Loop:
         wait_s: float | None = 0.0
         while True:
             ready = self._epoll.poll(wait_s)
-            speaking = [
-                self._connections[descriptor]
-                for descriptor, events in ready
-                if events & ~select.EPOLLOUT and descriptor in self._connections
-            ]
-            unheard = [each for each in speaking if not self._hear(each)]
+            for descriptor, events in ready:
+                if events & ~select.EPOLLOUT and descriptor in self._connections:
+                    self._hear(self._connections[descriptor])
             self._runners.stop()
-            for connection in unheard:
-                self._hear(connection)
             for descriptor, events in ready:
                 # A handler before this one may have let go of it.
                 if handler := self._handlers.get(descriptor):
@@ -280,26 +275,16 @@ class Loop:
             monotonic() + _PAUSE_S, lambda: self._watch(self._listener.fileno(), self._accept)
         )
 
-    def _hear(self, connection: Connection) -> bool:
-        """Take in what a peer says, and do what of it concerns nobody who runs: runners go on.
-
-        Returns:
-            Whether it could be read; else it can when runners stand.
-        """
-        lowering = self._rlimits.are_lowered
-        if not lowering.acquire(blocking=False):
-            return False
+    def _hear(self, connection: Connection) -> None:
+        """Take in what a peer says, and what of it concerns nobody who runs: runners go on."""
         try:
-            try:
+            with self._rlimits.are_lowered:
                 connection.read()
-            finally:
-                lowering.release()
             for message, text, descriptors in connection.messages():
                 order = self._requests.begin(connection, message, text, descriptors)
                 connection.orders.append(order)
         except ProtocolError as error:
             connection.orders.append(Order(partial(self._drop, connection, str(error)), []))
-        return True
 
     def _converse(self, connection: Connection, events: int) -> None:
         try:

@@ -29,16 +29,15 @@ _HINDERING = frozenset({"as", "cpu", "data", "nproc", "rss"})
 _HARMLESS = frozenset({resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_NOFILE})
 """Limits that hinder nobody who acts meanwhile, if they leave descriptors enough."""
 _ROOM = 512
-"""More descriptors than all runners open in a moment."""
+"""More descriptors than come with a message and runners open meanwhile."""
 
 
 class Rlimits:
     """The limits of us all.
 
     Attributes:
-        are_lowered: Held while they are a child's, and by the first thread when it takes in
-            descriptors beside runners: they may be too many for such a limit. It is held for long
-            where many on their way have the same limits.
+        are_lowered: Held while they leave no room for others, and by the first thread when it takes
+            in descriptors beside runners.
     """
 
     def __init__(self, await_others: Callable[[], None]) -> None:
@@ -73,8 +72,6 @@ class Rlimits:
         if limits == self._present:
             return
         self._await_others()
-        if not self._present:
-            self.are_lowered.acquire()
         before, self._present = self._present, limits
         try:
             for number in before:
@@ -84,8 +81,6 @@ class Rlimits:
         except (OSError, TypeError, ValueError, OverflowError):
             self.have({})
             raise
-        if not limits:
-            self.are_lowered.release()
 
     def leave_room(self, limits: Mapping[int, Limit], descriptor: int) -> bool:
         """Whether others may act while we have these limits; a *descriptor* is lent to find out."""

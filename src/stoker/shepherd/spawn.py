@@ -287,11 +287,12 @@ class Spawner:
     def _limited(self, limits: Mapping[int, Limit]) -> Iterator[None]:
         """Set limits on ourselves for a moment in which nobody else acts."""
         self.await_others()
-        try:
-            self.rlimits.have(limits)
-            yield
-        finally:
-            self.rlimits.have({})
+        with self.rlimits.are_lowered:
+            try:
+                self.rlimits.have(limits)
+                yield
+            finally:
+                self.rlimits.have({})
 
     def _spawn_beside_others(
         self,
