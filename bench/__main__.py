@@ -26,7 +26,8 @@ class Program(NamedTuple):
 PROGRAMS: Final = (
     Program("latency", quick=("--rounds", "10")),
     Program("throughput", ("--jobs", "1000"), ("--jobs", "300", "--rounds", "1")),
-    Program("throughput", ("--jobs", "10000", "--rounds", "1"), ()),
+    Program("throughput", ("--jobs", "10000"), ()),
+    Program("throughput", ("--jobs", "10000", "--rounds", "1", "--unbound"), ()),
     Program("submit", quick=("--jobs", "50")),
     Program("turns"),
     Program("cost"),

@@ -2,8 +2,9 @@
 
 The loop (C, or Python where there is no compiler) spawns the same commands with the same
 redirections and parallelism in the same run, before and after; the ratio is rate over rate. Output
-files are new ones for both, always. Each job is checked to have run once and to be on record as
-COMPLETED.
+files are new ones for both, always, and in memory where there is a file system for it: ext4 takes
+five times as long for a new file within minutes of thousands having been removed. Each job is
+checked to have run once and to be on record as COMPLETED.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import chdir, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from stoker.client.client import Client
 from stoker.core.messages import Draft
 
 _SCRIPT = "#!/bin/bash\n:\n"
+_MEMORY = "/dev/shm"
 _IDS_MAX = 2000
 """Jobs that are asked for in one request."""
 
@@ -40,7 +42,11 @@ def main() -> int:
         help="with the setting affinity = false; the loop binds nobody",
     )
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="stoker-bench-") as name:
+    with (
+        tempfile.TemporaryDirectory(prefix="stoker-bench-") as name,
+        tempfile.TemporaryDirectory(prefix="stoker-bench-", dir=_in_memory()) as outputs,
+        chdir(outputs),
+    ):
         figures = _measure(Path(name), options)
     keep(f"throughput-{options.jobs}{'-unbound' if options.unbound else ''}", figures)
     return 0
@@ -56,7 +62,6 @@ def _measure(directory: Path, options: argparse.Namespace) -> list[dict[str, Any
         ("no-op commands, one by one", _singles, ["true"], 0.6),
         ("batch scripts, an array", _scripts, [str(script)], 0.75),
     ]
-    os.chdir(directory)
     figures = []
     for label, submit, command, budget in kinds:
         loop = partial(run_bare, writes=submit is _scripts)
@@ -100,11 +105,13 @@ def _loop(directory: Path, parallel: int) -> Callable[..., None]:
     return run
 
 
-def _new_directory() -> str:
-    """Make a directory for output; it stays until all is over.
+def _in_memory() -> str | None:
+    """Return a directory that is no disk's; None where there is none."""
+    return _MEMORY if os.access(_MEMORY, os.W_OK | os.X_OK) else None
 
-    A file system that has just removed thousands of files makes new ones slowly for a while.
-    """
+
+def _new_directory() -> str:
+    """Make a directory for output; it stays until all is over."""
     return tempfile.mkdtemp(prefix="out-", dir=".")
 
 
