@@ -106,13 +106,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     pid_variable: str | None = None
 
 
-class Unit(msgspec.Struct, frozen=True):
-    """All that the engine must know to run one unit.
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a unit runs, and what it finds there that others of its recipe do not.
 
     Attributes:
-        user_id: As whom it runs, where the engine serves many; one that serves whoever runs it
-            does not look at it.
-        token: Stands in the environment as STOKER_TOKEN: by it a process is found after a crash.
         lane: Units of one lane run one after the other, in the order in which they were launched;
             the next starts when the one before and all it left behind are gone. None: at once.
         environment: Variables of its own, over those of the recipe.
@@ -120,17 +117,28 @@ class Unit(msgspec.Struct, frozen=True):
             unit. ``stderr`` None: the same as ``stdout``.
     """
 
-    key: str
-    user_id: int
-    group: str
-    token: str
-    recipe: Recipe
     lane: str | None = None
     environment: Mapping[str, str | None] = {}
     stdin: str | Mapping[str, int] = "/dev/null"
     stdout: str | Mapping[str, int] = "/dev/null"
     stderr: str | Mapping[str, int] | None = None
     cpus: Sequence[int] | None = None
+
+
+class Unit(Surroundings, frozen=True):
+    """All that the engine must know to run one unit.
+
+    Attributes:
+        user_id: As whom it runs, where the engine serves many; one that serves whoever runs it
+            does not look at it.
+        token: Stands in the environment as STOKER_TOKEN: by it a process is found after a crash.
+    """
+
+    key: str
+    user_id: int
+    group: str
+    token: str
+    recipe: Recipe
 
 
 class UnitUsage(msgspec.Struct, frozen=True):

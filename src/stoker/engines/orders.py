@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from stoker.engines.base import Recipe, Unit
+from stoker.engines.base import Recipe, Surroundings, Unit
 from stoker.engines.channel import DESCRIPTORS_MAX, encode
 
 _UNITS_PER_FRAME = 512
@@ -32,19 +32,13 @@ class _Written:
         self.body = encode({**msgspec.structs.asdict(recipe), "number": number})
 
 
-class _Order(msgspec.Struct, omit_defaults=True):
+class _Order(Surroundings, frozen=True, omit_defaults=True):
     """What is a unit's own; ``recipe`` is the place of its recipe in the frame."""
 
     key: str
     group: str
     token: str
     recipe: int
-    lane: str | None = None
-    environment: Mapping[str, str | None] = {}
-    stdin: str | Mapping[str, int] = "/dev/null"
-    stdout: str | Mapping[str, int] = "/dev/null"
-    stderr: str | Mapping[str, int] | None = None
-    cpus: Sequence[int] | None = None
     descriptors: Sequence[int] = ()
 
 
@@ -126,13 +120,13 @@ def _order(unit: Unit, recipe: int, descriptors: tuple[int, ...]) -> _Order:
         unit.group,
         unit.token,
         recipe,
-        unit.lane,
-        unit.environment,
-        unit.stdin,
-        unit.stdout,
-        unit.stderr,
-        unit.cpus,
         descriptors,
+        lane=unit.lane,
+        environment=unit.environment,
+        stdin=unit.stdin,
+        stdout=unit.stdout,
+        stderr=unit.stderr,
+        cpus=unit.cpus,
     )
 
 

@@ -25,7 +25,7 @@ from types import SimpleNamespace
 from stoker.shepherd.journal import text_of
 from stoker.shepherd.processes import census, look, token_of
 from stoker.shepherd.telling import FIGURES, lost
-from stoker.shepherd.units import DEAD, ENDED, RUNNING, Recipe, Unit
+from stoker.shepherd.units import DEAD, ENDED, NONSENSE, RUNNING, Recipe, Unit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Adoption:
             intent = story.intent
             try:
                 unit = Unit(intent, Recipe(intent), self._herd.group_of(intent["group"]))
-            except (AttributeError, KeyError, TypeError, ValueError) as error:
+            except NONSENSE as error:
                 self.damage.append(f"an intent says nothing ({error}): {intent!r}")
                 continue
             self._herd.admit(unit)
@@ -120,7 +120,7 @@ class Adoption:
                         _tell(stories.get(key), kind, rest)
                     case _:
                         self.damage.append(f"a record says nothing: {record!r}")
-            except (KeyError, TypeError, ValueError) as error:
+            except NONSENSE as error:
                 self.damage.append(f"a record says nothing ({error}): {record!r}")
         return stories, pauses, str(boot_id)
 

@@ -2,7 +2,7 @@
 
 The order within a turn is that of the promises: children first, so that a lane's next unit runs
 before anything is synced or told; new intents are synced before they start; ends are told last.
-Nothing here waits but for `epoll`.
+Nothing here waits but for `epoll`, and for runners to stand.
 """
 
 from __future__ import annotations

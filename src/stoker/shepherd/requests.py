@@ -34,6 +34,7 @@ from stoker.shepherd.connection import ProtocolError
 from stoker.shepherd.orders import Order
 from stoker.shepherd.spawn import environment_of
 from stoker.shepherd.units import (
+    NONSENSE,
     QUEUED,
     RUNNING,
     Group,
@@ -59,8 +60,6 @@ if TYPE_CHECKING:
 VERSION = 2
 _ENVIRONMENTS_MAX = 4096
 _RECIPES_MAX = 256
-_NONSENSE = (AttributeError, TypeError, ValueError, LookupError, OverflowError)
-"""What is raised by a message of which nothing can be made."""
 
 
 class Requests:
@@ -134,7 +133,7 @@ class Requests:
         try:
             if kind in self._at_once and connection.is_primary:
                 rest = self._at_once[kind](message, text, descriptors)
-        except _NONSENSE as error:
+        except NONSENSE as error:
             rest = partial(_refuse, kind, error)
         return Order(rest, descriptors)
 
@@ -152,7 +151,7 @@ class Requests:
                 self._at_once[kind](message, text, descriptors)()
             else:
                 raise ProtocolError(f"it may not say {kind!r}")
-        except _NONSENSE as error:
+        except NONSENSE as error:
             _refuse(kind, error)
 
     # --- For anyone of our user.

@@ -20,6 +20,7 @@ from stoker.shepherd.native import Environment, Spawning, arguments
 from stoker.shepherd.processes import TOKEN
 from stoker.shepherd.programs import Programs, is_program
 from stoker.shepherd.rlimits import Rlimits
+from stoker.shepherd.units import NONSENSE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ REFUGE = "/tmp"  # noqa: S108 - where Slurm runs a job whose directory is missin
 _OUTPUT = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
 _INPUT = os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC
 _UMASK = 0o077
-_NONSENSE = (AttributeError, TypeError, ValueError, LookupError, OverflowError)
-"""What is raised by an order of which nothing can be made."""
 
 
 class SpawnError(Exception):
@@ -144,7 +143,7 @@ class Spawner:
                 with suppress(OSError):
                     os.write(streams[2], os.fsencode(notice))
             return self._execute(unit, order, hand, streams, tells_pid=tells_pid)
-        except _NONSENSE as error:
+        except NONSENSE as error:
             raise SpawnError("exec", EINVAL, str(error)) from None
         finally:
             for descriptor in opened:
@@ -158,7 +157,7 @@ class Spawner:
 
         Runners may go on meanwhile: none of them has a unit whose recipe was not made ready here.
         """
-        with suppress(SpawnError, *_NONSENSE):
+        with suppress(SpawnError, *NONSENSE):
             ready = self._make_ready(unit.recipe)
             unit.environment = ready.environment.array(_variables_of(unit))
 

@@ -22,6 +22,9 @@ _SIGNAL_MAX = 64
 _TEXTS = (str, str, str, str)
 _WARNING = ("before_end_s", "signal", "leader_only")
 
+NONSENSE = (AttributeError, TypeError, ValueError, LookupError, OverflowError)
+"""What is raised by a message or a record of which nothing can be made."""
+
 QUEUED, RUNNING, DEAD, ENDED = "queued", "running", "dead", "ended"
 
 

@@ -141,12 +141,12 @@ class Launcher:
             group,
             allocation.token,
             kind.recipe,
-            str(allocation.lane) if allocation.lane else None,
-            self._variables.own(job, allocation),
-            stdin,
-            stdout,
-            stderr or None,
-            kind.cpus,
+            lane=str(allocation.lane) if allocation.lane else None,
+            environment=self._variables.own(job, allocation),
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr or None,
+            cpus=kind.cpus,
         )
 
 
