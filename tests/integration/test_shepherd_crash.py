@@ -251,7 +251,7 @@ def test_a_begun_unit_without_a_start_is_found_by_its_token(tmp_path: Path, witn
     os.mkfifo(go)
     with local_engine(tmp_path / "home", environment=environment) as (engine, events, _):
         text = f"echo $$ >> {witness}; read x < {go}; exit 6"
-        engine.launch([script("1.0.batch", text, token="the-one")], {})
+        engine.launch([script("1.0.batch", text, token=f"the-one-{os.getpid()}")], {})
         started = events.started("1.0.batch")
         assert [str(started.pid)] == lines(witness)
         go.write_text("\n")

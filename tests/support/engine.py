@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,7 +38,9 @@ def unit(key: str, *argv: str, **changes: Any) -> Unit:
     """Return a unit that runs *argv*; what is to be other than plain, *changes* say."""
     job_id, attempt, step = key.split(".", 2)
     group = group_key(int(job_id), int(attempt))
-    plain = Unit(key, NOBODY, group, f"token-{group}", recipe(argv, leads=step == BATCH))
+    # Who takes over jobs finds them by their tokens, those of tests beside this one, too.
+    token = f"token-{os.getpid()}-{group}"
+    plain = Unit(key, NOBODY, group, token, recipe(argv, leads=step == BATCH))
     of_recipe = {name: changes.pop(name) for name in Recipe.__struct_fields__ if name in changes}
     return replace(plain, **{"recipe": replace(plain.recipe, **of_recipe), **changes})
 
