@@ -90,9 +90,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
         if self.states:
             return any(_was_in(state, line, window) for state in self.states)
         span = line.span
-        return 0 < span.eligible_at < window.end_at + 1 and (
-            not span.end_at or int(span.end_at) >= window.start_at
-        )
+        return _by(span.eligible_at, window) and _until(span.end_at, 0.0, window)
 
     def _fits(self, line: Line) -> bool:
         spec, owner = line.job.spec, line.job.owner
@@ -132,13 +130,18 @@ def _was_in(state: JobState, line: Line, window: Window) -> bool:
     """Whether a run was in a state at some time within the window."""
     span = line.span
     if state is JobState.PENDING:
-        return 0 < span.eligible_at <= window.end_at and _until(span.start_at, span.end_at, window)
+        return _by(span.eligible_at, window) and _until(span.start_at, span.end_at, window)
     if state in _UNFINISHED:
-        began = 0 < span.start_at <= window.end_at and line.has_run
+        began = _by(span.start_at, window) and line.has_run
         if state is JobState.SUSPENDED and line.end.state is not state:
             return False
         return began and _until(span.end_at, 0.0, window)
     return line.end.state is state and window.start_at <= int(span.end_at) <= window.end_at
+
+
+def _by(at: float, window: Window) -> bool:
+    """Whether something had begun when the window ended: in the same second counts, as in Slurm."""
+    return 0 < at < window.end_at + 1
 
 
 def _until(at: float, otherwise_at: float, window: Window) -> bool:

@@ -6,12 +6,16 @@ import json
 import os
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from stoker.commands import sacct_selection
 from stoker.commands.sacct import sacct
 from stoker.commands.sacct_fields import names
 from stoker.commands.sacct_options import OPTIONS
+from stoker.commands.sacct_selection import Window
 from stoker.core.enums import JobState
 from stoker.core.models import Usage
 from stoker.worker.call import Answer, Call
@@ -121,6 +125,17 @@ def test_yaml_begins_and_ends_as_a_real_one() -> None:
     text = ask("--yaml", "-j", "4").out
     assert text.startswith("%YAML 1.1\n--- !!map\n!!str meta: !!map\n  !!str plugin: !!map\n")
     assert text.endswith("  !!str working_directory: !!str /home/alice/sacct\n...\n")
+
+
+@pytest.mark.parametrize("state", [JobState.PENDING, JobState.RUNNING])
+def test_who_came_into_a_state_in_this_very_second_is_in_it(state: JobState) -> None:
+    """`sacct -s R` asks for this moment, which is a whole second."""
+    start_at = 100.6 if state is JobState.RUNNING else 0.0
+    span = SimpleNamespace(eligible_at=100.4, start_at=start_at, end_at=0.0)
+    line: Any = SimpleNamespace(span=span, has_run=True, end=SimpleNamespace(state=state))
+    assert not sacct_selection._was_in(state, line, Window(99, 99))
+    assert sacct_selection._was_in(state, line, Window(100, 100))
+    assert sacct_selection._was_in(state, line, Window(101, 101))
 
 
 def test_root_sees_everybody_and_others_only_themselves() -> None:
